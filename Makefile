@@ -1,0 +1,39 @@
+# One command each; every one sets up what it needs inside this folder, nothing outside it.
+.DEFAULT_GOAL := help
+.PHONY: help run up test format clean
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3)
+BIN := .venv/bin
+export PIP_CACHE_DIR := $(CURDIR)/.local/pip-cache
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: .venv/ready ## the whole pipeline on this machine, on the samples
+	@$(BIN)/python -m infra.ops local
+
+up: .venv/ready ## the same, left running until Ctrl-C
+	@$(BIN)/python -m infra.ops local --keep
+
+test: .venv/ready ## every check: style, types, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest
+
+format: .venv/ready ## mend what can be mended by itself
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove everything that make made
+	rm -rf .venv .local .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.venv/ready: requirements.txt requirements-dev.txt requirements-local.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 12) or sys.exit(f"Python 3.12 is needed, as in Lambda; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=/path/to/python3.12")'
+	@echo "Setting up .venv (the first time takes a minute)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv --clear .local/cloud-venv
+	@$(BIN)/pip install --quiet -r requirements-dev.txt
+	@.local/cloud-venv/bin/pip install --quiet -r requirements-local.txt
+	@touch $@

@@ -1,0 +1,229 @@
+"""The S3 edge: read an object as a stream, publish one atomically."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Larger reads go through mmap and its page faults; measured, they halve the speed.
+READ_SIZE = 64 * 1024
+# S3 takes 10,000 parts: 78 GiB of output, more than a function can write in its 15 minutes.
+PART_SIZE = 8 * 1024 * 1024
+# Times that a stream may break without one more byte.
+RESUMES = 5
+
+CONNECTION_LOST = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+# What S3 answers to a conditional write that lost: the condition fails, or another write is under way.
+OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+# HEAD has no body and so no code. NoSuchBucket is not here: that is a fault, not an absent object.
+ABSENT = {"NoSuchKey", "404"}
+
+type Condition = Mapping[str, str]
+ANYWAY: Condition = {}
+IF_ABSENT: Condition = {"IfNoneMatch": "*"}
+
+
+class ObjectStoreError(Exception):
+    """S3 refused or failed: the operation and S3's code. Never S3's message, which can quote the key."""
+
+
+class AbsentError(ObjectStoreError):
+    """There is no such object."""
+
+
+class OvertakenError(ObjectStoreError):
+    """Somebody else wrote the object in between: look again at what is current."""
+
+
+class Head(NamedTuple):
+    """An object as it stands: what it is (ETag, version) and the metadata that it was written with."""
+
+    etag: str
+    version: str
+    metadata: Mapping[str, str]
+
+    @property
+    def unchanged(self) -> Condition:
+        """Let a write succeed only while this object still stands."""
+        return {"IfMatch": self.etag}
+
+
+class ObjectStore:
+    """S3, as far as the pipeline needs it. Every method raises ObjectStoreError."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        """Look at the current object without reading it; None where there is none."""
+        try:
+            return _head(self.request("head_object", Bucket=bucket, Key=key))
+        except AbsentError:
+            return None
+
+    def open(self, bucket: str, key: str) -> "Source | None":
+        """Open the current object for reading; None where there is none."""
+        try:
+            return Source(self, bucket, key)
+        except AbsentError:
+            return None
+
+    def request(self, operation: str, **parameters: object) -> Any:
+        """Call one operation of S3, its errors made safe for the log."""
+        try:
+            return getattr(self._client, operation)(**parameters)
+        except ClientError as error:
+            raise _safe(operation, error) from None
+        except BotoCoreError as error:
+            raise ObjectStoreError(f"{operation}: {type(error).__name__}") from None
+
+
+class Source:
+    """The current object of a key: its head, and its bytes as a stream that outlives broken connections."""
+
+    def __init__(self, store: ObjectStore, bucket: str, key: str) -> None:
+        self._store = store
+        self._address = {"Bucket": bucket, "Key": key}
+        answer = store.request("get_object", **self._address)
+        self.head = _head(answer)
+        self._body = answer["Body"]
+        self._size = answer["ContentLength"]
+        self._position = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._body.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes, once; OvertakenError if the object is replaced while a connection is mended."""
+        lost = 0
+        while self._position < self._size:
+            try:
+                for chunk in self._body.iter_chunks(READ_SIZE):
+                    self._position += len(chunk)
+                    lost = 0
+                    yield chunk
+            except CONNECTION_LOST:
+                lost += 1
+                self._resume(lost)
+            except BotoCoreError as error:
+                raise ObjectStoreError(f"get_object: {type(error).__name__}") from None
+
+    def _resume(self, lost: int) -> None:
+        if lost > RESUMES:
+            raise ObjectStoreError(f"get_object: connection lost {lost} times in a row")
+        self._body.close()
+        rest = {"Range": f"bytes={self._position}-", "IfMatch": self.head.etag}
+        try:
+            self._body = self._store.request("get_object", **self._address, **rest)["Body"]
+        except AbsentError:
+            raise OvertakenError("get_object: deleted while it was read") from None
+
+
+class Upload:
+    """An object that becomes visible only by `complete`, whole; leaving the context without it aborts.
+
+    What fits in one part is one PutObject; anything larger is a multipart upload of parts of PART_SIZE.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - an S3 write has that many sides
+        self,
+        store: ObjectStore,
+        bucket: str,
+        key: str,
+        condition: Condition,
+        content_type: str,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._address = {"Bucket": bucket, "Key": key}
+        self._condition = condition
+        self._about = {"ContentType": content_type, "Metadata": metadata}
+        self._buffer = bytearray()
+        self._multipart: dict[str, str] = {}
+        self._parts: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._multipart:
+            # Whatever led here matters more; what cannot be aborted now, the bucket's lifecycle rule sweeps.
+            with suppress(ObjectStoreError):
+                self._store.request("abort_multipart_upload", **self._multipart)
+
+    def write(self, data: bytes) -> None:
+        """Add bytes to the end of the object."""
+        self._buffer += data
+        if len(self._buffer) >= PART_SIZE:
+            self._send_part()
+
+    def complete(self) -> None:
+        """Publish what was written, in one step; OvertakenError if the condition does not hold."""
+        if self._multipart:
+            self._complete_multipart()
+        else:
+            self._store.request(
+                "put_object", **self._address, **self._about, **self._condition, Body=bytes(self._buffer)
+            )
+
+    def _send_part(self) -> None:
+        if not self._multipart:
+            upload = self._store.request("create_multipart_upload", **self._address, **self._about)
+            self._multipart = {**self._address, "UploadId": upload["UploadId"]}
+        number = len(self._parts) + 1
+        part = self._store.request(
+            "upload_part", **self._multipart, PartNumber=number, Body=bytes(self._buffer)
+        )
+        # S3 wants back each part's checksum, which botocore adds by itself.
+        about = {name: part[name] for name in ("ETag", "ChecksumCRC32") if name in part}
+        self._parts.append({"PartNumber": number, **about})
+        self._buffer.clear()
+
+    def _complete_multipart(self) -> None:
+        if self._buffer:
+            self._send_part()
+        parts = {"Parts": self._parts}
+        self._store.request(
+            "complete_multipart_upload", **self._multipart, **self._condition, MultipartUpload=parts
+        )
+        self._multipart = {}
+
+
+@cache
+def connect() -> ObjectStore:
+    """Connect to S3, once a process, with timeouts and retries that are set rather than defaulted."""
+    config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "adaptive", "total_max_attempts": 5})
+    return ObjectStore(boto3.client("s3", config=config))
+
+
+def _head(answer: Mapping[str, Any]) -> Head:
+    # An object written before its bucket was versioned has the version "null", as have all that follow
+    # it while versioning is suspended; the ETag, a digest of the content, tells those apart.
+    version = answer.get("VersionId", "null")
+    etag = answer["ETag"]
+    return Head(etag, etag.strip('"') if version == "null" else version, answer["Metadata"])
+
+
+def _safe(operation: str, error: ClientError) -> ObjectStoreError:
+    code = error.response["Error"]["Code"]
+    kind = AbsentError if code in ABSENT else OvertakenError if code in OVERTAKEN else ObjectStoreError
+    return kind(f"{operation}: {code}")

@@ -1,0 +1,188 @@
+"""One upload from raw to processed: publish what is current, whatever the event said and whenever it came.
+
+An event is only a reason to look. What is published depends on what stands in the buckets at that moment,
+so events may come twice, late or in any order:
+
+1. HEAD the processed object: is there one, and what was it made from?
+2. GET the current raw object. If that is what the processed object was made from: done.
+3. Extract it into an upload that nobody sees until it is complete. What was rejected is published first.
+4. Complete it only if the processed object is still the one of step 1. If it is not: start again.
+5. If one was replaced, HEAD the raw object: if it is no longer the one just published, start again.
+   (An ETag is a digest of content, so when content goes A, B, A, a slow writer of B passes step 4.)
+"""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from chalicelib import telemetry
+from chalicelib.extraction import REVISION, MalformedScan, Summary, extract
+from chalicelib.object_store import (
+    ANYWAY,
+    IF_ABSENT,
+    Condition,
+    Head,
+    ObjectStore,
+    ObjectStoreError,
+    OvertakenError,
+    Source,
+    Upload,
+)
+from chalicelib.settings import Settings
+
+# Each lost attempt is another writer's success; after this many, Lambda's later retry is the better one.
+ATTEMPTS = 10
+
+
+class Arrival(NamedTuple):
+    """An object that an event names; the key as it is, not as events encode it."""
+
+    bucket: str
+    key: str
+
+
+class UploadsFailedError(Exception):
+    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again."""
+
+
+class ForeignBucketError(Exception):
+    """The event names an object of another bucket than the raw one."""
+
+
+class ContentionError(Exception):
+    """Others kept writing under the key, so nothing was published."""
+
+
+def handle(arrivals: Iterable[Arrival], store: ObjectStore, settings: Settings) -> None:
+    """Publish every upload of an event, each key once; one that fails does not hide the others.
+
+    Raises UploadsFailedError when all have been tried. Its message, unlike its causes, is safe to log.
+    """
+    publications = [Publication(arrival, store, settings) for arrival in dict.fromkeys(arrivals)]
+    if not publications:
+        telemetry.emit(telemetry.NoUploads())
+    failures = [failure for publication in publications if (failure := _failure(publication))]
+    if failures:
+        raise UploadsFailedError(f"{len(failures)} of {len(publications)} uploads: {'; '.join(failures)}")
+
+
+def _failure(publication: "Publication") -> str | None:
+    name = publication.name
+    try:
+        publication.publish()
+    except Exception as error:  # noqa: BLE001 - any: `handle` raises it again, without its words
+        failed = telemetry.ObjectFailed(name, _cause(error), telemetry.locations(error))
+    else:
+        return None
+    telemetry.emit(failed)
+    return f"{name.digest} {failed.error}"
+
+
+def _cause(error: Exception) -> telemetry.ErrorName:
+    # An ObjectStoreError's words are S3's codes; any other's may quote a record or a key.
+    words = f" {error}" if isinstance(error, ObjectStoreError) else ""
+    return telemetry.ErrorName(type(error).__name__ + words)
+
+
+class Publication:
+    """One key on its way from the raw bucket to the processed and the rejected one."""
+
+    def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings) -> None:
+        self.name = telemetry.object_name(arrival.key, log_object_keys=settings.log_object_keys)
+        self._arrival = arrival
+        self._store = store
+        self._settings = settings
+
+    def publish(self) -> None:
+        """Make the processed object the one of the current raw object."""
+        if self._arrival.bucket != self._settings.raw_bucket:
+            raise ForeignBucketError
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                if self._attempt():
+                    return
+            except OvertakenError:
+                pass
+            telemetry.emit(telemetry.ObjectOvertaken(self.name, attempt))
+        raise ContentionError
+
+    def _attempt(self) -> bool:
+        """Publish what is current; False if it no longer was at the end."""
+        published = self._store.head(self._settings.processed_bucket, self._arrival.key)
+        source = self._store.open(self._settings.raw_bucket, self._arrival.key)
+        if source is None:
+            telemetry.emit(telemetry.ObjectMissing(self.name))
+            return True
+        with source:
+            if published and published.metadata == _origin(source):
+                telemetry.emit(telemetry.ObjectUnchanged(self.name, _version(source)))
+                return True
+            self._extract(source, published)
+        return published is None or self._is_current(source.head)
+
+    def _is_current(self, head: Head) -> bool:
+        current = self._store.head(self._settings.raw_bucket, self._arrival.key)
+        return current is not None and current.version == head.version
+
+    def _extract(self, source: Source, published: Head | None) -> None:
+        started = time.monotonic()
+        condition = published.unchanged if published else IF_ABSENT
+        outcome: telemetry.ObjectEvent
+        try:
+            summary = self._transfer(source, condition)
+        except MalformedScan as error:
+            self._report(source, error)
+            outcome = telemetry.ObjectMalformed(
+                self.name,
+                version=_version(source),
+                reason=telemetry.Reason(error.reason),
+                offset=error.offset,
+                milliseconds=_milliseconds_since(started),
+            )
+        else:
+            outcome = telemetry.ObjectPublished(
+                self.name,
+                version=_version(source),
+                extracted=summary.extracted,
+                rejected=summary.rejected,
+                bytes_read=summary.bytes_read,
+                milliseconds=_milliseconds_since(started),
+                replaced=published is not None,
+            )
+        telemetry.emit(outcome)
+
+    def _transfer(self, source: Source, condition: Condition) -> Summary:
+        with self._rejections(source) as rejected, self._processed(source, condition) as processed:
+            summary = extract(source, processed.write, rejected.write)
+            if summary.rejected:
+                rejected.complete()
+            processed.complete()
+        return summary
+
+    def _report(self, source: Source, error: MalformedScan) -> None:
+        with self._rejections(source) as report:
+            report.write(msgspec.json.encode({"reason": error.reason, "offset": error.offset}) + b"\n")
+            report.complete()
+
+    def _processed(self, source: Source, condition: Condition) -> Upload:
+        bucket, key = self._settings.processed_bucket, self._arrival.key
+        return Upload(self._store, bucket, key, condition, "application/json", _origin(source))
+
+    def _rejections(self, source: Source) -> Upload:
+        # The key names the version, so whoever writes it writes the same: no condition is needed.
+        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.jsonl"
+        return Upload(self._store, bucket, key, ANYWAY, "application/x-ndjson", _origin(source))
+
+
+def _origin(source: Source) -> dict[str, str]:
+    return {"source-version": source.head.version, "extraction-revision": REVISION}
+
+
+def _version(source: Source) -> telemetry.Version:
+    return telemetry.Version(source.head.version)
+
+
+def _milliseconds_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,210 @@
+"""What the functions say about themselves: a closed list of events, each with typed fields and its metrics.
+
+No field takes free text. Whatever could carry a patient's words (record values, object keys, the
+messages of exceptions) enters only through the functions below, which turn it into something that cannot.
+"""
+
+import hashlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import ClassVar, NewType
+
+import msgspec
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+NAMESPACE = "ikerian-data-pipeline"
+LOG = "pipeline"  # not the app's name, which is the name of Chalice's own logger
+
+# Every metric there is. Alarms and dashboards are built on these names.
+METRICS = {
+    "ObjectsProcessed": MetricUnit.Count,
+    "ObjectsUnchanged": MetricUnit.Count,
+    "ObjectsMalformed": MetricUnit.Count,
+    "RecordsExtracted": MetricUnit.Count,
+    "RecordsRejected": MetricUnit.Count,
+    "BytesRead": MetricUnit.Bytes,
+    "Duration": MetricUnit.Milliseconds,
+}
+
+ObjectDigest = NewType("ObjectDigest", str)  # made by `object_name`
+ObjectKey = NewType("ObjectKey", str)  # logged only where LOG_OBJECT_KEYS allows it
+Version = NewType("Version", str)  # S3's version id or ETag
+Reason = NewType("Reason", str)  # one of extraction's own reasons
+ErrorName = NewType("ErrorName", str)  # a class name, with S3's operation and code where there is one
+CodeLocation = NewType("CodeLocation", str)  # file, line and function of our code or a library's
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line in the log: the class gives its name, the fields are all that it can say."""
+
+    counts: ClassVar[dict[str, str]] = {}  # metric -> the field that it adds up, or "" for one
+
+    def metrics(self) -> dict[str, int]:
+        """Values of the metrics that this event moves."""
+        return {metric: getattr(self, field) if field else 1 for metric, field in self.counts.items()}
+
+
+class FunctionStarted(Event, frozen=True):
+    """A cold start: the code that runs, by where it was imported from."""
+
+    python: Version
+    modules: list[CodeLocation]
+
+
+class NoUploads(Event, frozen=True):
+    """An event that names no upload, as S3 sends to try a new notification."""
+
+
+class ObjectName(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which object, without saying its key, unless LOG_OBJECT_KEYS allows that."""
+
+    digest: ObjectDigest
+    key: ObjectKey | None = None
+
+
+class ObjectEvent(Event, frozen=True):
+    """Something that happened to an uploaded object."""
+
+    object: ObjectName
+
+
+class ObjectPublished(ObjectEvent, frozen=True):
+    """The object's patients stand in the processed bucket; counts in records and bytes."""
+
+    counts = {
+        "ObjectsProcessed": "",
+        "RecordsExtracted": "extracted",
+        "RecordsRejected": "rejected",
+        "BytesRead": "bytes_read",
+        "Duration": "milliseconds",
+    }
+    version: Version
+    extracted: int
+    rejected: int
+    bytes_read: int
+    milliseconds: int
+    replaced: bool
+
+
+class ObjectUnchanged(ObjectEvent, frozen=True):
+    """What is published was made from the current version already."""
+
+    counts = {"ObjectsUnchanged": ""}
+    version: Version
+
+
+class ObjectMissing(ObjectEvent, frozen=True):
+    """The object is gone; there is nothing to publish."""
+
+
+class ObjectMalformed(ObjectEvent, frozen=True):
+    """The object is no use as a whole; `offset` is in bytes of the decoded document."""
+
+    counts = {"ObjectsMalformed": "", "Duration": "milliseconds"}
+    version: Version
+    reason: Reason
+    offset: int
+    milliseconds: int
+
+
+class ObjectOvertaken(ObjectEvent, frozen=True):
+    """Somebody else published or uploaded in between; looking again at what is current."""
+
+    attempt: int
+
+
+class ObjectFailed(ObjectEvent, frozen=True):
+    """The object could not be handled; the invocation fails and Lambda tries again."""
+
+    error: ErrorName
+    at: list[CodeLocation]
+
+
+class DocumentAnswered(Event, frozen=True):
+    """A posted document was answered with `status`; counts in records and bytes."""
+
+    counts = {"RecordsExtracted": "extracted", "RecordsRejected": "rejected", "BytesRead": "bytes_read"}
+    status: int
+    extracted: int = 0
+    rejected: int = 0
+    bytes_read: int = 0
+
+
+class DocumentFailed(Event, frozen=True):
+    """A posted document was answered with 500."""
+
+    error: ErrorName
+    at: list[CodeLocation]
+
+
+def emit(event: Event) -> None:
+    """Write one event to the log and count it.
+
+    Not while an exception is handled: should writing fail, Python would print that one too, with its words.
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
+    _logger().info(name, extra=msgspec.to_builtins(event))
+    for metric, value in event.metrics().items():
+        _metrics().add_metric(metric, METRICS[metric], value)
+
+
+def object_name(key: str, *, log_object_keys: bool) -> ObjectName:
+    """Name an object in the log: by the first 16 hex digits of its key's SHA-256, and the key if allowed."""
+    digest = ObjectDigest(hashlib.sha256(key.encode()).hexdigest()[:16])
+    return ObjectName(digest, ObjectKey(key) if log_object_keys else None)
+
+
+def error_name(error: BaseException) -> ErrorName:
+    """Name an error by its class alone; its message may quote a record or a key."""
+    return ErrorName(type(error).__name__)
+
+
+def locations(error: BaseException) -> list[CodeLocation]:
+    """Say where an error was raised, innermost last, without the words of the lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [CodeLocation(f"{Path(f.filename).name}:{f.lineno} {f.name}") for f in frames]
+
+
+def traced[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a Lambda handler: its request id on every line, its metrics flushed, its cold start announced."""
+
+    def measured(*args: P.args, **kwargs: P.kwargs) -> R:
+        _announce()
+        try:
+            return handler(*args, **kwargs)
+        finally:
+            _flush()
+
+    # False, not unset: unset would let an environment variable have whole events logged.
+    logged: Callable[P, R] = _logger().inject_lambda_context(measured, log_event=False, clear_state=True)
+    return logged
+
+
+def _flush() -> None:
+    if _metrics().provider.metric_set:  # Powertools warns about an empty set, which is nothing unusual here
+        _metrics().flush_metrics()
+
+
+@cache
+def _announce() -> None:
+    python = Version(".".join(map(str, sys.version_info[:3])))
+    modules = [sys.modules[name].__file__ for name in ("aws_lambda_powertools", "chalicelib", "msgspec")]
+    emit(FunctionStarted(python=python, modules=[CodeLocation(str(module)) for module in modules]))
+
+
+@cache
+def _logger() -> Logger:
+    return Logger(service=LOG, location=None, utc=True, use_rfc3339=True)
+
+
+@cache
+def _metrics() -> Metrics:
+    metrics = Metrics(namespace=NAMESPACE)
+    metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "none"))
+    return metrics

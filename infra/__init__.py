@@ -1,0 +1,1 @@
+"""What the application stands on: Terraform for the cloud, `infra.ops` for its operators."""

@@ -1,0 +1,147 @@
+"""The local cloud: MiniStack in a process of its own, gone without a trace when it is no longer needed."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LOCAL = ROOT / ".local"
+PYTHON = LOCAL / "cloud-venv" / "bin" / "python"
+REGION = "us-east-1"
+STARTS_WITHIN = 60  # seconds
+STOPS_WITHIN = 15  # seconds
+
+
+class LocalCloudError(Exception):
+    """The local cloud did not start; says what to do."""
+
+
+@contextmanager
+def local_cloud() -> Iterator[Path]:
+    """Run a local cloud, and point every AWS client made meanwhile, here or in a child process, at it.
+
+    It enforces IAM for users and roles, listens on a free port of the loopback interface
+    (AWS_ENDPOINT_URL) and writes to one folder only, which is yielded, and removed at the end.
+    """
+    LOCAL.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=LOCAL))
+    endpoint = f"http://127.0.0.1:{_free_port()}"
+    try:
+        with _process(folder, endpoint) as process, _clients_at(endpoint):
+            _await_start(process, endpoint, folder / "log")
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _process(folder: Path, endpoint: str) -> Iterator[subprocess.Popen[bytes]]:
+    if not PYTHON.exists():
+        raise LocalCloudError("The local cloud is not installed: run `make .venv/ready`.")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [PYTHON, "-m", "ministack"],
+            cwd=folder,
+            env=_server_environment(folder, endpoint),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: we stop it when we are done with it
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs here
+        )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _server_environment(folder: Path, endpoint: str) -> dict[str, str]:
+    # Complete, not added to ours: whatever is set for the server reaches the functions that it runs.
+    return {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": endpoint.rpartition(":")[2],
+        "HOME": str(folder),
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
+        "PATH": os.defpath,
+        "S3_DATA_DIR": str(folder / "s3"),
+        "SFTP_ENABLED": "0",
+        "STATE_DIR": str(folder / "state"),
+        "TMPDIR": str(folder),
+    }
+
+
+def _die_with_parent() -> None:
+    # Should this process be killed outright, Linux stops the server in its place.
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOPS_WITHIN)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # the functions that it ran, should any be left
+    process.wait()
+
+
+@contextmanager
+def _clients_at(endpoint: str) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("AWS_"):
+            del os.environ[name]
+    os.environ |= client_environment(endpoint) | {"AWS_CONFIG_FILE": os.devnull}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
+def client_environment(endpoint: str) -> dict[str, str]:
+    """Name what an AWS client needs to know of the local cloud."""
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+
+
+def _await_start(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while not _is_healthy(endpoint):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LocalCloudError(
+                f"The local cloud did not start. Its last words:\n{log.read_text()[-2000:]}"
+            )
+        time.sleep(0.05)
+
+
+def _is_healthy(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,90 @@
+"""Chalice's own command line, for the local cloud: `python -m infra.ops.local_chalice deploy --stage local`.
+
+One step is not Chalice's own. MiniStack ignores the body of ImportRestApi and has no PutRestApi, so the
+REST API that Chalice describes (as Swagger) is built from the same description call by call. Everything
+else (packages, functions, roles, permissions, the bucket's notification) is Chalice's.
+"""
+
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from chalice.awsclient import TypedAWSClient
+from chalice.cli import main
+
+type Client = Any  # of boto3: the calls are typed by AWS's own answers
+type Swagger = dict[str, Any]
+
+
+def import_rest_api(_: TypedAWSClient, swagger_document: Swagger, endpoint_type: str) -> str:
+    """Make the REST API that `swagger_document` describes; returns its id."""
+    client: Client = boto3.client("apigateway")
+    api = client.create_rest_api(
+        name=swagger_document["info"]["title"],
+        # API Gateway decompresses what is posted with a Content-Encoding; MiniStack hands it on, and intact
+        # only if it takes it for binary. The application understands either.
+        binaryMediaTypes=["*/*"],
+        endpointConfiguration={"types": [endpoint_type]},
+    )
+    _build(client, api["id"], swagger_document)
+    return str(api["id"])
+
+
+def update_api_from_swagger(_: TypedAWSClient, rest_api_id: str, swagger_document: Swagger) -> None:
+    """Make the REST API what `swagger_document` describes: clear it, and build it again."""
+    client: Client = boto3.client("apigateway")
+    for path, resource in _resources(client, rest_api_id).items():
+        if path.count("/") == 1 and path != "/":  # and with it all below
+            client.delete_resource(restApiId=rest_api_id, resourceId=resource)
+    _build(client, rest_api_id, swagger_document)
+
+
+def _build(client: Client, api: str, swagger: Swagger) -> None:
+    for path, methods in swagger["paths"].items():
+        resource = _make_resource(client, api, path)
+        for verb, method in methods.items():
+            _put_method(
+                client, {"restApiId": api, "resourceId": resource, "httpMethod": verb.upper()}, method
+            )
+
+
+def _make_resource(client: Client, api: str, path: str) -> str:
+    parent, _, part = path.rpartition("/")
+    known = _resources(client, api)
+    if path in known:
+        return known[path]
+    above = known["/"] if not parent else _make_resource(client, api, parent)
+    return str(client.create_resource(restApiId=api, parentId=above, pathPart=part)["id"])
+
+
+def _resources(client: Client, api: str) -> dict[str, str]:
+    return {item["path"]: item["id"] for item in client.get_resources(restApiId=api)["items"]}
+
+
+def _put_method(client: Client, address: dict[str, str], method: Swagger) -> None:
+    signed = "AWS_IAM" if method.get("security") else "NONE"
+    client.put_method(**address, authorizationType=signed)
+    integration = method["x-amazon-apigateway-integration"]
+    client.put_integration(
+        **address,
+        type=integration["type"].upper(),
+        integrationHttpMethod=integration["httpMethod"],
+        uri=integration["uri"],
+    )
+
+
+def _impatient(seconds: float) -> None:
+    # botocore's waiters ask every five seconds; the local cloud is ready within moments.
+    time.sleep(min(seconds, 0.25))
+
+
+if __name__ == "__main__":
+    with (
+        patch.object(TypedAWSClient, "import_rest_api", import_rest_api),
+        patch.object(TypedAWSClient, "update_api_from_swagger", update_api_from_swagger),
+        patch("botocore.waiter.time", SimpleNamespace(sleep=_impatient)),
+    ):
+        sys.exit(main())

@@ -1,0 +1,84 @@
+"""The stage `local`: the same application, deployed by Chalice into the local cloud."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+
+from infra.ops.cloud import LOCAL, ROOT
+from infra.ops.uploads import Buckets
+
+PACKAGES = LOCAL / "deployments"
+
+
+class DeploymentError(Exception):
+    """Chalice could not deploy; carries what it said."""
+
+
+def environment() -> dict[str, str]:
+    """Read the environment of the stage's functions from its configuration."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    variables: dict[str, str] = config["stages"]["local"]["environment_variables"]
+    return variables
+
+
+def buckets() -> Buckets:
+    """Name the stage's buckets."""
+    names = environment()
+    return Buckets(names["RAW_BUCKET"], names["PROCESSED_BUCKET"], names["REJECTED_BUCKET"])
+
+
+def make_buckets() -> None:
+    """Make the stage's buckets, versioned as Terraform makes those of the other stages."""
+    s3 = boto3.client("s3")
+    for bucket in buckets():
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def deploy(folder: Path) -> str:
+    """Run `chalice deploy --stage local` on a copy of the application in `folder`; returns the API's URL.
+
+    A copy, because Chalice keeps what it deployed beside the application, and every local cloud starts empty.
+    """
+    project = _copy(folder / "project")
+    command = [sys.executable, "-m", "infra.ops.local_chalice", "--project-dir", str(project)]
+    result = subprocess.run(
+        [*command, "deploy", "--stage", "local", "--no-autogen-policy"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise DeploymentError(f"{result.stdout}\n{result.stderr}")
+    _keep_packages(project)
+    return _process_url(project)
+
+
+def _copy(project: Path) -> Path:
+    (project / ".chalice").mkdir(parents=True)
+    for name in ("app.py", "requirements.txt", ".chalice/config.json", ".chalice/policy-local.json"):
+        shutil.copy(ROOT / name, project / name)
+    bytecode = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=bytecode)
+    if PACKAGES.exists():
+        shutil.copytree(PACKAGES, project / ".chalice" / "deployments")
+    return project
+
+
+def _keep_packages(project: Path) -> None:
+    # Chalice names a package by what is in it, so the next deployment of the same code finds it made.
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    shutil.copytree(project / ".chalice" / "deployments", PACKAGES, dirs_exist_ok=True)
+
+
+def _process_url(project: Path) -> str:
+    deployed = json.loads((project / ".chalice" / "deployed" / "local.json").read_text())
+    api = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
+    # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
+    return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"

@@ -1,0 +1,84 @@
+"""The deployed application, as its tests use it."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+import boto3
+
+from infra.ops import local_stage
+from infra.ops.posting import Answer, post
+from infra.ops.uploads import Outcome, upload
+from tests.events import s3_event
+
+FUNCTION = "ikerian-data-pipeline-local-data-processor"
+WITHIN = 30  # seconds
+
+
+class Deployment:
+    """Buckets, functions and API of the stage `local`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.buckets = local_stage.buckets()
+        self.raw, self.processed, self.rejected = self.buckets
+        self.s3 = boto3.client("s3")
+        self.functions = boto3.client("lambda")
+
+    def upload(self, body: bytes, key: str | None = None) -> Outcome:
+        """Put an object into the raw bucket and wait for what becomes of it."""
+        return upload(self.buckets, key or new_key(), body, seconds=WITHIN)
+
+    def invoke(self, *objects: tuple[str, str]) -> dict[str, Any] | None:
+        """Send the function an event about objects (bucket, key); the error it answers with, if any."""
+        return self.invoke_with(s3_event(*objects))
+
+    def invoke_with(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Send the function any event; the error it answers with, if any."""
+        answer = self.functions.invoke(FunctionName=FUNCTION, Payload=json.dumps(event).encode())
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        return result if "FunctionError" in answer else None
+
+    def post(self, document: bytes, *, signed: bool = True, **headers: str) -> Answer:
+        """POST /process; header names with underscores."""
+        named = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return post(self.url, document, named, signed=signed)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        """Read an object."""
+        return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """List the keys below a prefix."""
+        listing = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return [item["Key"] for item in listing.get("Contents", [])]
+
+    def logged(self, message: str, **fields: Any) -> dict[str, Any]:
+        """Wait for a log event of the function with this message and these fields."""
+        deadline = time.monotonic() + WITHIN
+        while time.monotonic() < deadline:
+            for event in structured(log_lines(FUNCTION)):
+                if event["message"] == message and fields.items() <= event.items():
+                    return event
+            # The stand-in collects a function's late lines when it runs again.
+            self.invoke()
+        raise AssertionError(f"{message} was not logged")
+
+
+def new_key() -> str:
+    """Make up a key that no other test uses."""
+    return f"scans/{uuid.uuid4()}.json"
+
+
+def log_lines(function: str) -> list[str]:
+    """Read all that a function has logged so far."""
+    pages = boto3.client("logs").get_paginator("filter_log_events").paginate
+    return [
+        event["message"] for page in pages(logGroupName=f"/aws/lambda/{function}") for event in page["events"]
+    ]
+
+
+def structured(lines: list[str]) -> list[dict[str, Any]]:
+    """Pick the application's events from everything that is in a log."""
+    return [json.loads(line) for line in lines if line.startswith('{"level"')]

@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT, Answer, TooLargeError, bounded
+
+
+def test_a_document_of_the_limit_passes_and_one_byte_more_does_not() -> None:
+    whole = [b"x" * (MAX_DOCUMENT - 1), b"x"]
+
+    assert list(bounded(whole)) == whole
+    with pytest.raises(TooLargeError, match=str(MAX_DOCUMENT)):
+        list(bounded([*whole, b"x"]))
+
+
+def test_the_body_holds_records_reasons_and_counts() -> None:
+    answer = Answer()
+    answer.write_processed(b'[\n{"patient_id":"1","patient_name":"A"}\n]\n')
+    answer.write_rejected(b'{"index":1,"reason":"record: not an obj')
+    answer.write_rejected(b'ect","record":7}\n')
+
+    assert json.loads(answer.body(extracted=1, rejected=1)) == {
+        "records": [{"patient_id": "1", "patient_name": "A"}],
+        "rejected": [{"index": 1, "reason": "record: not an object"}],
+        "counts": {"extracted": 1, "rejected": 1},
+    }
+
+
+def test_collecting_stops_at_the_limit() -> None:
+    with pytest.raises(TooLargeError, match=str(MAX_ANSWER)):
+        Answer().write_processed(b"x" * (MAX_ANSWER + 1))
+    with pytest.raises(TooLargeError, match=str(MAX_ANSWER)):
+        Answer().write_rejected(b"x" * (MAX_ANSWER + MAX_DOCUMENT + 1))
+
+
+def test_what_lambda_escapes_counts_as_it_travels() -> None:
+    answer = Answer()
+    quotes = '\\"' * (MAX_ANSWER // 4)  # half of the limit, twice that when escaped again
+    answer.write_processed(f'["{quotes}"]'.encode())
+
+    with pytest.raises(TooLargeError, match=str(MAX_ANSWER)):
+        answer.body(extracted=1, rejected=0)

@@ -1,0 +1,89 @@
+"""POST /process on the deployed API, IAM enforced."""
+
+import gzip
+import json
+
+import pytest
+
+from chalicelib.answer import MAX_DOCUMENT
+from tests.deployment import Deployment
+
+RECORD = '{"patient_id":"P-1","patient_name":"Ada","diagnosis":"normal"}'
+PATIENT = {"patient_id": "P-1", "patient_name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("document", "patients"),
+    [(f"[{RECORD},{RECORD}]", 2), (RECORD, 1), (f"{RECORD}\n{RECORD}\n{RECORD}\n", 3), ("[]", 0)],
+    ids=["array", "one record", "JSON Lines", "empty array"],
+)
+def test_a_document_is_answered_with_its_patients(
+    deployment: Deployment, document: str, patients: int
+) -> None:
+    answer = deployment.post(document.encode())
+
+    assert answer.status == 200
+    assert json.loads(answer.body) == {
+        "records": [PATIENT] * patients,
+        "rejected": [],
+        "counts": {"extracted": patients, "rejected": 0},
+    }
+
+
+def test_a_gzip_document_is_decompressed(deployment: Deployment) -> None:
+    answer = deployment.post(gzip.compress(f"[{RECORD}]".encode()), Content_Encoding="gzip")
+
+    assert answer.status == 200
+    assert json.loads(answer.body)["records"] == [PATIENT]
+
+
+def test_a_rejected_record_is_named_by_index_and_reason_and_not_echoed(deployment: Deployment) -> None:
+    answer = deployment.post(f'[{RECORD},{{"patient_id":"CANARY","patient_name":7}}]'.encode())
+
+    assert answer.status == 200
+    assert json.loads(answer.body)["rejected"] == [{"index": 1, "reason": "patient_name: not a string"}]
+    assert b"CANARY" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("document", "offset"),
+    [(b"", 0), (b"[1,", 3), (b'{"patient_id":,}', 14)],
+    ids=["empty", "cut", "wrong"],
+)
+def test_a_malformed_document_is_answered_with_reason_and_offset(
+    deployment: Deployment, document: bytes, offset: int
+) -> None:
+    answer = deployment.post(document)
+
+    assert answer.status == 400
+    told = json.loads(answer.body)
+    assert set(told) == {"reason", "offset"}
+    assert told["offset"] == offset
+
+
+def test_a_document_over_the_limit_is_answered_with_413(deployment: Deployment) -> None:
+    answer = deployment.post(b"[" + b" " * MAX_DOCUMENT + b"]")
+
+    assert answer.status == 413
+    assert str(MAX_DOCUMENT) in json.loads(answer.body)["reason"]
+
+
+def test_a_compressed_document_counts_with_its_decompressed_size(deployment: Deployment) -> None:
+    answer = deployment.post(gzip.compress(b" " * (MAX_DOCUMENT + 1)), Content_Encoding="gzip")
+
+    assert answer.status == 413
+
+
+def test_an_answer_over_the_limit_is_answered_with_413(deployment: Deployment) -> None:
+    answer = deployment.post(b"[" + b"1," * 1_000_000 + b"1]")
+
+    assert answer.status == 413
+    assert "answer" in json.loads(answer.body)["reason"]
+
+
+def test_another_content_type_is_answered_with_415(deployment: Deployment) -> None:
+    assert deployment.post(RECORD.encode(), Content_Type="text/csv").status == 415
+
+
+def test_an_unsigned_request_is_answered_with_403(deployment: Deployment) -> None:
+    assert deployment.post(RECORD.encode(), signed=False).status == 403

@@ -1,0 +1,275 @@
+"""The deployed zip in the local cloud: what an upload becomes, and what happens when something goes wrong."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+
+from chalicelib.telemetry import object_name
+from infra.ops.cloud import ROOT
+from tests.deployment import FUNCTION, Deployment, new_key
+
+SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
+
+
+def named(key: str) -> dict[str, str]:
+    """An object as the log names it."""
+    return {"digest": object_name(key, log_object_keys=False).digest}
+
+
+PUBLISHED = b'[\n{"patient_id":"P-1","patient_name":"Ada"}\n]\n'
+
+
+def test_the_sample_is_published_as_the_readme_says(deployment: Deployment) -> None:
+    key = new_key()
+    sample = (ROOT / "samples" / "ikerian_sample.json").read_bytes()
+
+    outcome = deployment.upload(sample, key)
+
+    assert (outcome.extracted, outcome.rejected) == (2, 0)
+    assert deployment.get(deployment.processed, key) == (
+        b"[\n"
+        b'{"patient_id":"A12345","patient_name":"Ikerian A"},\n'
+        b'{"patient_id":"B67890","patient_name":"Ikerian B"}\n'
+        b"]\n"
+    )
+    assert deployment.keys(deployment.rejected, key) == []
+
+
+def test_what_runs_is_the_deployed_zip(deployment: Deployment) -> None:
+    deployment.upload(SCAN)
+
+    started = deployment.logged("function_started")
+    roots = {module.rpartition("/")[0].rpartition("/")[0] for module in started["modules"]}
+    assert len(started["modules"]) == 3
+    assert len(roots) == 1
+    assert roots.pop().endswith("/code")
+    assert ".venv" not in str(started["modules"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "in/a b+ü=1 (copy).json",
+        "100%25/&?#[]{}.json",
+        "日本/🦉 ' \".json",
+        "-rf ;$(true)`.json",
+        "a//b/../c.json",
+    ],
+)
+def test_an_odd_key_is_published_under_exactly_that_key(deployment: Deployment, name: str) -> None:
+    key = new_key() + name
+
+    deployment.upload(SCAN, key)
+
+    assert deployment.keys(deployment.processed, key) == [key]
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+def test_a_key_that_does_not_end_in_json_is_left_alone(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.s3.put_object(Bucket=deployment.raw, Key=f"{key}.txt", Body=SCAN)
+
+    deployment.upload(SCAN, key)
+
+    assert deployment.keys(deployment.processed, key) == [key]
+
+
+def test_gzip_is_recognised_by_its_first_bytes(deployment: Deployment) -> None:
+    key = new_key()
+
+    deployment.upload(gzip.compress(SCAN), key)
+
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+def test_a_record_that_is_not_valid_is_kept_and_the_rest_is_published(deployment: Deployment) -> None:
+    key = new_key()
+    bad = '{"patient_id":"P-2","scan":{"microns":1.50}}'
+
+    outcome = deployment.upload(SCAN[:-1] + f",{bad}]".encode(), key)
+
+    assert (outcome.extracted, outcome.rejected) == (1, 1)
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+    kept = deployment.get(deployment.rejected, f"{key}/{outcome.version}.jsonl")
+    assert kept == f'{{"index":1,"reason":"patient_name: missing","record":{bad}}}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b" \n", b"[", b"[}", SCAN + b"]", SCAN[:-1], b"42", b'[{"patient_id":', b"\x1f\x8b\x08broken"],
+    ids=[
+        "0 bytes",
+        "white space",
+        "cut",
+        "wrong",
+        "garbage behind",
+        "unclosed",
+        "a number",
+        "cut key",
+        "gzip",
+    ],
+)
+def test_a_malformed_object_is_reported_once_and_publishes_nothing(
+    deployment: Deployment, document: bytes
+) -> None:
+    key = new_key()
+
+    outcome = deployment.upload(document, key)
+
+    assert outcome.malformed
+    assert deployment.keys(deployment.processed, key) == []
+    report = json.loads(deployment.get(deployment.rejected, f"{key}/{outcome.version}.jsonl"))
+    assert set(report) == {"reason", "offset"}
+    assert deployment.get(deployment.raw, key) == document
+    deployment.logged("object_malformed", version=outcome.version, **report)
+
+
+def test_a_malformed_object_does_not_make_the_invocation_fail(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(b"[", key)
+
+    assert deployment.invoke((deployment.raw, key)) is None
+
+
+def test_an_empty_array_gives_an_empty_array(deployment: Deployment) -> None:
+    key = new_key()
+
+    deployment.upload(b"[]", key)
+
+    assert json.loads(deployment.get(deployment.processed, key)) == []
+
+
+def test_a_malformed_object_leaves_what_was_published_before(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(SCAN, key)
+
+    deployment.upload(b"[", key)
+
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+def test_an_object_that_is_gone_is_no_failure(deployment: Deployment) -> None:
+    key = new_key()
+
+    assert deployment.invoke((deployment.raw, key)) is None
+
+    deployment.logged("object_missing", object=named(key))
+
+
+def test_an_event_without_records_is_answered_calmly(deployment: Deployment) -> None:
+    test_event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": deployment.raw}
+
+    assert deployment.invoke_with(test_event) is None
+    assert deployment.invoke_with({"Records": []}) is None
+    deployment.logged("no_uploads")
+
+
+def test_one_failing_object_does_not_hide_the_others(deployment: Deployment) -> None:
+    before, after = new_key(), new_key()
+    for key in (before, after):
+        deployment.upload(SCAN, key)
+        deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
+
+    error = deployment.invoke(
+        (deployment.raw, before), (deployment.processed, "foreign.json"), (deployment.raw, after)
+    )
+
+    assert error is not None
+    assert error["errorMessage"].startswith("1 of 3 uploads: ")
+    assert error["errorMessage"].endswith(" ForeignBucketError")
+    for key in (before, after):
+        assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+def test_the_same_event_again_changes_nothing(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(SCAN, key)
+    version = deployment.s3.head_object(Bucket=deployment.processed, Key=key)["VersionId"]
+
+    assert deployment.invoke((deployment.raw, key), (deployment.raw, key)) is None
+
+    deployment.logged("object_unchanged", object=named(key))
+    assert deployment.s3.head_object(Bucket=deployment.processed, Key=key)["VersionId"] == version
+
+
+def test_a_newer_version_replaces_an_older_one_and_late_events_change_nothing(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(b'[{"patient_id":"P-0","patient_name":"Old"}]', key)
+
+    outcome = deployment.upload(SCAN, key)
+    deployment.invoke((deployment.raw, key))
+
+    assert deployment.logged("object_published", version=outcome.version)["replaced"]
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+@contextmanager
+def without_permission(action: str) -> Iterator[None]:
+    """Take one permission from the function's role for a while."""
+    iam = boto3.client("iam")
+    role = {"RoleName": FUNCTION, "PolicyName": FUNCTION}
+    policy: Any = iam.get_role_policy(**role)["PolicyDocument"]
+    deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    denied = json.dumps({**policy, "Statement": [*policy["Statement"], deny]})
+    iam.put_role_policy(**role, PolicyDocument=denied)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject"])
+def test_a_missing_permission_makes_the_invocation_fail_and_a_retry_mends_it(
+    deployment: Deployment, action: str
+) -> None:
+    key = new_key() + ".unannounced"  # no notification is for it: nothing but this event is about it
+
+    with without_permission(action):
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+        error = deployment.invoke((deployment.raw, key))
+
+    assert error is not None
+    assert "AccessDenied" in error["errorMessage"] or "403" in error["errorMessage"]
+    deployment.logged("object_failed", object=named(key))
+    assert deployment.invoke((deployment.raw, key)) is None
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+@contextmanager
+def environment(deployment: Deployment, **changes: str) -> Iterator[None]:
+    """Change the function's environment for a while."""
+    before = deployment.functions.get_function_configuration(FunctionName=FUNCTION)
+    variables = before["Environment"]["Variables"]
+    _set_environment(deployment, variables | changes)
+    try:
+        yield
+    finally:
+        _set_environment(deployment, variables)
+
+
+def _set_environment(deployment: Deployment, variables: dict[str, str]) -> None:
+    deployment.functions.update_function_configuration(
+        FunctionName=FUNCTION, Environment={"Variables": variables}
+    )
+
+
+def test_settings_at_fault_fail_the_cold_start_with_one_message_that_names_them_all(
+    deployment: Deployment,
+) -> None:
+    with environment(
+        deployment, PROCESSED_BUCKET=deployment.raw, REJECTED_BUCKET="", LOG_OBJECT_KEYS="maybe"
+    ):
+        error = deployment.invoke((deployment.raw, new_key()))
+
+    assert error is not None
+    for fault in (
+        "REJECTED_BUCKET is not set",
+        "RAW_BUCKET and PROCESSED_BUCKET name the same bucket",
+        "LOG_OBJECT_KEYS is neither true nor false",
+    ):
+        assert fault in error["errorMessage"]

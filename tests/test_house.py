@@ -1,0 +1,80 @@
+"""The rules of the house: who may import what, and that nothing speaks past the closed vocabulary."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.ops.cloud import ROOT
+
+MODULES = sorted((ROOT / "chalicelib").glob("*.py"))
+CORE = [path for path in MODULES if path.stem in {"extraction", "json_batches", "records"}]
+SHIPPED = [ROOT / "app.py", *MODULES]
+
+
+def imports(path: Path) -> set[str]:
+    """Name every module that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found |= {f"{node.module}.{name.name}" for name in node.names if node.module == "chalicelib"}
+    return found
+
+
+def importers(package: str) -> set[str]:
+    """Name the shipped files that import a package."""
+    return {path.name for path in SHIPPED if any(name.split(".")[0] == package for name in imports(path))}
+
+
+def test_chalice_is_imported_by_the_app_alone() -> None:
+    assert importers("chalice") == {"app.py"}
+
+
+def test_the_aws_sdk_is_imported_by_the_object_store_alone() -> None:
+    assert importers("boto3") | importers("botocore") == {"object_store.py"}
+
+
+def test_powertools_are_imported_by_telemetry_alone() -> None:
+    assert importers("aws_lambda_powertools") == {"telemetry.py"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_nothing_that_ships_imports_infra_or_tests(path: Path) -> None:
+    assert not {name for name in imports(path) if name.split(".")[0] in {"infra", "tests", "app"}}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_only_the_pipeline_imports_more_than_the_records(path: Path) -> None:
+    ours = {name.removeprefix("chalicelib.") for name in imports(path) if name.startswith("chalicelib.")}
+    allowed = {
+        "extraction.py": {"records", "json_batches"},
+        "pipeline.py": {module.stem for module in MODULES},
+    }
+
+    assert ours <= allowed.get(path.name, {"records"})
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_the_core_knows_only_bytes(path: Path) -> None:
+    known = {"chalicelib", "msgspec", *sys.stdlib_module_names}
+    assert {module.split(".")[0] for module in imports(path)} <= known
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_only_telemetry_writes_to_the_log(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    printed = {call.id for call in calls if isinstance(call, ast.Name)} & {"print"}
+    streams = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {
+        "stdout",
+        "stderr",
+        "log",
+    }
+
+    assert not printed
+    assert not streams
+    assert not imports(path) & {"logging", "warnings", "syslog"}

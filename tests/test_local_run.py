@@ -1,0 +1,118 @@
+"""`make run` and `make up`, as somebody runs them: in a process of their own, ended in every way."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.ops.cloud import LOCAL, ROOT
+
+COMMAND = [sys.executable, "-m", "infra.ops", "local"]
+GONE_WITHIN = 30  # seconds
+
+
+def clouds() -> set[Path]:
+    """Folders of local clouds: each is removed with its cloud."""
+    return set(LOCAL.glob("run-*"))
+
+
+@contextmanager
+def running() -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
+    """`make up`, once it says that it is ready: the process, its cloud's folder, and what it printed."""
+    before = clouds()
+    with subprocess.Popen(
+        [*COMMAND, "--keep"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            output = read_until_ready(process)
+            (folder,) = clouds() - before
+            yield process, folder, output
+        finally:
+            process.kill()
+
+
+def read_until_ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "--data-binary" in line:  # the last line that it prints
+            break
+    return "".join(lines)
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Command lines of processes that still work in a cloud's folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+def await_end(folder: Path) -> None:
+    deadline = time.monotonic() + GONE_WITHIN
+    while leftovers(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def test_a_run_shows_what_became_of_every_sample_and_leaves_nothing() -> None:
+    before = clouds()
+
+    result = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    for path in (ROOT / "samples").rglob("*.json"):
+        key = re.escape(str(path.relative_to(ROOT)))
+        assert re.search(rf"^\s*{key} +(published|malformed)", result.stdout, re.MULTILINE)
+    assert '{"patient_id":"B67890","patient_name":"Ikerian B"}\n]' in result.stdout
+    assert "signed, with samples/ikerian_sample.json: 200" in result.stdout
+    assert clouds() == before
+
+
+def works(command: str) -> bool:
+    return subprocess.run([command, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def test_what_it_prints_can_be_pasted() -> None:
+    with running() as (_, _, output):
+        printed = output[output.index("export ") :].splitlines()
+        # Somebody without the aws CLI still gets an answer from curl.
+        lines = [line for line in printed if works("aws") or not line.startswith("aws ")]
+        script = "\n".join(lines)
+        result = subprocess.run(
+            ["/bin/sh", "-ec", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    assert result.returncode == 0, result.stderr
+    assert '"counts":{"extracted":2,"rejected":0}' in result.stdout
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(how: signal.Signals) -> None:
+    with running() as (process, folder, _):
+        assert leftovers(folder)
+        process.send_signal(how)
+        process.wait(GONE_WITHIN)
+
+    assert not leftovers(folder)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+def test_a_killed_run_leaves_no_process() -> None:
+    with running() as (process, folder, _):
+        assert leftovers(folder)
+        process.kill()
+        await_end(folder)
+
+    assert not leftovers(folder)

@@ -1,0 +1,211 @@
+"""The S3 edge, against real S3 requests, and against a server whose connections break."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from chalicelib import object_store
+from chalicelib.object_store import (
+    ANYWAY,
+    IF_ABSENT,
+    PART_SIZE,
+    Condition,
+    ObjectStore,
+    ObjectStoreError,
+    OvertakenError,
+    Upload,
+)
+from tests.deployment import Deployment, new_key
+
+
+@pytest.fixture
+def store(deployment: Deployment) -> ObjectStore:
+    return ObjectStore(deployment.s3)
+
+
+def uploading(store: ObjectStore, deployment: Deployment, key: str, condition: Condition = ANYWAY) -> Upload:
+    return Upload(store, deployment.processed, key, condition, "application/json", {"source-version": "1"})
+
+
+def test_an_object_is_read_as_it_was_written(store: ObjectStore, deployment: Deployment) -> None:
+    key, body = new_key(), bytes(range(256)) * 1000
+    version = deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=body)["VersionId"]
+
+    source = store.open(deployment.processed, key)
+
+    assert source is not None
+    with source:
+        assert source.head.version == version
+        assert b"".join(source) == body
+
+
+def test_an_absent_object_is_none(store: ObjectStore, deployment: Deployment) -> None:
+    assert store.open(deployment.raw, new_key()) is None
+    assert store.head(deployment.raw, new_key()) is None
+
+
+def test_an_absent_bucket_is_a_fault_not_an_absent_object(store: ObjectStore) -> None:
+    with pytest.raises(ObjectStoreError, match=r"^get_object: NoSuchBucket$"):
+        store.open("no-such-bucket", new_key())
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE + 5])
+def test_what_is_uploaded_stands_there_whole(store: ObjectStore, deployment: Deployment, size: int) -> None:
+    key, body = new_key(), b"0123456789" * (size // 10) + b"x" * (size % 10)
+
+    with uploading(store, deployment, key) as upload:
+        for start in range(0, size, 1_000_003):
+            upload.write(body[start : start + 1_000_003])
+        assert deployment.keys(deployment.processed, key) == []
+        upload.complete()
+
+    assert deployment.get(deployment.processed, key) == body
+    head = store.head(deployment.processed, key)
+    assert head is not None
+    assert head.metadata == {"source-version": "1"}
+
+
+@pytest.mark.parametrize("size", [1, PART_SIZE + 1])
+def test_an_upload_that_is_not_completed_leaves_nothing(
+    store: ObjectStore, deployment: Deployment, size: int
+) -> None:
+    key = new_key()
+
+    with pytest.raises(ZeroDivisionError), uploading(store, deployment, key) as upload:
+        upload.write(b"x" * size)
+        _ = 1 / 0
+
+    assert deployment.keys(deployment.processed, key) == []
+    unfinished = deployment.s3.list_multipart_uploads(Bucket=deployment.processed).get("Uploads", [])
+    assert key not in {one["Key"] for one in unfinished}
+
+
+@pytest.mark.parametrize("size", [1, PART_SIZE + 1])
+@pytest.mark.parametrize(
+    "first", [IF_ABSENT, None], ids=["when nothing stood there", "when another stood there"]
+)
+def test_an_upload_overtaken_by_another_is_not_published(
+    store: ObjectStore, deployment: Deployment, size: int, first: Condition | None
+) -> None:
+    key = new_key()
+    condition = first
+    if condition is None:
+        deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=b"before")
+        head = store.head(deployment.processed, key)
+        assert head is not None
+        condition = head.unchanged
+
+    with pytest.raises(OvertakenError), uploading(store, deployment, key, condition) as upload:
+        upload.write(b"x" * size)
+        deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=b"faster")
+        upload.complete()
+
+    assert deployment.get(deployment.processed, key) == b"faster"
+
+
+def test_a_version_that_names_no_version_is_told_apart_by_content(
+    store: ObjectStore, deployment: Deployment
+) -> None:
+    bucket = "not-versioned"
+    deployment.s3.create_bucket(Bucket=bucket)
+
+    versions = set()
+    for body in (b"A", b"B", b"A"):
+        deployment.s3.put_object(Bucket=bucket, Key="key", Body=body)
+        head = store.head(bucket, "key")
+        assert head is not None
+        versions.add(head.version)
+
+    assert len(versions) == 2
+    assert "null" not in versions
+
+
+def test_an_error_says_operation_and_code_but_not_the_key(store: ObjectStore, deployment: Deployment) -> None:
+    with pytest.raises(ObjectStoreError) as error:
+        store.request("get_object", Bucket=deployment.raw, Key="CANARY.json", IfMatch="x", VersionId="CANARY")
+
+    assert "CANARY" not in str(error.value)
+    assert error.value.__suppress_context__
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """Serves one object, and drops each connection after so many bytes of it."""
+
+    body = b"0123456789" * 50_000
+    etag = '"1"'
+    lasts: int
+    ranges: list[str | None]
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.ranges.append(wanted)
+        if self.headers.get("If-Match", self.etag) != self.etag:
+            self.send_error(412)
+            return
+        start = int(re.findall(r"\d+", wanted)[0]) if wanted else 0
+        rest = self.body[start:]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("ETag", self.etag)
+        self.end_headers()
+        self.wfile.write(rest[: self.lasts])
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
+        """Say nothing."""
+
+
+@contextmanager
+def breaking(*, lasts: int) -> Iterator[tuple[ObjectStore, type[Breaking]]]:
+    handler = type("Handler", (Breaking,), {"lasts": lasts, "ranges": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{server.server_address[1]}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - of a server of our own
+            region_name="us-east-1",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        try:
+            yield ObjectStore(client), handler
+        finally:
+            server.shutdown()
+
+
+def test_a_broken_connection_is_resumed_where_it_broke() -> None:
+    with breaking(lasts=120_000) as (store, server):
+        source = store.open("bucket", "key")
+        assert source is not None
+        with source:
+            assert b"".join(source) == Breaking.body
+
+    assert server.ranges[0] is None
+    assert len(server.ranges) > 4
+    assert all(wanted and wanted.endswith("-") for wanted in server.ranges[1:])
+
+
+def test_a_connection_that_gives_nothing_any_more_is_an_error() -> None:
+    with breaking(lasts=0) as (store, server):
+        source = store.open("bucket", "key")
+        assert source is not None
+        with source, pytest.raises(ObjectStoreError, match="connection lost"):
+            list(source)
+
+    assert len(server.ranges) == object_store.RESUMES + 1
+
+
+def test_an_object_replaced_while_it_is_read_is_not_mixed_with_the_new_one() -> None:
+    with breaking(lasts=120_000) as (store, server):
+        source = store.open("bucket", "key")
+        assert source is not None
+        with source, pytest.raises(OvertakenError):
+            for _ in source:
+                server.etag = '"2"'
