@@ -1,6 +1,6 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test format clean
+.PHONY: help run up test audit format clean
 
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
@@ -22,6 +22,9 @@ test: .venv/ready ## every check: style, types, tests
 	@$(BIN)/mypy
 	@$(BIN)/pytest
 
+audit: .local/audit-venv/ready ## look for what is unsafe in infra/
+	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact
+
 format: .venv/ready ## mend what can be mended by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -36,4 +39,9 @@ clean: ## remove everything that make made
 	@$(PYTHON) -m venv --clear .local/cloud-venv
 	@$(BIN)/pip install --quiet -r requirements-dev.txt
 	@.local/cloud-venv/bin/pip install --quiet -r requirements-local.txt
+	@touch $@
+
+.local/audit-venv/ready: requirements-audit.txt
+	@$(PYTHON) -m venv --clear .local/audit-venv
+	@.local/audit-venv/bin/pip install --quiet -r requirements-audit.txt
 	@touch $@

@@ -11,6 +11,7 @@ from chalicelib import telemetry
 from infra.ops import local_stage
 from infra.ops.cloud import local_cloud
 from tests.deployment import Deployment
+from tests.events import CONTEXT
 
 # app.py reads its settings when it is imported, as Lambda does at cold start.
 os.environ |= local_stage.environment()
@@ -36,7 +37,7 @@ class Stdout:
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     """All that the code under test writes, its log included."""
-    telemetry.emit(telemetry.NoUploads())
+    telemetry.traced(lambda _event, _context: telemetry.emit(telemetry.NoUploads()))({}, CONTEXT)
     for handler in logging.getLogger(telemetry.LOG).handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.stream = Stdout()

@@ -1,7 +1,12 @@
-"""S3 events as S3 sends them: with keys encoded, which Chalice's own event factory does not do."""
+"""What Lambda hands to a function: events as S3 sends them, keys encoded; and a context."""
 
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
+
+CONTEXT = SimpleNamespace(
+    function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
+)
 
 
 def s3_event(*objects: tuple[str, str]) -> dict[str, Any]:

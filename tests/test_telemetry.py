@@ -1,13 +1,13 @@
 """What the functions say: a closed vocabulary, in which no patient's word has a place."""
 
 import json
-from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import msgspec
 import pytest
 
 from chalicelib import telemetry
+from tests.events import CONTEXT
 
 NUMBERS = {int, bool}
 NAMES = {
@@ -18,9 +18,6 @@ NAMES = {
     telemetry.Reason,
     telemetry.Version,
 }
-CONTEXT = SimpleNamespace(
-    function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
-)
 
 
 def events(base: type[telemetry.Event] = telemetry.Event) -> list[type[telemetry.Event]]:

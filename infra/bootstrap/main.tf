@@ -1,0 +1,32 @@
+# Applied once an account: the bucket that keeps the Terraform state of every stage. Its own state stays in
+# this directory. Lost, that is no harm: nothing here changes once it is made.
+
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = { application = "ikerian-data-pipeline" }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+module "state_bucket" {
+  source = "../modules/bucket"
+
+  # The account's number makes it unique, and `deploy` finds it without being told.
+  name                    = "ikerian-data-pipeline-state-${data.aws_caller_identity.current.account_id}"
+  force_destroy           = var.force_destroy
+  noncurrent_version_days = 365
+}

@@ -1,0 +1,9 @@
+# Every stage here can be planned: tests/test_terraform.py runs this with each <stage>.tfvars.
+
+mock_provider "aws" {
+  override_during = plan
+}
+
+run "the_stage_can_be_planned" {
+  command = plan
+}

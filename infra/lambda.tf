@@ -1,0 +1,104 @@
+# What the two functions stand on; the functions themselves are Chalice's.
+
+module "api" {
+  source = "./modules/function"
+
+  name                     = local.api_name
+  in_vpc                   = var.vpc_cidr != null
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "data_processor" {
+  source = "./modules/function"
+
+  name                     = local.data_processor_name
+  in_vpc                   = var.vpc_cidr != null
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+resource "aws_iam_role_policy" "publishes_uploads" {
+  name = "publishes-uploads"
+  role = module.data_processor.role_name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        # Without it S3 answers 403 for an object that is absent.
+        Sid      = "SeesWhetherAnObjectExists"
+        Effect   = "Allow"
+        Action   = "s3:ListBucket"
+        Resource = [module.raw_bucket.arn, module.processed_bucket.arn]
+      },
+      {
+        Sid      = "ReadsUploads"
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = "${module.raw_bucket.arn}/*"
+      },
+      {
+        # To replace an object on condition (If-Match) takes the right to read it.
+        Sid      = "ReplacesWhatIsPublished"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Resource = "${module.processed_bucket.arn}/*"
+      },
+      {
+        Sid      = "WritesWhatIsRejected"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        Resource = "${module.rejected_bucket.arn}/*"
+      },
+      {
+        # Lambda does it in the function's name, when the last attempt has failed.
+        Sid      = "SendsFailuresToTheirQueue"
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = aws_sqs_queue.failures.arn
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "uses_the_key" {
+  count = var.kms_key_arn == null ? 0 : 1
+
+  name = "uses-the-key"
+  role = module.data_processor.role_name
+
+  # For these buckets' objects and through S3 only. S3 names the bucket in the encryption context, or
+  # the object where the uploader has switched the bucket key off.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "DecryptsUploads"
+        Effect   = "Allow"
+        Action   = "kms:Decrypt"
+        Resource = var.kms_key_arn
+        Condition = {
+          StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
+          StringLike   = { "kms:EncryptionContext:aws:s3:arn" = [module.raw_bucket.arn, "${module.raw_bucket.arn}/*"] }
+        }
+      },
+      {
+        # An upload in parts decrypts its own data key for every part.
+        Sid      = "EncryptsWhatItWrites"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource = var.kms_key_arn
+        Condition = {
+          StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
+          StringLike = {
+            "kms:EncryptionContext:aws:s3:arn" = [
+              module.processed_bucket.arn, "${module.processed_bucket.arn}/*",
+              module.rejected_bucket.arn, "${module.rejected_bucket.arn}/*",
+            ]
+          }
+        }
+      },
+    ]
+  })
+}

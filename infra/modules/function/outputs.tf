@@ -1,0 +1,9 @@
+output "role_arn" {
+  description = "ARN of the function's role."
+  value       = aws_iam_role.this.arn
+}
+
+output "role_name" {
+  description = "Name of the function's role, to add what else it may do."
+  value       = aws_iam_role.this.name
+}

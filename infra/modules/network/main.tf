@@ -1,0 +1,81 @@
+# A network with one way out: over TLS to S3, and there to the pipeline's buckets. No internet gateway, no
+# NAT. No interface endpoints either: S3 is all that the code calls. Logs, metrics (lines of the log), the
+# send to the failure queue and the use of KMS keys are the services' own doing, outside this network.
+
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7"
+    }
+  }
+}
+
+data "aws_availability_zones" "ordinary" {
+  # checkov:skip=CKV_AWS_394:The subnets are placed once and stay where they are, whatever zones come.
+  state = "available"
+
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+}
+
+resource "aws_vpc" "this" {
+  # checkov:skip=CKV2_AWS_11:The one way out leads to the pipeline's buckets, which can log who took it (access_log_bucket).
+  cidr_block = var.cidr
+  tags       = { Name = var.name }
+}
+
+resource "aws_subnet" "private" {
+  count = 2
+
+  vpc_id            = aws_vpc.this.id
+  availability_zone = data.aws_availability_zones.ordinary.names[count.index]
+  cidr_block        = cidrsubnet(var.cidr, 1, count.index)
+  tags              = { Name = "${var.name}-${count.index}" }
+
+  lifecycle {
+    # A zone in trouble drops out of the list; that must not move a subnet.
+    ignore_changes = [availability_zone]
+  }
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id          = aws_vpc.this.id
+  service_name    = "com.amazonaws.${var.region}.s3"
+  route_table_ids = [aws_vpc.this.main_route_table_id]
+  tags            = { Name = "${var.name}-s3" }
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OnlyToTheBucketsOfThePipeline"
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject"]
+      Resource  = flatten([for arn in var.bucket_arns : [arn, "${arn}/*"]])
+    }]
+  })
+}
+
+# Without rules: whoever forgets to name a security group gets nowhere.
+resource "aws_default_security_group" "closed" {
+  vpc_id = aws_vpc.this.id
+}
+
+resource "aws_security_group" "functions" {
+  # checkov:skip=CKV2_AWS_5:Chalice attaches it to the functions.
+  name        = var.name
+  description = "Functions of ${var.name}: nothing in, TLS to S3 out."
+  vpc_id      = aws_vpc.this.id
+  tags        = { Name = var.name }
+
+  egress {
+    description     = "TLS to S3."
+    protocol        = "tcp"
+    from_port       = 443
+    to_port         = 443
+    prefix_list_ids = [aws_vpc_endpoint.s3.prefix_list_id]
+  }
+}

@@ -1,0 +1,19 @@
+variable "bucket_arns" {
+  description = "ARNs of the buckets that can be reached."
+  type        = list(string)
+}
+
+variable "cidr" {
+  description = "Address range of the network."
+  type        = string
+}
+
+variable "name" {
+  description = "Name of everything in the network."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS region of the network."
+  type        = string
+}

@@ -1,0 +1,174 @@
+locals {
+  # What the functions emit: METRICS in chalicelib/telemetry.py. A test compares the two.
+  metric_names = [
+    "BytesRead",
+    "Duration",
+    "ObjectsMalformed",
+    "ObjectsProcessed",
+    "ObjectsUnchanged",
+    "RecordsExtracted",
+    "RecordsRejected",
+  ]
+  metrics = { for name in local.metric_names : name => name }
+
+  functions = {
+    api            = local.api_name
+    data-processor = local.data_processor_name
+  }
+
+  alarms = merge(
+    {
+      for label, function in local.functions : "${label}-errors" => {
+        meaning    = "The function ${label} failed. Its log says why."
+        namespace  = "AWS/Lambda"
+        metric     = "Errors"
+        dimensions = { FunctionName = function }
+        statistic  = "Sum"
+        above      = 0
+      }
+    },
+    {
+      for label, function in local.functions : "${label}-throttles" => {
+        meaning    = "The function ${label} was held back: the account's concurrency is used up."
+        namespace  = "AWS/Lambda"
+        metric     = "Throttles"
+        dimensions = { FunctionName = function }
+        statistic  = "Sum"
+        above      = 0
+      }
+    },
+    {
+      near-timeout = {
+        meaning    = "An upload took more than 80 % of the time that data-processor has: larger ones will fail."
+        namespace  = "AWS/Lambda"
+        metric     = "Duration"
+        dimensions = { FunctionName = local.data_processor_name }
+        statistic  = "Maximum"
+        above      = 0.8 * var.timeout_seconds * 1000
+      }
+      failed-uploads = {
+        meaning    = "Uploads failed for good and wait in the failure queue to be put back."
+        namespace  = "AWS/SQS"
+        metric     = "ApproximateNumberOfMessagesVisible"
+        dimensions = { QueueName = local.failure_queue_name }
+        statistic  = "Maximum"
+        above      = 0
+      }
+      lost-failures = {
+        meaning    = "Lambda could not send a failed upload to the failure queue; only the raw bucket still has it."
+        namespace  = "AWS/Lambda"
+        metric     = "DestinationDeliveryFailures"
+        dimensions = { FunctionName = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
+      malformed-objects = {
+        meaning    = "An upload was no use as a whole. The rejected bucket has the reason."
+        namespace  = local.application
+        metric     = local.metrics.ObjectsMalformed
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
+      rejected-records = {
+        meaning    = "More records than usual were rejected. The rejected bucket has them, with the reasons."
+        namespace  = local.application
+        metric     = local.metrics.RecordsRejected
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = var.rejected_records_threshold
+      }
+    },
+  )
+
+  # Title, and lines: namespace, metric, dimension, its value, how to show it.
+  graphs = [
+    {
+      title = "Uploads and what became of them"
+      lines = [
+        ["AWS/Lambda", "Invocations", "FunctionName", local.data_processor_name, { label = "uploads (with retries)" }],
+        [local.application, local.metrics.ObjectsProcessed, "function_name", local.data_processor_name, { label = "published" }],
+        [local.application, local.metrics.ObjectsUnchanged, "function_name", local.data_processor_name, { label = "unchanged" }],
+        [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed" }],
+      ]
+    },
+    {
+      title = "Records"
+      lines = [
+        [local.application, local.metrics.RecordsExtracted, "function_name", local.data_processor_name, { label = "extracted" }],
+        [local.application, local.metrics.RecordsRejected, "function_name", local.data_processor_name, { label = "rejected" }],
+      ]
+    },
+    {
+      title = "Errors and throttles"
+      lines = [
+        ["AWS/Lambda", "Errors", "FunctionName", local.data_processor_name, { label = "data-processor errors" }],
+        ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
+        ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
+        ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
+      ]
+    },
+    {
+      title = "Failure queue"
+      lines = [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.failure_queue_name, { label = "failed uploads waiting", stat = "Maximum" }],
+      ]
+    },
+    {
+      title = "Milliseconds an upload"
+      lines = [
+        [local.application, local.metrics.Duration, "function_name", local.data_processor_name, { label = "p50", stat = "p50" }],
+        [local.application, local.metrics.Duration, "function_name", local.data_processor_name, { label = "p99", stat = "p99" }],
+      ]
+    },
+    {
+      title = "Bytes read"
+      lines = [
+        [local.application, local.metrics.BytesRead, "function_name", local.data_processor_name, { label = "data-processor" }],
+        [local.application, local.metrics.BytesRead, "function_name", local.api_name, { label = "API" }],
+      ]
+    },
+  ]
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.alarms
+
+  alarm_name          = "${local.api_name}-${each.key}"
+  alarm_description   = each.value.meaning
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.above
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = local.api_name
+
+  dashboard_body = jsonencode({
+    widgets = [
+      for position, graph in local.graphs : {
+        type   = "metric"
+        x      = position % 2 * 12
+        y      = floor(position / 2) * 6
+        width  = 12
+        height = 6
+        properties = {
+          title   = graph.title
+          region  = var.region
+          metrics = graph.lines
+          period  = 300
+          stat    = "Sum"
+          view    = "timeSeries"
+        }
+      }
+    ]
+  })
+}

@@ -1,0 +1,159 @@
+# What operations promise, checked on a plan with a mocked provider: no account, no network.
+
+mock_provider "aws" {
+  override_during = plan
+}
+
+variables {
+  alarm_topic_arn   = "arn:aws:sns:eu-central-1:123456789012:alarms"
+  failure_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:failures"
+  region            = "eu-central-1"
+  rest_api_id       = "a1b2c3d4e5"
+  stage             = "test"
+  timeout_seconds   = 300
+}
+
+run "a_failed_upload_is_tried_three_times_and_then_kept" {
+  command = plan
+
+  assert {
+    condition = (
+      aws_lambda_function_event_invoke_config.data_processor.maximum_retry_attempts == 2 &&
+      one(one(aws_lambda_function_event_invoke_config.data_processor.destination_config).on_failure).destination == var.failure_queue_arn
+    )
+    error_message = "Two retries, then the failure queue."
+  }
+}
+
+run "the_api_is_throttled_and_traces_nothing" {
+  command = plan
+
+  variables {
+    api_burst_limit = 5
+    api_rate_limit  = 2.5
+  }
+
+  assert {
+    condition = (
+      one(aws_api_gateway_method_settings.every_method.settings).throttling_burst_limit == 5 &&
+      one(aws_api_gateway_method_settings.every_method.settings).throttling_rate_limit == 2.5
+    )
+    error_message = "The limits are those asked for."
+  }
+  assert {
+    condition = (
+      !one(aws_api_gateway_method_settings.every_method.settings).data_trace_enabled &&
+      one(aws_api_gateway_method_settings.every_method.settings).logging_level == "OFF"
+    )
+    error_message = "API Gateway must not log what is posted."
+  }
+}
+
+run "alarms_ring_the_topic_and_watch_what_is_ours" {
+  command = plan
+
+  assert {
+    condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
+      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-uploads",
+      "lost-failures", "malformed-objects", "near-timeout", "rejected-records",
+    ])
+    error_message = "An alarm is missing, or one has no promise here."
+  }
+  assert {
+    condition = alltrue([
+      for key, alarm in aws_cloudwatch_metric_alarm.this :
+      alarm.alarm_actions == toset([var.alarm_topic_arn]) && startswith(alarm.alarm_name, "ikerian-data-pipeline-test-")
+    ])
+    error_message = "Every alarm rings the topic, under a name that the topic's policy lets in."
+  }
+  assert {
+    condition = { for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.dimensions.function_name if alarm.namespace == "ikerian-data-pipeline" } == {
+      malformed-objects = "ikerian-data-pipeline-test-data-processor"
+      rejected-records  = "ikerian-data-pipeline-test-data-processor"
+    }
+    error_message = "Our own metrics have one dimension, function_name."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["near-timeout"].threshold == 240000
+    error_message = "The alarm rings at 80 % of the timeout."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["failed-uploads"].dimensions == tomap({ QueueName = "failures" })
+    error_message = "The alarm must watch the failure queue."
+  }
+}
+
+run "the_dashboard_is_whole" {
+  command = plan
+
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
+    error_message = "Six graphs."
+  }
+}
+
+run "alarm_topic_must_be_a_topic" {
+  command = plan
+  variables { alarm_topic_arn = "alarms" }
+  expect_failures = [var.alarm_topic_arn]
+}
+
+run "api_burst_limit_must_let_something_in" {
+  command = plan
+  variables { api_burst_limit = 0 }
+  expect_failures = [var.api_burst_limit]
+}
+
+run "api_burst_limit_must_be_whole" {
+  command = plan
+  variables { api_burst_limit = 1.5 }
+  expect_failures = [var.api_burst_limit]
+}
+
+run "api_rate_limit_must_let_something_in" {
+  command = plan
+  variables { api_rate_limit = 0 }
+  expect_failures = [var.api_rate_limit]
+}
+
+run "failure_queue_must_be_a_queue" {
+  command = plan
+  variables { failure_queue_arn = "https://sqs.eu-central-1.amazonaws.com/123456789012/failures" }
+  expect_failures = [var.failure_queue_arn]
+}
+
+run "region_must_be_one" {
+  command = plan
+  variables { region = "Frankfurt" }
+  expect_failures = [var.region]
+}
+
+run "rejected_records_threshold_is_not_negative" {
+  command = plan
+  variables { rejected_records_threshold = -1 }
+  expect_failures = [var.rejected_records_threshold]
+}
+
+run "rejected_records_threshold_must_be_whole" {
+  command = plan
+  variables { rejected_records_threshold = 0.5 }
+  expect_failures = [var.rejected_records_threshold]
+}
+
+run "rest_api_must_be_an_id" {
+  command = plan
+  variables { rest_api_id = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com" }
+  expect_failures = [var.rest_api_id]
+}
+
+run "stage_must_fit_into_names" {
+  command = plan
+  variables { stage = "Dev_" }
+  expect_failures = [var.stage]
+}
+
+run "timeout_must_be_one_that_lambda_takes" {
+  command = plan
+  variables { timeout_seconds = 901 }
+  expect_failures = [var.timeout_seconds]
+}

@@ -1,0 +1,92 @@
+variable "alarm_topic_arn" {
+  description = "ARN of the SNS topic that alarms ring: the foundation's output."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn must be the ARN of an SNS topic: `terraform output alarm_topic_arn` of the foundation."
+  }
+}
+
+variable "api_burst_limit" {
+  description = "Requests that the API takes at once before it answers 429."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.api_burst_limit >= 1 && floor(var.api_burst_limit) == var.api_burst_limit
+    error_message = "api_burst_limit must be a whole number of requests, at least 1."
+  }
+}
+
+variable "api_rate_limit" {
+  description = "Requests a second that the API takes in the long run before it answers 429."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.api_rate_limit > 0
+    error_message = "api_rate_limit must be more than 0 requests a second."
+  }
+}
+
+variable "failure_queue_arn" {
+  description = "ARN of the queue for uploads that failed for good: the foundation's output."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:sqs:[a-z0-9-]+:[0-9]{12}:.+$", var.failure_queue_arn))
+    error_message = "failure_queue_arn must be the ARN of an SQS queue: `terraform output failure_queue_arn` of the foundation."
+  }
+}
+
+variable "region" {
+  description = "AWS region of the stage."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be an AWS region, such as eu-central-1."
+  }
+}
+
+variable "rejected_records_threshold" {
+  description = "Records that may be rejected in five minutes before the alarm rings."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.rejected_records_threshold >= 0 && floor(var.rejected_records_threshold) == var.rejected_records_threshold
+    error_message = "rejected_records_threshold must be a whole number of records; 0 rings at the first."
+  }
+}
+
+variable "rest_api_id" {
+  description = "Id of the REST API that Chalice deployed, as in .chalice/deployed/<stage>.json."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9]+$", var.rest_api_id))
+    error_message = "rest_api_id must be the id of a REST API, such as a1b2c3d4e5: lower-case letters and digits."
+  }
+}
+
+variable "stage" {
+  description = "Name of the stage, as in .chalice/config.json."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage))
+    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "Timeout of data-processor, as in .chalice/config.json."
+  type        = number
+
+  validation {
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds must be a whole number of seconds from 1 to 900, which is Lambda's limit."
+  }
+}

@@ -1,0 +1,54 @@
+output "alarm_topic_arn" {
+  description = "ARN of the SNS topic that alarms ring; for operations/."
+  value       = aws_sns_topic.alarms.arn
+}
+
+output "api_role_arn" {
+  description = "ARN of the API function's role."
+  value       = module.api.role_arn
+}
+
+output "data_processor_role_arn" {
+  description = "ARN of data-processor's role."
+  value       = module.data_processor.role_arn
+}
+
+output "failure_queue_arn" {
+  description = "ARN of the queue of uploads that failed for good; for operations/."
+  value       = aws_sqs_queue.failures.arn
+}
+
+output "failure_queue_url" {
+  description = "URL of that queue, to look into it and to put uploads back."
+  value       = aws_sqs_queue.failures.url
+}
+
+output "processed_data_bucket_name" {
+  description = "Name of the bucket that holds what is published."
+  value       = module.processed_bucket.name
+}
+
+output "raw_data_bucket_name" {
+  description = "Name of the bucket to upload to."
+  value       = module.raw_bucket.name
+}
+
+output "region" {
+  description = "AWS region of the stage."
+  value       = var.region
+}
+
+output "rejected_data_bucket_name" {
+  description = "Name of the bucket that holds what was rejected, with the reasons."
+  value       = module.rejected_bucket.name
+}
+
+output "security_group_ids" {
+  description = "Security groups of the functions; empty outside a VPC."
+  value       = module.network[*].security_group_id
+}
+
+output "subnet_ids" {
+  description = "Subnets of the functions; empty outside a VPC."
+  value       = flatten(module.network[*].subnet_ids)
+}

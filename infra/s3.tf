@@ -1,0 +1,34 @@
+# The raw bucket's notification is Chalice's alone. An aws_s3_bucket_notification here would replace it.
+
+module "raw_bucket" {
+  source = "./modules/bucket"
+
+  name_prefix             = "ikerian-${var.stage}-raw-"
+  access_log_bucket       = var.access_log_bucket
+  force_destroy           = var.force_destroy
+  kms_key_arn             = var.kms_key_arn
+  noncurrent_version_days = var.noncurrent_version_days
+}
+
+module "processed_bucket" {
+  source = "./modules/bucket"
+
+  name_prefix             = "ikerian-${var.stage}-processed-"
+  access_log_bucket       = var.access_log_bucket
+  force_destroy           = var.force_destroy
+  kms_key_arn             = var.kms_key_arn
+  noncurrent_version_days = var.noncurrent_version_days
+}
+
+module "rejected_bucket" {
+  source = "./modules/bucket"
+
+  name_prefix       = "ikerian-${var.stage}-rejected-"
+  access_log_bucket = var.access_log_bucket
+  force_destroy     = var.force_destroy
+  kms_key_arn       = var.kms_key_arn
+  object_days       = var.rejected_object_days
+
+  # What expired is gone for good a day later.
+  noncurrent_version_days = 1
+}

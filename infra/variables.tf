@@ -1,0 +1,110 @@
+variable "access_log_bucket" {
+  description = "Name of an existing bucket that takes the access logs of the three buckets; null for no access logs. Its policy must let logging.s3.amazonaws.com put objects."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.access_log_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.access_log_bucket))
+    error_message = "access_log_bucket must be the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` may delete buckets that still hold objects: patients' data, gone for good. Apply it first. Where it is refused, `terraform apply` puts back what went before the buckets' turn."
+  type        = bool
+  default     = false
+}
+
+variable "kms_key_arn" {
+  description = "ARN of a KMS key to encrypt the three buckets with; null for S3's own keys (SSE-S3). The key's policy must let this account's IAM policies grant its use."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-central-1:123456789012:key/…; an alias cannot be granted."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days after which the functions' log lines are deleted."
+  type        = number
+  default     = 14
+
+  validation {
+    condition = contains(
+      [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
+      var.log_retention_days
+    )
+    error_message = "log_retention_days must be one that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "noncurrent_version_days" {
+  description = "Days that a replaced or deleted version of a raw or processed object can still be brought back."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.noncurrent_version_days >= 1 && floor(var.noncurrent_version_days) == var.noncurrent_version_days
+    error_message = "noncurrent_version_days must be a whole number of days, at least 1."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of the IAM policy that bounds the functions' roles, where the organisation demands one; null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn must be the ARN of an IAM policy, such as arn:aws:iam::123456789012:policy/boundary."
+  }
+}
+
+variable "region" {
+  description = "AWS region of the stage."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be an AWS region, such as eu-central-1."
+  }
+}
+
+variable "rejected_object_days" {
+  description = "Days that rejected records are kept; long enough to look at them and upload them again, mended."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.rejected_object_days >= 1 && floor(var.rejected_object_days) == var.rejected_object_days
+    error_message = "rejected_object_days must be a whole number of days, at least 1."
+  }
+
+  validation {
+    condition     = var.rejected_object_days <= var.noncurrent_version_days
+    error_message = "rejected_object_days must not exceed noncurrent_version_days: what was rejected is not worth keeping longer than the upload it came from."
+  }
+}
+
+variable "stage" {
+  description = "Name of the stage, as in .chalice/config.json."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage))
+    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last."
+  }
+}
+
+variable "vpc_cidr" {
+  description = "Address range of a private network to run the functions in, such as 10.20.0.0/24; null to run them outside any VPC."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.vpc_cidr == null || can(regex("/(1[6-9]|2[0-7])$", cidrsubnet(var.vpc_cidr, 0, 0)))
+    error_message = "vpc_cidr must be an IPv4 range from /16 to /27, such as 10.20.0.0/24."
+  }
+}

@@ -1,0 +1,138 @@
+"""What Terraform makes, checked without an account: its own tests, and what they cannot see."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chalicelib import telemetry
+from infra.ops import terraform
+from infra.ops.cloud import ROOT
+
+INFRA = ROOT / "infra"
+ROOTS = {"foundation": INFRA, "bootstrap": INFRA / "bootstrap", "operations": INFRA / "operations"}
+STAGES = sorted((INFRA / "env").glob("*.tfvars"))
+UNREACHABLE = "could not connect to registry.terraform.io"
+
+type Terraform = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    if not shutil.which("terraform"):
+        pytest.skip("Terraform is not installed")
+    # What it downloads and remembers stays out of the tree; it asks nobody whether there is a newer one.
+    return {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_DATA_DIR": str(tmp_path_factory.mktemp("terraform"))}
+
+
+@pytest.fixture(scope="module", params=ROOTS)
+def root(request: pytest.FixtureRequest, environ: dict[str, str]) -> Terraform:
+    return initialised(ROOTS[request.param], environ)
+
+
+def initialised(directory: Path, environ: dict[str, str]) -> Terraform:
+    """Prepare a root, with the provider that its lock file names."""
+    data = Path(environ["TF_DATA_DIR"]) / directory.name
+    here = {**environ, "TF_DATA_DIR": str(data)}
+    options = terraform.init_options(environ)
+    done = run(directory, here, "init", "-backend=false", "-input=false", "-lockfile=readonly", *options)
+    if not options and UNREACHABLE in " ".join(done.stderr.split()):
+        pytest.skip("no provider hashicorp/aws on this machine, and the registry is out of reach")
+    assert done.returncode == 0, done.stderr
+
+    def in_root(*arguments: str) -> str:
+        done = run(directory, here, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return in_root
+
+
+def run(directory: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["terraform", f"-chdir={directory}", *arguments, "-no-color"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def sources(directory: Path, pattern: str) -> str:
+    return "\n".join(path.read_text() for path in sorted(directory.glob(pattern)))
+
+
+def test_it_is_formatted(environ: dict[str, str]) -> None:
+    done = run(INFRA, environ, "fmt", "-check", "-diff", "-recursive")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_root_is_valid_and_keeps_its_promises(root: Terraform) -> None:
+    assert "The configuration is valid" in root("validate")
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed", root("test"))
+
+
+@pytest.mark.parametrize("directory", ROOTS.values(), ids=ROOTS)
+def test_every_validation_is_tried(directory: Path) -> None:
+    blocks = re.split(r'^variable "', sources(directory, "variables.tf"), flags=re.MULTILINE)[1:]
+    validations = Counter({block.split('"')[0]: block.count("\n  validation {") for block in blocks})
+    failures = re.findall(r"expect_failures = \[(.*?)\]", sources(directory, "tests/*.tftest.hcl"))
+    tried = Counter(name for names in failures for name in re.findall(r"var\.(\w+)", names))
+
+    assert not validations - tried
+
+
+def test_every_root_locks_the_provider_for_every_platform() -> None:
+    locks = {(directory / ".terraform.lock.hcl").read_text() for directory in ROOTS.values()}
+
+    assert len(locks) == 1
+    assert len(re.findall(r'"zh:[0-9a-f]{64}"', locks.pop())) == 15
+
+
+def test_every_stage_can_be_planned(environ: dict[str, str], tmp_path: Path) -> None:
+    foundation = initialised(INFRA, environ)
+    one_more = tmp_path / "staging.tfvars"
+    one_more.write_text('stage = "staging"\nregion = "eu-central-1"\n')
+
+    for variables in [*STAGES, one_more]:
+        said = foundation("test", "-test-directory=env", f"-var-file={variables}")
+        assert "Success! 1 passed" in said, variables.name
+
+
+@pytest.mark.parametrize("variables", STAGES, ids=lambda path: path.stem)
+def test_a_stage_is_named_like_its_two_files(variables: Path) -> None:
+    assert re.search(rf'^stage\s*= "{variables.stem}"$', variables.read_text(), re.MULTILINE)
+    assert variables.with_suffix(".s3.tfbackend").exists()
+
+
+def test_alarms_and_dashboard_know_every_metric_of_the_code_and_no_other() -> None:
+    text = sources(INFRA / "operations", "cloudwatch.tf")
+    (listed,) = re.findall(r"metric_names = \[(.*?)\]", text, re.DOTALL)
+
+    assert set(re.findall(r'"(\w+)"', listed)) == set(telemetry.METRICS)
+    assert set(re.findall(r"local\.metrics\.(\w+)", text)) == set(telemetry.METRICS)
+    assert f'application = "{telemetry.NAMESPACE}"' in sources(INFRA / "operations", "main.tf")
+
+
+def test_the_raw_buckets_notification_is_left_to_chalice() -> None:
+    assert 'resource "aws_s3_bucket_notification"' not in sources(INFRA, "**/*.tf")
+
+
+def test_the_provider_is_taken_from_where_the_environment_says() -> None:
+    assert terraform.init_options({"TF_PLUGIN_DIR": "/mirror"}) == ["-plugin-dir=/mirror"]
+
+
+def test_the_provider_is_found_in_terraforms_own_mirrors_before_opt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, opt = tmp_path / "home", tmp_path / "opt"
+    environ = {"HOME": str(home), "XDG_DATA_DIRS": str(tmp_path / "share")}
+    monkeypatch.setattr(terraform, "OPT", opt)
+    assert terraform.init_options(environ) == []
+
+    (opt / "mirror" / terraform.PROVIDER).mkdir(parents=True)
+    assert terraform.init_options(environ) == [f"-plugin-dir={opt}/mirror"]
+
+    (home / ".local/share/terraform/plugins" / terraform.PROVIDER).mkdir(parents=True)
+    assert terraform.init_options(environ) == [f"-plugin-dir={home}/.local/share/terraform/plugins"]
