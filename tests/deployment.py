@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 
 from infra.ops import local_stage
+from infra.ops.cloud import REGION
 from infra.ops.posting import Answer, post
 from infra.ops.uploads import Outcome, upload
 from tests.events import s3_event
@@ -43,7 +44,7 @@ class Deployment:
     def post(self, document: bytes, *, signed: bool = True, **headers: str) -> Answer:
         """POST /process; header names with underscores."""
         named = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return post(self.url, document, named, signed=signed)
+        return post(self.url, document, named, region=REGION if signed else None)
 
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object."""

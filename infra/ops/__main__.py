@@ -1,14 +1,86 @@
 """The entrance of `python -m infra.ops`."""
 
-import click
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from infra.ops.local import local
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.ops.cloud import LocalCloudError
+from infra.ops.deploy import SmokeTestError, deploy
+from infra.ops.destroy import NotEmptyError, destroy
+from infra.ops.local import run_local
+from infra.ops.progress import console, steps
+from infra.ops.stage import Stage, UnknownStageError
+from infra.ops.tools import ToolError
+from infra.ops.uploads import UnhandledError
+
+# What is told in a line or two; anything else is a bug, and shows its traceback.
+FAILURES = (
+    BotoCoreError,
+    ClientError,
+    LocalCloudError,
+    NotEmptyError,
+    SmokeTestError,
+    ToolError,
+    UnhandledError,
+    UnknownStageError,
+)
+
+AGAIN = "Mend that and run the same command again: it goes on where it stopped."
 
 
 @click.group()
 def ops() -> None:
     """Operate the retina-scan data pipeline."""
+    # Whatever was started is stopped on the way out, as it is on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-ops.add_command(local)
+@contextmanager
+def _told(advice: str = "") -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise click.ClickException(f"{error}\n{advice}".rstrip()) from None
+
+
+@ops.command
+@click.option("--keep", is_flag=True, help="Leave it running until Ctrl-C, and show how to use it.")
+def local(*, keep: bool) -> None:
+    """Run the pipeline in a local cloud and show what becomes of the samples."""
+    with _told():
+        run_local(keep=keep)
+
+
+stage_option = click.option(
+    "--stage", "name", required=True, help="As in infra/env/ and .chalice/config.json."
+)
+
+
+@ops.command("deploy")
+@stage_option
+def deploy_command(name: str) -> None:
+    """Deploy a stage: Terraform, Chalice, Terraform, smoke test."""
+    with _told(AGAIN), steps() as step:
+        url = deploy(Stage(name), step)
+    console.print(f"The stage {name} works. POST {url}", highlight=False)
+
+
+@ops.command("destroy")
+@stage_option
+@click.option(
+    "--delete-data", is_flag=True, help="Delete what the buckets hold, too: patients' data, for good."
+)
+@click.option(
+    "--last", is_flag=True, help="The account's last stage: remove the Terraform state bucket, too."
+)
+def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
+    """Remove a stage; refused while its buckets hold anything."""
+    with _told(AGAIN), steps() as step:
+        destroy(Stage(name), step, delete_data=delete_data, last=last)
+
+
 ops(prog_name="python -m infra.ops")

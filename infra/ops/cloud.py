@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ class LocalCloudError(Exception):
 
 
 @contextmanager
-def local_cloud() -> Iterator[Path]:
+def local_cloud(*, tls: bool = False) -> Iterator[Path]:
     """Run a local cloud, and point every AWS client made meanwhile, here or in a child process, at it.
 
     It enforces IAM for users and roles, listens on a free port of the loopback interface
@@ -35,10 +36,10 @@ def local_cloud() -> Iterator[Path]:
     """
     LOCAL.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=LOCAL))
-    endpoint = f"http://127.0.0.1:{_free_port()}"
+    endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{_free_port()}"
     try:
-        with _process(folder, endpoint) as process, _clients_at(endpoint):
-            _await_start(process, endpoint, folder / "log")
+        with _process(folder, endpoint) as process, _clients_at(endpoint, folder):
+            _await_start(process, folder / "log")
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -64,7 +65,7 @@ def _process(folder: Path, endpoint: str) -> Iterator[subprocess.Popen[bytes]]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: we stop it when we are done with it
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs here
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs here
         )
     try:
         yield process
@@ -86,11 +87,12 @@ def _server_environment(folder: Path, endpoint: str) -> dict[str, str]:
         "SFTP_ENABLED": "0",
         "STATE_DIR": str(folder / "state"),
         "TMPDIR": str(folder),
+        "USE_SSL": str(int(endpoint.startswith("https:"))),
     }
 
 
-def _die_with_parent() -> None:
-    # Should this process be killed outright, Linux stops the server in its place.
+def die_with_parent() -> None:
+    """Have Linux end this child process should its parent be killed outright; for `preexec_fn`."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
@@ -106,12 +108,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _clients_at(endpoint: str) -> Iterator[None]:
+def _clients_at(endpoint: str, folder: Path) -> Iterator[None]:
     before = dict(os.environ)
     for name in before:
         if name.startswith("AWS_"):
             del os.environ[name]
     os.environ |= client_environment(endpoint) | {"AWS_CONFIG_FILE": os.devnull}
+    if endpoint.startswith("https:"):
+        os.environ["AWS_CA_BUNDLE"] = str(folder / "ministack-tls" / "server.crt")
     try:
         yield
     finally:
@@ -129,9 +133,9 @@ def client_environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def _await_start(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
+def _await_start(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
-    while not _is_healthy(endpoint):
+    while not _is_healthy():
         if process.poll() is not None or time.monotonic() > deadline:
             raise LocalCloudError(
                 f"The local cloud did not start. Its last words:\n{log.read_text()[-2000:]}"
@@ -139,9 +143,16 @@ def _await_start(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> 
         time.sleep(0.05)
 
 
-def _is_healthy(endpoint: str) -> bool:
+def _is_healthy() -> bool:
     try:
-        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5):
+        with urllib.request.urlopen(
+            f"{os.environ['AWS_ENDPOINT_URL']}/_ministack/health", timeout=5, context=trust()
+        ):
             return True
     except OSError:
         return False
+
+
+def trust() -> ssl.SSLContext:
+    """Trust whom the AWS clients trust."""
+    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))

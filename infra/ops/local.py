@@ -2,44 +2,27 @@
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 
 import boto3
-import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from infra.ops import local_stage
-from infra.ops.cloud import REGION, ROOT, LocalCloudError, client_environment, local_cloud
+from infra.ops.cloud import REGION, ROOT, client_environment, local_cloud
 from infra.ops.posting import post
-from infra.ops.uploads import Outcome, UnhandledError, upload
+from infra.ops.progress import console, steps
+from infra.ops.uploads import Outcome, upload
 
 SAMPLE = ROOT / "samples" / "ikerian_sample.json"
 HANDLED_WITHIN = 60  # seconds
 
-# What goes into a file or a log has no width of its own.
-console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
-
-@click.command()
-@click.option("--keep", is_flag=True, help="Leave it running until Ctrl-C, and show how to use it.")
-def local(*, keep: bool) -> None:
-    """Run the pipeline in a local cloud and show what becomes of the samples."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        _run(keep=keep)
-    except (LocalCloudError, local_stage.DeploymentError, UnhandledError) as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _run(*, keep: bool) -> None:
+def run_local(*, keep: bool) -> None:
+    """Show what becomes of the samples; with `keep`, stay until Ctrl-C."""
     with ExitStack() as stack:
-        with _progress() as step:
+        with steps() as step:
             step("Starting the local cloud")
             folder = stack.enter_context(local_cloud())
             step("Making three buckets")
@@ -53,25 +36,6 @@ def _run(*, keep: bool) -> None:
         _show_posted(url)
         if keep:
             _stay(url)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Show steps as they are taken, each with the time that it took."""
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-
-        def step(description: str) -> None:
-            _finish(progress)
-            progress.add_task(description, total=1)
-
-        yield step
-        _finish(progress)
-
-
-def _finish(progress: Progress) -> None:
-    for task in progress.task_ids:
-        progress.update(task, completed=1)
 
 
 def _upload_samples() -> list[Outcome]:
@@ -100,7 +64,7 @@ def _show_processed() -> None:
 
 
 def _show_posted(url: str) -> None:
-    answer = post(url, SAMPLE.read_bytes(), {"Content-Type": "application/json"}, signed=True)
+    answer = post(url, SAMPLE.read_bytes(), {"Content-Type": "application/json"}, region=REGION)
     _show(f"POST /process, signed, with {SAMPLE.relative_to(ROOT)}: {answer.status}", answer.body)
 
 

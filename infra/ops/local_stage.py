@@ -3,20 +3,17 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import boto3
 
 from infra.ops.cloud import LOCAL, ROOT
+from infra.ops.tools import run
 from infra.ops.uploads import Buckets
 
 PACKAGES = LOCAL / "deployments"
-
-
-class DeploymentError(Exception):
-    """Chalice could not deploy; carries what it said."""
 
 
 def environment() -> dict[str, str]:
@@ -46,17 +43,9 @@ def deploy(folder: Path) -> str:
     A copy, because Chalice keeps what it deployed beside the application, and every local cloud starts empty.
     """
     project = _copy(folder / "project")
-    command = [sys.executable, "-m", "infra.ops.local_chalice", "--project-dir", str(project)]
-    result = subprocess.run(
-        [*command, "deploy", "--stage", "local", "--no-autogen-policy"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise DeploymentError(f"{result.stdout}\n{result.stderr}")
-    _keep_packages(project)
+    chalice = [sys.executable, "-m", "infra.ops.local_chalice", "--project-dir", str(project)]
+    run([*chalice, "deploy", "--stage", "local"])
+    _copy_packages(project / ".chalice" / "deployments", PACKAGES)
     return _process_url(project)
 
 
@@ -66,15 +55,18 @@ def _copy(project: Path) -> Path:
         shutil.copy(ROOT / name, project / name)
     bytecode = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=bytecode)
-    if PACKAGES.exists():
-        shutil.copytree(PACKAGES, project / ".chalice" / "deployments")
+    _copy_packages(PACKAGES, project / ".chalice" / "deployments")
     return project
 
 
-def _keep_packages(project: Path) -> None:
+def _copy_packages(source: Path, target: Path) -> None:
     # Chalice names a package by what is in it, so the next deployment of the same code finds it made.
-    shutil.rmtree(PACKAGES, ignore_errors=True)
-    shutil.copytree(project / ".chalice" / "deployments", PACKAGES, dirs_exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
+    for package in source.glob("*.zip"):
+        # Others may be doing the same: a package appears whole or not at all.
+        with tempfile.NamedTemporaryFile(dir=target, delete=False) as part:
+            part.write(package.read_bytes())
+        Path(part.name).rename(target / package.name)
 
 
 def _process_url(project: Path) -> str:

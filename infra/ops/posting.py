@@ -9,6 +9,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import NoCredentialsError
 
+from infra.ops.cloud import trust
+
 
 class Answer(NamedTuple):
     """What an API answered: its status and its body."""
@@ -17,25 +19,24 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def post(url: str, document: bytes, headers: dict[str, str], *, signed: bool) -> Answer:
-    """Post a document, signed (SigV4, with the credentials of the environment) or not."""
+def post(url: str, document: bytes, headers: dict[str, str], *, region: str | None) -> Answer:
+    """Post a document, signed for a region (SigV4, credentials of the environment); without one, unsigned."""
     request = AWSRequest("POST", url, headers, document)
-    if signed:
-        _sign(request)
+    if region:
+        _sign(request, region)
     return _send(urllib.request.Request(url, document, dict(request.headers.items())))
 
 
-def _sign(request: AWSRequest) -> None:
-    session = boto3.Session()
-    credentials = session.get_credentials()
+def _sign(request: AWSRequest, region: str) -> None:
+    credentials = boto3.Session().get_credentials()
     if credentials is None:
         raise NoCredentialsError
-    SigV4Auth(credentials, "execute-api", session.region_name).add_auth(request)
+    SigV4Auth(credentials, "execute-api", region).add_auth(request)
 
 
 def _send(request: urllib.request.Request) -> Answer:
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=trust()) as answer:
             return Answer(answer.status, answer.read())
     except urllib.error.HTTPError as error:
         return Answer(error.code, error.read())

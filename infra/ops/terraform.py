@@ -1,11 +1,54 @@
-"""Where Terraform gets the AWS provider from, so that it also works on a machine without the network."""
+"""Terraform: its roots, and where it gets the AWS provider from on a machine without the network."""
 
+import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from infra.ops.cloud import LOCAL, ROOT
+from infra.ops.tools import run
 
 PROVIDER = Path("registry.terraform.io", "hashicorp", "aws")
 # Where machines without the network are often given their tools.
 OPT = Path("/opt")
+
+
+class Root:
+    """A directory of Terraform files, applied for one stage; every method raises ToolError."""
+
+    def __init__(self, directory: str, stage: str) -> None:
+        self._directory = ROOT / directory
+        # What a root remembers of its backend is of one stage.
+        self._data = LOCAL / "terraform" / stage / directory
+
+    def init(self, *options: str) -> None:
+        """Fetch the provider and connect to the state."""
+        self._terraform("init", "-lockfile=readonly", "-reconfigure", *init_options(os.environ), *options)
+
+    def apply(self, *options: str) -> dict[str, Any]:
+        """Make what the files describe; returns the outputs."""
+        self._terraform("apply", "-auto-approve", *options)
+        return self.outputs()
+
+    def destroy(self, *options: str) -> None:
+        """Remove what the state knows of."""
+        self._terraform("destroy", "-auto-approve", *options)
+
+    def outputs(self) -> dict[str, Any]:
+        """Read the outputs of the last apply; empty if there was none."""
+        outputs = json.loads(self._terraform("output", "-json", inputs=False))
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def _terraform(self, verb: str, *options: str, inputs: bool = True) -> str:
+        silent = ["-input=false"] if inputs else []
+        env = {
+            **os.environ,
+            "TF_DATA_DIR": str(self._data),
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+        }
+        return run(["terraform", f"-chdir={self._directory}", verb, "-no-color", *silent, *options], env=env)
 
 
 def init_options(environ: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,109 @@
+"""The three Terraform roots of a stage, connected to their states and told what they need."""
+
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra.ops import deployed
+from infra.ops.cloud import ROOT
+from infra.ops.stage import APPLICATION, Stage
+from infra.ops.terraform import Root
+
+
+def state_bucket(stage: Stage) -> str:
+    """Name the bucket with the states of all stages of this account."""
+    account = boto3.client("sts", region_name=stage.region).get_caller_identity()["Account"]
+    return f"{APPLICATION}-state-{account}"
+
+
+def state_bucket_exists(stage: Stage, bucket: str) -> bool:
+    """Say whether the bucket is there."""
+    try:
+        boto3.client("s3", region_name=stage.state_region).head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "404":
+            raise
+        return False
+    return True
+
+
+class Bootstrap:
+    """The state bucket. Its own state is a file here, of one account."""
+
+    def __init__(self, stage: Stage, bucket: str) -> None:
+        self._root = Root("infra/bootstrap", bucket)
+        self._state = ROOT / "infra" / "bootstrap" / f"{bucket}.tfstate"
+        self._options = (f"-var=region={stage.state_region}", f"-state={self._state}")
+
+    def apply(self) -> None:
+        """Make the bucket, or finish making it."""
+        self._root.init()
+        self._root.apply(*self._options)
+
+    def is_ours(self) -> bool:
+        """Say whether it was made from here, wholly or in part."""
+        return self._state.exists()
+
+    def destroy(self) -> None:
+        """Remove the bucket with all states in it."""
+        self._root.init()
+        self._root.apply("-var=force_destroy=true", *self._options)
+        self._root.destroy(*self._options)
+        self._state.unlink()
+
+
+class Foundation:
+    """Buckets, roles, log groups, failure queue, alarm topic."""
+
+    def __init__(self, stage: Stage, bucket: str) -> None:
+        self._root = Root("infra", stage.name)
+        self._variables = f"-var-file={stage.variables}"
+        self._root.init(*_backend(stage, bucket, "foundation"))
+
+    def apply(self, *options: str) -> dict[str, Any]:
+        """Make them; returns the outputs."""
+        return self._root.apply(self._variables, *options)
+
+    def outputs(self) -> dict[str, Any]:
+        """Read the outputs; empty if there is nothing."""
+        return self._root.outputs()
+
+    def destroy(self) -> None:
+        """Remove them; S3 keeps buckets that hold objects."""
+        self._root.destroy(self._variables)
+
+
+class Operations:
+    """Failure destination, API throttle, alarms, dashboard."""
+
+    def __init__(self, stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
+        self._stage = stage
+        self._foundation = foundation
+        self._root = Root("infra/operations", stage.name)
+        self._root.init(*_backend(stage, bucket, "operations"))
+
+    def apply(self) -> None:
+        """Make them, for what is deployed."""
+        self._root.apply(*self._variables())
+
+    def destroy(self) -> None:
+        """Remove them."""
+        self._root.destroy(*self._variables())
+
+    def _variables(self) -> list[str]:
+        values = {
+            "alarm_topic_arn": self._foundation["alarm_topic_arn"],
+            "failure_queue_arn": self._foundation["failure_queue_arn"],
+            "region": self._stage.region,
+            # Terraform wants a value to destroy too; nobody reads it then.
+            "rest_api_id": deployed.rest_api_id(self._stage) or "none",
+            "stage": self._stage.name,
+            "timeout_seconds": self._stage.timeout_seconds,
+        }
+        return [f"-var={name}={value}" for name, value in values.items()]
+
+
+def _backend(stage: Stage, bucket: str, root: str) -> list[str]:
+    settings = (stage.backend, f"bucket={bucket}", f"key={stage.name}/{root}.tfstate")
+    return [f"-backend-config={setting}" for setting in settings]

@@ -1,0 +1,82 @@
+"""A stage: its files here, and what it is called elsewhere."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from infra.ops.cloud import ROOT
+
+CONFIG = ROOT / ".chalice" / "config.json"
+APPLICATION = "ikerian-data-pipeline"
+
+
+class UnknownStageError(Exception):
+    """A stage's files are not all there; says which are wanted."""
+
+
+class Stage:
+    """What the files say about a stage; raises UnknownStageError."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.variables = ROOT / "infra" / "env" / f"{name}.tfvars"
+        self.backend = ROOT / "infra" / "env" / f"{name}.s3.tfbackend"
+        self.deployed = ROOT / ".chalice" / "deployed" / f"{name}.json"
+        missing = [
+            str(path.relative_to(ROOT)) for path in (self.variables, self.backend) if not path.exists()
+        ]
+        missing += [] if name in _config()["stages"] else [f'"{name}" under stages in .chalice/config.json']
+        if missing:
+            raise UnknownStageError(f"The stage {name} wants {' and '.join(missing)}.")
+
+    @property
+    def region(self) -> str:
+        """AWS region of the stage."""
+        return _setting(self.variables, "region")
+
+    @property
+    def state_region(self) -> str:
+        """AWS region of the bucket with the stage's state."""
+        return _setting(self.backend, "region")
+
+    @property
+    def timeout_seconds(self) -> int:
+        """Timeout of data-processor."""
+        timeout: int = _config()["stages"][self.name]["lambda_functions"]["data-processor"]["lambda_timeout"]
+        return timeout
+
+    def render(self, foundation: dict[str, Any]) -> None:
+        """Write the foundation's outputs into the stage's configuration, for `chalice deploy`."""
+        config = _config()
+        stage = config["stages"][self.name]
+        stage["manage_iam_role"] = False
+        stage["iam_role_arn"] = foundation["api_role_arn"]
+        stage.setdefault("environment_variables", {}).update(
+            RAW_BUCKET=foundation["raw_data_bucket_name"],
+            PROCESSED_BUCKET=foundation["processed_data_bucket_name"],
+            REJECTED_BUCKET=foundation["rejected_data_bucket_name"],
+        )
+        stage["lambda_functions"]["data-processor"]["iam_role_arn"] = foundation["data_processor_role_arn"]
+        _network(stage, foundation)
+        CONFIG.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _network(stage: dict[str, Any], foundation: dict[str, Any]) -> None:
+    for setting in ("security_group_ids", "subnet_ids"):
+        if foundation[setting]:
+            stage[setting] = foundation[setting]
+        else:
+            stage.pop(setting, None)
+
+
+def _config() -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(CONFIG.read_text())
+    return config
+
+
+def _setting(path: Path, name: str) -> str:
+    found = re.search(rf'^{name}\s*=\s*"(.+)"', path.read_text(), re.MULTILINE)
+    if not found:
+        raise UnknownStageError(f"{path.relative_to(ROOT)} does not set {name}.")
+    return found[1]

@@ -1,0 +1,133 @@
+"""A stage in an account of its own, and those who act in it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra.ops.uploads import Buckets
+from tests.events import s3_event
+
+STAGE = "dev"
+REGION = "eu-central-1"
+API = f"ikerian-data-pipeline-{STAGE}"
+FUNCTION = f"{API}-data-processor"
+STATE_BUCKET = "ikerian-data-pipeline-state-000000000000"
+WITHIN = 120  # seconds
+REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"}
+
+
+class Account:
+    """A checkout of the project, and the account that the credentials here belong to."""
+
+    def __init__(self, checkout: Path) -> None:
+        self.checkout = checkout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start an operator's command."""
+        command = [sys.executable, "-m", "infra.ops", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.checkout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run any command in the checkout."""
+        env = os.environ | environment
+        return subprocess.run(
+            command, cwd=self.checkout, env=env, capture_output=True, text=True, check=False
+        )
+
+    def begin(self, *arguments: str) -> None:
+        """Begin an operator's command, to go on meanwhile."""
+        self._begun = self.start(*arguments)
+
+    def end(self) -> str:
+        """Wait for what was begun; returns what it printed."""
+        printed, _ = self._begun.communicate()
+        assert self._begun.returncode == 0, printed
+        return printed
+
+    def ops(self, *arguments: str) -> str:
+        """Run an operator's command; returns what it printed."""
+        self.begin(*arguments)
+        return self.end()
+
+    def stages(self) -> dict[str, Any]:
+        """Read the stages from the checkout's configuration."""
+        config = json.loads((self.checkout / ".chalice" / "config.json").read_text())
+        return dict(config["stages"])
+
+    def buckets(self) -> Buckets:
+        """Name the stage's buckets."""
+        names = self.stages()[STAGE]["environment_variables"]
+        return Buckets(names["RAW_BUCKET"], names["PROCESSED_BUCKET"], names["REJECTED_BUCKET"])
+
+    def invoke(self, key: str) -> dict[str, Any] | None:
+        """Send data-processor an event about a raw object; the error it answers with, if any."""
+        event = json.dumps(s3_event((self.buckets().raw, key))).encode()
+        answer = client("lambda").invoke(FunctionName=FUNCTION, Payload=event)
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        return result if "FunctionError" in answer else None
+
+
+def client(service: str) -> Any:
+    """Make a client of any service in the stage's region."""
+    return boto3.Session(region_name=REGION).client(service)  # type: ignore[call-overload]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; fail if it takes too long."""
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@contextmanager
+def acting_as(name: str, *statements: dict[str, Any]) -> Iterator[None]:
+    """Act as an IAM user who may do what the statements say and nothing else."""
+    iam = client("iam")
+    iam.create_user(UserName=name)
+    if statements:
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
+    access = iam.create_access_key(UserName=name)["AccessKey"]
+    before = dict(os.environ)
+    os.environ["AWS_ACCESS_KEY_ID"] = access["AccessKeyId"]
+    os.environ["AWS_SECRET_ACCESS_KEY"] = access["SecretAccessKey"]
+    try:
+        yield
+    finally:
+        os.environ |= before
+        iam.delete_access_key(UserName=name, AccessKeyId=access["AccessKeyId"])
+
+
+def allow(action: str, resource: str) -> dict[str, str]:
+    """Word a statement of a policy."""
+    return {"Effect": "Allow", "Action": action, "Resource": resource}
+
+
+def role_session(name: str) -> boto3.Session:
+    """Make a session that acts in a function's role."""
+    role = client("iam").get_role(RoleName=name)["Role"]["Arn"]
+    access = client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    return boto3.Session(access["AccessKeyId"], access["SecretAccessKey"], access["SessionToken"], REGION)
+
+
+def denied(call: Callable[..., object], **parameters: object) -> bool:
+    """Say whether IAM refuses a call; anything else that goes wrong is raised."""
+    try:
+        call(**parameters)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in REFUSED:
+            return True
+        raise
+    return False

@@ -1,0 +1,342 @@
+"""A whole account, from nothing to nothing, by the operator's commands; IAM and TLS enforced."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.ops.cloud import ROOT, local_cloud
+from infra.ops.posting import post
+from infra.ops.uploads import upload
+from tests.account import (
+    API,
+    FUNCTION,
+    REGION,
+    STAGE,
+    STATE_BUCKET,
+    WITHIN,
+    Account,
+    acting_as,
+    allow,
+    client,
+    denied,
+    role_session,
+    wait_for,
+)
+
+JSON = {"Content-Type": "application/json"}
+RECORD = b'{"patient_id":"P-1","patient_name":"Ada"}'
+SCAN = b"[" + RECORD + b"]"
+
+pytestmark = pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with local_cloud(tls=True):
+        yield Account(checkout_in(tmp_path_factory.mktemp("checkout")))
+
+
+def checkout_in(folder: Path) -> Path:
+    listing = ["/usr/bin/env", "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(account: Account) -> str:
+    """The API of the stage, deployed; the first try was killed in the middle."""
+    killed = account.start("deploy", "--stage", STAGE)
+    wait_for(lambda: any("-raw-" in name for name in bucket_names()))
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    # Told that its parent is gone, Terraform ends in good order.
+    wait_for(lambda: not any(key.endswith(".tflock") for key in keys(STATE_BUCKET)))
+
+    printed = account.ops("deploy", "--stage", STAGE)
+
+    return printed.split("POST ")[1].strip()
+
+
+@pytest.fixture(scope="module")
+def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
+    """One more stage, on another machine: two files and a block, then `deploy`, which goes on meanwhile."""
+    assert url
+    account = Account(checkout_in(tmp_path_factory.mktemp("staging")))
+    env, config = account.checkout / "infra" / "env", account.checkout / ".chalice" / "config.json"
+    for ending in ("tfvars", "s3.tfbackend"):
+        dev = (env / f"dev.{ending}").read_text()
+        (env / f"staging.{ending}").write_text(dev.replace('"dev"', '"staging"'))
+    settings = json.loads(config.read_text())
+    settings["stages"]["staging"] = settings["stages"]["dev"]
+    config.write_text(json.dumps(settings))
+    account.begin("deploy", "--stage", "staging")
+    return account
+
+
+def bucket_names() -> list[str]:
+    return [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
+
+
+def keys(bucket: str) -> list[str]:
+    return [item["Key"] for item in client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+@pytest.mark.usefixtures("staging")
+def test_a_deployed_stage_works(account: Account, url: str) -> None:
+    outcome = upload(account.buckets(), "first.json", SCAN, seconds=WITHIN)
+
+    assert (outcome.extracted, outcome.rejected) == (1, 0)
+    assert post(url, SCAN, JSON, region=REGION).status == 200
+
+
+def test_a_killed_deployment_is_completed_not_doubled(url: str) -> None:
+    assert url
+    ours = sorted(re.sub(r"-\d{20,}$", "", name) for name in bucket_names() if "staging" not in name)
+    assert ours == [
+        "ikerian-data-pipeline-state-000000000000",
+        *(f"ikerian-dev-{n}" for n in ("processed", "raw", "rejected")),
+    ]
+
+
+def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None:
+    assert url in account.ops("deploy", "--stage", STAGE)
+
+    data = account.checkout / ".local" / "terraform" / STAGE / "infra"
+    plan = ["terraform", "-chdir=infra", "plan", "-detailed-exitcode", "-input=false"]
+    done = account.run(*plan, f"-var-file=env/{STAGE}.tfvars", TF_DATA_DIR=str(data))
+    assert done.returncode == 0, done.stdout
+
+
+def test_chalice_deploys_the_stage_by_itself_afterwards(account: Account, url: str) -> None:
+    chalice = [sys.executable, "-m", "infra.ops.local_chalice", "deploy", "--stage", STAGE]
+
+    done = account.run(*chalice, AWS_DEFAULT_REGION=REGION)
+
+    assert done.returncode == 0, done.stderr
+    deployed = json.loads((account.checkout / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
+    assert [one["rest_api_id"] in url for one in deployed["resources"] if "rest_api_id" in one] == [True]
+
+
+@pytest.mark.usefixtures("url")
+def test_who_may_only_upload_gets_published_and_reads_nothing(account: Account) -> None:
+    raw, processed, rejected = account.buckets()
+    key = "from-the-clinic.json"
+
+    with acting_as("clinic", allow("s3:PutObject", f"arn:aws:s3:::{raw}/*")):
+        s3 = client("s3")
+        s3.put_object(Bucket=raw, Key=key, Body=SCAN)
+        reads = [denied(s3.get_object, Bucket=bucket, Key=key) for bucket in (raw, processed, rejected)]
+
+    assert reads == [True, True, True]
+    wait_for(lambda: key in keys(processed))
+
+
+def test_who_may_not_invoke_the_api_is_answered_with_403(url: str) -> None:
+    assert post(url, SCAN, JSON, region=None).status == 403
+    with acting_as("stranger"):
+        assert post(url, SCAN, JSON, region=REGION).status == 403
+    with acting_as(
+        "partner", allow("execute-api:Invoke", f"arn:aws:execute-api:{REGION}:*:*/api/POST/process")
+    ):
+        assert post(url, SCAN, JSON, region=REGION).status == 200
+
+
+@pytest.mark.usefixtures("url")
+def test_a_role_may_do_nothing_that_its_function_does_not_do(account: Account) -> None:
+    raw, processed, rejected = account.buckets()
+    client("s3").put_object(Bucket=raw, Key="there.txt", Body=SCAN)
+    processor = role_session(FUNCTION).client("s3")
+    api = role_session(API).client("s3")
+
+    assert not denied(processor.get_object, Bucket=raw, Key="there.txt")
+    assert denied(processor.put_object, Bucket=raw, Key="new.txt", Body=b"")
+    assert denied(processor.delete_object, Bucket=raw, Key="there.txt")
+    assert denied(processor.delete_object, Bucket=processed, Key="first.json")
+    assert denied(processor.get_object, Bucket=rejected, Key="any.jsonl")
+    assert denied(processor.get_object, Bucket=STATE_BUCKET, Key=f"{STAGE}/foundation.tfstate")
+    assert denied(processor.list_buckets)
+    for bucket in (raw, processed, rejected):
+        assert denied(api.list_objects_v2, Bucket=bucket)
+        assert denied(api.get_object, Bucket=bucket, Key="there.txt")
+        assert denied(api.put_object, Bucket=bucket, Key="new.txt", Body=b"")
+
+
+# What the stand-in does not enforce, so that taking it away shows nowhere.
+NOT_ENFORCED = {
+    "WritesItsOwnLog: logs:CreateLogStream",  # MiniStack writes a function's log, whatever the role may do
+    "WritesItsOwnLog: logs:PutLogEvents",  # likewise
+    "SendsFailuresToTheirQueue: sqs:SendMessage",  # MiniStack sends there, whatever the role may do
+    "SeesWhetherAnObjectExists: s3:ListBucket",  # an absent key is 404 to MiniStack, to S3 without it 403
+}
+
+
+@pytest.mark.usefixtures("url")
+def test_every_permission_of_the_processor_is_needed_and_none_is_missing(account: Account) -> None:
+    assert not broken_promises(account)
+
+    unneeded = {permission for permission in taken_away_in_turn() if not broken_promises(account)}
+
+    assert unneeded == NOT_ENFORCED
+    assert not broken_promises(account)
+
+
+def taken_away_in_turn() -> Iterator[str]:
+    """Take one permission after the other from the processor's role; yield each while it is gone."""
+    iam = client("iam")
+    for name in iam.list_role_policies(RoleName=FUNCTION)["PolicyNames"]:
+        role = {"RoleName": FUNCTION, "PolicyName": name}
+        policy = iam.get_role_policy(**role)["PolicyDocument"]
+        for permission, less in weakened(policy):
+            iam.put_role_policy(**role, PolicyDocument=json.dumps(less))
+            yield permission
+        iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))
+
+
+def weakened(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each permission of a policy (statement: action), and the policy without it."""
+    statements = policy["Statement"]
+    for statement in statements:
+        actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        for action in actions:
+            rest = {**statement, "Action": [other for other in actions if other != action] or ["none:None"]}
+            less = [rest if other is statement else other for other in statements]
+            yield f"{statement['Sid']}: {action}", {**policy, "Statement": less}
+
+
+def broken_promises(account: Account) -> set[str]:
+    """Have the processor do all that it does; name what does not work."""
+    raw, *written = account.buckets()
+    s3 = client("s3")
+    key = f"permissions/{time.monotonic_ns()}"  # no .json: only the events sent here are about it
+    documents = {
+        "publishes, and keeps what it rejects": b"[{}, " + RECORD + b"]",
+        "replaces": SCAN,
+        "aborts what it would have published": long(RECORD),
+        "aborts what it would have rejected": long(b'{"patient_id":"%s"}' % (b"x" * 1000)),
+    }
+    broken = set()
+    for promise, document in documents.items():
+        s3.put_object(Bucket=raw, Key=key, Body=document)
+        if account.invoke(key) or unfinished_uploads(written):
+            broken.add(promise)
+    return broken
+
+
+def long(record: bytes) -> bytes:
+    """A document whose output takes more than one part of an upload, and whose end is broken."""
+    return b"[" + (record + b",") * (9 * 1024 * 1024 // len(record)) + b"broken"
+
+
+def unfinished_uploads(buckets: list[str]) -> bool:
+    """Say whether there are unfinished uploads, and abort them."""
+    s3, found = client("s3"), False
+    for bucket in buckets:
+        for one in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
+            found = True
+    return found
+
+
+@pytest.mark.usefixtures("url")
+def test_an_upload_that_fails_for_good_waits_in_the_failure_queue(account: Account) -> None:
+    queue = client("sqs").get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+    key = "fails/CANARY.json"
+
+    with without_policy("publishes-uploads"):
+        client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=b'[{"patient_id":"SECRET"}]')
+        failed = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+
+    (message,) = failed
+    record = json.loads(message["Body"])
+    (sent,) = record["requestPayload"]["Records"]
+    assert sent["s3"]["object"]["key"] == key
+    assert "SECRET" not in message["Body"]
+    assert "CANARY" not in json.dumps(record["responsePayload"])
+    client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+@contextmanager
+def without_policy(name: str) -> Iterator[None]:
+    """Take a policy from the processor's role for a while."""
+    iam, role = client("iam"), {"RoleName": FUNCTION, "PolicyName": name}
+    policy = iam.get_role_policy(**role)["PolicyDocument"]
+    iam.delete_role_policy(**role)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))
+
+
+@pytest.mark.usefixtures("url")
+def test_nothing_passes_unencrypted(account: Account) -> None:
+    raw = account.buckets().raw
+    policy = client("s3").get_bucket_policy(Bucket=raw)["Policy"]
+
+    with local_cloud(tls=False):
+        s3 = boto3.client("s3")
+        for bucket in (raw, "ordinary"):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_policy(Bucket=raw, Policy=policy)
+        with acting_as("clinic", allow("s3:*", "*")):
+            put = boto3.client("s3").put_object
+            assert not denied(put, Bucket="ordinary", Key="key", Body=b"")
+            assert denied(put, Bucket=raw, Key="key", Body=b"")
+
+
+def test_somebody_adds_a_stage_by_two_files_and_a_block(staging: Account) -> None:
+    assert "The stage staging works" in staging.end()
+
+
+def test_an_unknown_stage_is_told_what_it_wants(account: Account) -> None:
+    process = account.start("deploy", "--stage", "nowhere")
+    printed, _ = process.communicate()
+
+    assert process.returncode == 1
+    assert "infra/env/nowhere.tfvars" in printed
+    assert ".chalice/config.json" in printed
+
+
+@pytest.mark.usefixtures("url")
+def test_a_stage_with_data_is_not_destroyed(account: Account) -> None:
+    process = account.start("destroy", "--stage", STAGE)
+    printed, _ = process.communicate()
+
+    assert process.returncode == 1
+    assert "--delete-data" in printed
+    assert client("lambda").get_function(FunctionName=FUNCTION)
+    assert "first.json" in keys(account.buckets().processed)
+
+
+@pytest.mark.usefixtures("url")
+def test_destroy_leaves_nothing_behind(account: Account, staging: Account) -> None:
+    staging.begin("destroy", "--stage", "staging")
+    account.ops("destroy", "--stage", STAGE, "--delete-data")
+    staging.end()
+    account.ops("destroy", "--stage", STAGE, "--last")
+
+    left = {
+        "alarms": client("cloudwatch").describe_alarms()["MetricAlarms"],
+        "apis": client("apigateway").get_rest_apis()["items"],
+        "buckets": bucket_names(),
+        "dashboards": client("cloudwatch").list_dashboards()["DashboardEntries"],
+        "functions": client("lambda").list_functions()["Functions"],
+        "logs": client("logs").describe_log_groups()["logGroups"],
+        "queues": client("sqs").list_queues().get("QueueUrls", []),
+        "roles": client("iam").list_roles()["Roles"],
+        "topics": client("sns").list_topics()["Topics"],
+    }
+    assert {kind: found for kind, found in left.items() if found} == {}
