@@ -1,9 +1,10 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test audit format clean
+.PHONY: help run up test audit deploy destroy format clean
 
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
+STAGE ?= dev
 export PIP_CACHE_DIR := $(CURDIR)/.local/pip-cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -25,12 +26,18 @@ test: .venv/ready ## every check: style, types, tests
 audit: .local/audit-venv/ready ## look for what is unsafe in infra/
 	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact
 
+deploy: .venv/ready ## a stage in AWS: make deploy STAGE=dev
+	@$(BIN)/python -m infra.ops deploy --stage $(STAGE)
+
+destroy: .venv/ready ## the stage back to nothing: make destroy STAGE=dev
+	@$(BIN)/python -m infra.ops destroy --stage $(STAGE)
+
 format: .venv/ready ## mend what can be mended by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 clean: ## remove everything that make made
-	rm -rf .venv .local .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .local vendor .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/ready: requirements.txt requirements-dev.txt requirements-local.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 12) or sys.exit(f"Python 3.12 is needed, as in Lambda; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=/path/to/python3.12")'

@@ -55,7 +55,7 @@ class Answer:
         """Write the whole answer as JSON."""
         rejections = msgspec.json.Decoder(Rejection).decode_lines(self._rejected)
         answer = {
-            "records": msgspec.Raw(self._processed),
+            "records": msgspec.Raw(self._processed.rstrip()),
             "rejected": rejections,
             "counts": {"extracted": extracted, "rejected": rejected},
         }

@@ -1,5 +1,6 @@
 """`make run` and `make up`, as somebody runs them: in a process of their own, ended in every way."""
 
+import json
 import re
 import signal
 import subprocess
@@ -72,11 +73,21 @@ def test_a_run_shows_what_became_of_every_sample_and_leaves_nothing() -> None:
 
     assert result.returncode == 0, result.stderr
     for path in (ROOT / "samples").rglob("*.json"):
-        key = re.escape(str(path.relative_to(ROOT)))
-        assert re.search(rf"^\s*{key} +(published|malformed)", result.stdout, re.MULTILINE)
+        assert re.search(expected_row(path), result.stdout, re.MULTILINE), path
     assert '{"patient_id":"B67890","patient_name":"Ikerian B"}\n]' in result.stdout
     assert "signed, with samples/ikerian_sample.json: 200" in result.stdout
     assert clouds() == before
+
+
+def expected_row(path: Path) -> str:
+    """A row of the table, from the expectations beside a sample."""
+    published, rejected = path.with_suffix(".processed"), path.with_suffix(".rejected")
+    key = re.escape(str(path.relative_to(ROOT)))
+    if path.parent.name == "invalid":
+        return rf"^ +{key} +malformed: .* 0 +0 +\d+ *$"
+    extracted = len(json.loads(published.read_text())) if published.exists() else 2
+    lines = len(rejected.read_text().splitlines()) if rejected.exists() else 0
+    return rf"^ +{key} +published +{extracted} +{lines} +\d+ *$"
 
 
 def works(command: str) -> bool:

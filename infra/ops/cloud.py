@@ -65,7 +65,7 @@ def _process(folder: Path, endpoint: str) -> Iterator[subprocess.Popen[bytes]]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: we stop it when we are done with it
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread runs here
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs here
         )
     try:
         yield process
@@ -91,8 +91,8 @@ def _server_environment(folder: Path, endpoint: str) -> dict[str, str]:
     }
 
 
-def die_with_parent() -> None:
-    """Have Linux end this child process should its parent be killed outright; for `preexec_fn`."""
+def _die_with_parent() -> None:
+    # Should this process be killed outright, Linux stops the server in its place.
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -9,6 +9,8 @@ from typing import Any
 import boto3
 
 from infra.ops import deployed
+from infra.ops.bytecode import add_bytecode
+from infra.ops.cloud import ROOT
 from infra.ops.posting import post
 from infra.ops.progress import Step
 from infra.ops.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
@@ -34,6 +36,7 @@ def deploy(stage: Stage, step: Step) -> str:
     stage.render(foundation)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     deployed.fetch(stage, bucket)
+    add_bytecode(ROOT)
     chalice(stage, "deploy")
     deployed.keep(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")

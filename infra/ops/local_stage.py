@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 
+from infra.ops.bytecode import add_bytecode
 from infra.ops.cloud import LOCAL, ROOT
 from infra.ops.tools import run
 from infra.ops.uploads import Buckets
@@ -56,6 +57,7 @@ def _copy(project: Path) -> Path:
     bytecode = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=bytecode)
     _copy_packages(PACKAGES, project / ".chalice" / "deployments")
+    add_bytecode(project)
     return project
 
 

@@ -10,6 +10,8 @@ from infra.ops.cloud import LOCAL, ROOT
 from infra.ops.tools import run
 
 PROVIDER = Path("registry.terraform.io", "hashicorp", "aws")
+# Somebody else may be deploying, or what is left of a deployment that was killed.
+LOCK = "-lock-timeout=5m"
 # Where machines without the network are often given their tools.
 OPT = Path("/opt")
 
@@ -28,12 +30,12 @@ class Root:
 
     def apply(self, *options: str) -> dict[str, Any]:
         """Make what the files describe; returns the outputs."""
-        self._terraform("apply", "-auto-approve", *options)
+        self._terraform("apply", "-auto-approve", LOCK, *options)
         return self.outputs()
 
     def destroy(self, *options: str) -> None:
         """Remove what the state knows of."""
-        self._terraform("destroy", "-auto-approve", *options)
+        self._terraform("destroy", "-auto-approve", LOCK, *options)
 
     def outputs(self) -> dict[str, Any]:
         """Read the outputs of the last apply; empty if there was none."""

@@ -1,13 +1,14 @@
 """Other programs: run in the background of a step, their words kept for when they fail."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from infra.ops.cloud import ROOT, die_with_parent
+from infra.ops.cloud import ROOT
 
 
 class ToolError(Exception):
@@ -18,22 +19,26 @@ def run(command: Sequence[str | Path], *, cwd: Path = ROOT, env: dict[str, str] 
     """Run a program to its end; returns what it printed, ToolError if it failed."""
     if not shutil.which(command[0]):
         raise ToolError(f"{command[0]} is not installed, or not on the PATH.")
-    # Files, not pipes: should this process be killed, the program can still say so and end in good order.
+    # Files, not pipes: should this process be killed, the program still comes to its end in good order.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        status = subprocess.run(
-            command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            check=False,
-            preexec_fn=die_with_parent,
-        ).returncode
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
+        status = _await_end(process)
         printed, said = _read(out), _read(err)
     if status:
         raise ToolError(f"{' '.join(map(str, command))} failed:\n{printed[-4000:]}\n{said[-4000:]}".rstrip())
     return printed
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait()
+    except BaseException:
+        # Interrupted, it wants a moment: Terraform to note what it has made, and to give up its lock.
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
 
 
 def _read(file: IO[str]) -> str:

@@ -46,11 +46,13 @@ def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float) -> Outcom
 
 
 def _result(buckets: Buckets, key: str, version: str) -> tuple[int, int, str] | None:
+    # In this order: what is rejected is written before the rest is published.
+    published = _source_version(buckets.processed, key) == version
     report = [json.loads(line) for line in _read(buckets.rejected, report_key(key, version)).splitlines()]
+    if published:
+        return len(json.loads(_read(buckets.processed, key))), len(report), ""
     if report and "index" not in report[0]:
         return 0, 0, "{reason} at byte {offset}".format_map(report[0])
-    if _source_version(buckets.processed, key) == version:
-        return len(json.loads(_read(buckets.processed, key))), len(report), ""
     return None
 
 

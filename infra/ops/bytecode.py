@@ -1,0 +1,35 @@
+"""Bytecode for what ships: Lambda cannot keep any, so what comes without is compiled at every cold start."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from py_compile import compile as compile_module
+
+from infra.ops.cloud import ROOT
+
+# What Chalice adds to the package as it is, beside the requirements and the application.
+VENDOR = "vendor"
+
+
+def add_bytecode(project: Path) -> None:
+    """Compile the requirements into `project`'s vendor folder, in which Chalice looks when it packages.
+
+    Each file carries a digest of its source: were the source another one, Python would compile that.
+    """
+    for name in _requirements():
+        for file in metadata.distribution(name).files or []:
+            if file.suffix == ".py":
+                folder = project / VENDOR / file.parent / "__pycache__"
+                compile_module(
+                    str(file.locate()),
+                    cfile=str(folder / f"{file.stem}.{sys.implementation.cache_tag}.pyc"),
+                    dfile=str(file),
+                    doraise=True,
+                    invalidation_mode=PycInvalidationMode.CHECKED_HASH,
+                )
+
+
+def _requirements() -> list[str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [line.partition("==")[0] for line in lines if "==" in line]
