@@ -1,0 +1,103 @@
+"""A stage's files: what is read from them, and what `deploy` writes into them."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from infra.ops import deployed, stage
+from infra.ops.cloud import REGION, ROOT
+from infra.ops.stage import Stage, UnknownStageError
+from tests.deployment import Deployment
+
+FOUNDATION = {
+    "api_role_arn": "arn:aws:iam::1:role/api",
+    "data_processor_role_arn": "arn:aws:iam::1:role/processor",
+    "raw_data_bucket_name": "raw",
+    "processed_data_bucket_name": "processed",
+    "rejected_data_bucket_name": "rejected",
+    "security_group_ids": [],
+    "subnet_ids": [],
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.json"
+    shutil.copy(ROOT / ".chalice" / "config.json", path)
+    monkeypatch.setattr(stage, "CONFIG", path)
+    return path
+
+
+def settings(config: Path, name: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(config.read_text())["stages"][name])
+
+
+def test_a_rendered_stage_has_everything_that_chalice_needs(config: Path) -> None:
+    local = settings(config, "local")
+
+    Stage("dev").render(FOUNDATION)
+
+    dev = settings(config, "dev")
+    assert dev["environment_variables"] == {
+        "RAW_BUCKET": "raw",
+        "PROCESSED_BUCKET": "processed",
+        "REJECTED_BUCKET": "rejected",
+    }
+    assert dev["manage_iam_role"] is False
+    assert dev["iam_role_arn"] == FOUNDATION["api_role_arn"]
+    assert dev["lambda_functions"]["data-processor"]["iam_role_arn"] == FOUNDATION["data_processor_role_arn"]
+    assert settings(config, "local") == local
+
+
+def test_what_somebody_has_set_stays(config: Path) -> None:
+    changed = json.loads(config.read_text())
+    changed["stages"]["dev"]["environment_variables"] = {"LOG_OBJECT_KEYS": "true"}
+    config.write_text(json.dumps(changed))
+
+    Stage("dev").render(FOUNDATION)
+
+    assert settings(config, "dev")["environment_variables"]["LOG_OBJECT_KEYS"] == "true"
+
+
+def test_a_stage_enters_a_vpc_and_leaves_it(config: Path) -> None:
+    network = {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-1", "subnet-2"]}
+
+    Stage("dev").render(FOUNDATION | network)
+    assert settings(config, "dev").items() >= network.items()
+
+    Stage("dev").render(FOUNDATION)
+    assert not settings(config, "dev").keys() & network.keys()
+
+
+def test_an_unknown_stage_is_told_which_files_it_wants() -> None:
+    with pytest.raises(UnknownStageError) as error:
+        Stage("nowhere")
+
+    for wanted in ("infra/env/nowhere.tfvars", "infra/env/nowhere.s3.tfbackend", ".chalice/config.json"):
+        assert wanted in str(error.value)
+
+
+def test_an_api_that_chalice_has_no_record_of_is_found_by_what_it_calls(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    here = SimpleNamespace(
+        name="local", region=REGION, state_region=REGION, deployed=tmp_path / "deployed" / "local.json"
+    )
+
+    deployed.fetch(cast("Stage", here), deployment.raw)
+
+    assert f"/{deployed.rest_api_id(cast('Stage', here))}/" in deployment.url
+
+
+def test_no_api_is_taken_from_another_stage(deployment: Deployment, tmp_path: Path) -> None:
+    elsewhere = SimpleNamespace(
+        name="loc", region=REGION, state_region=REGION, deployed=tmp_path / "deployed" / "loc.json"
+    )
+
+    deployed.fetch(cast("Stage", elsewhere), deployment.raw)
+
+    assert deployed.rest_api_id(cast("Stage", elsewhere)) is None
