@@ -19,7 +19,7 @@ def add_bytecode(project: Path) -> None:
     """
     for name in _requirements():
         for file in metadata.distribution(name).files or []:
-            if file.suffix == ".py":
+            if file.suffix == ".py" and ".." not in file.parts:  # a command, outside of the package
                 folder = project / VENDOR / file.parent / "__pycache__"
                 compile_module(
                     str(file.locate()),
