@@ -28,6 +28,8 @@ class UploadEvent(S3Event):
     Chalice's own class reads the first record only, and fails where there is none.
     """
 
+    context: Any  # Lambda's; Chalice says dict
+
     def _extract_attributes(self, event_dict: dict[str, Any]) -> None:
         uploads = [record["s3"] for record in event_dict.get("Records", [])]
         self.arrivals = [
@@ -41,7 +43,8 @@ class UploadEvent(S3Event):
 )
 def data_processor(event: UploadEvent) -> None:
     """Publish the patients of every uploaded object."""
-    pipeline.handle(event.arrivals, object_store.connect(), SETTINGS)
+    remaining = event.context.get_remaining_time_in_millis
+    pipeline.handle(event.arrivals, object_store.connect(), SETTINGS, remaining)
 
 
 data_processor.event_class = UploadEvent

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import pipeline
 from chalicelib.object_store import ObjectStore, ObjectStoreError
-from chalicelib.pipeline import Arrival, UploadsFailedError, handle
+from chalicelib.pipeline import Arrival, Clock, UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key
 
@@ -47,9 +47,9 @@ class Key:
     def delete(self) -> None:
         self.s3.delete_object(Bucket=SETTINGS.raw_bucket, Key=self.name)
 
-    def handle(self, store: ObjectStore | None = None) -> Steps:
+    def handle(self, store: ObjectStore | None = None, remaining: Clock = lambda: 60_000) -> Steps:
         store = store or Steps()
-        handle([Arrival(SETTINGS.raw_bucket, self.name)], store, SETTINGS)
+        handle([Arrival(SETTINGS.raw_bucket, self.name)], store, SETTINGS, remaining)
         assert isinstance(store, Steps)
         return store
 
@@ -195,3 +195,18 @@ def test_a_crash_before_publishing_loses_nothing(key: Key) -> None:
     key.handle()
 
     assert key.published() == "A"
+
+
+def test_an_object_that_takes_too_long_is_given_up_cleanly(key: Key) -> None:
+    body = b"[" + b",".join([scan("A" * 1_000_000)[1:-1]] * 12) + b"]"
+    key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)
+    left = iter(range(100_000, 0, -500))  # milliseconds: half a second less at every look
+
+    with pytest.raises(UploadsFailedError, match=r"OutOfTimeError after \d+ bytes$") as error:
+        key.handle(remaining=lambda: next(left))
+
+    read = int(str(error.value).split()[-2])
+    assert 0 < read < len(body)
+    assert not key.s3.list_multipart_uploads(Bucket=SETTINGS.processed_bucket).get("Uploads")
+    key.handle()
+    assert key.published() == "A" * 1_000_000
