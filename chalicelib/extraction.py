@@ -1,41 +1,26 @@
 """The extraction: bytes of retina scans in; processed and rejected records out. It knows no AWS.
 
-A document is a JSON array of records, or one record, or records one after another (JSON Lines, or any
-white space between them), in UTF-8 with or without a byte order mark, plain or gzip. It flows through in
-batches of whole records, which `json_batches` cuts; memory does not grow with it.
+A document is a JSON array of records, or records one after another, be it one or JSON Lines (white space
+between them is optional: Firehose writes none). It is UTF-8, with or without a byte order mark, plain or
+gzip. It flows through in batches of whole records: `json_batches` cuts them, `records` sorts them, and
+memory does not grow with the document.
 """
 
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from msgspec import UNSET, DecodeError, Raw, ValidationError, defstruct, structs
-from msgspec.json import Decoder, Encoder
+from msgspec import DecodeError
 
-from chalicelib.json_batches import BLOCK, MalformedScan, sift
-from chalicelib.records import (
-    FIELDS,
-    NOT_AN_OBJECT,
-    NotText,
-    PatientRecord,
-    RejectedRecord,
-    reason_to_reject,
-)
+from chalicelib.json_batches import BLOCK, Cutter
+from chalicelib.records import Form, MalformedScan, Sorted, sort_batch, sort_record
 
 __all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
 
 REVISION = "1"
-"""Changes whenever the output for some input would, so that a replay redoes what was published before."""
+"""Changes whenever the output for some input does, so that a replay redoes what was published before."""
 
 type Write = Callable[[bytes], object]
-
-# The fields as they are, whatever they are: what a batch with an invalid record is read as.
-Draft = defstruct("Draft", [(name, Any, UNSET) for name in FIELDS], gc=False)
-encode = Encoder()
-records_of = {False: Decoder(list[PatientRecord]).decode, True: Decoder(PatientRecord).decode_lines}
-drafts_of = {False: Decoder(list[Draft]).decode, True: Decoder(Draft).decode_lines}  # type: ignore[valid-type]
-raws_of = {False: Decoder(list[Raw]).decode, True: Decoder(Raw).decode_lines}
 
 
 class Summary(NamedTuple):
@@ -47,68 +32,61 @@ class Summary(NamedTuple):
 
 
 def extract(source: Iterable[bytes], processed: Write, rejected: Write) -> Summary:
-    """Write the valid records of a document to `processed` and the others to `rejected`, in order.
+    """Write the valid records of a document to `processed` and all others to `rejected`, in their order.
 
-    `processed` gets a JSON array with one record on each line (`[]` if there is none), `rejected` JSON
-    Lines of RejectedRecord. Both are written while the source is read: when this raises, discard them.
+    `processed` gets a JSON array with one record on each line (`[]` if there are none), `rejected` gets
+    JSON Lines of RejectedRecord. Both are written while the source is read: when this raises, discard them.
     Raises MalformedScan; what `source`, `processed` and `rejected` raise passes through.
     """
-    taken = _Counted(source)
-    sieve = _Sieve(processed, rejected)
-    sift(decoded(taken), sieve)
-    sieve.close()
-    return Summary(sieve.extracted, sieve.rejected, taken.size)
+    size = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for chunk in source:
+            size += len(chunk)
+            yield chunk
+
+    output = _Output(processed, rejected)
+    Cutter(decoded(counted()), output.take_batch, output.take_record).cut()
+    processed(b"\n]\n" if output.extracted else b"[]\n")
+    return Summary(output.extracted, output.rejected, size)
 
 
 def decoded(source: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the document itself: gzip, told by its first two bytes, is decompressed; all else is as it is.
+    """Yield the document in pieces of about 64 KiB at most; gzip, told by its first bytes, is decompressed.
 
-    A gzip document yields pieces of at most 64 KiB. Raises MalformedScan for broken gzip.
+    Raises MalformedScan where gzip is broken.
     """
-    chunks = filter(None, source)
-    head = next(chunks, b"")
-    while head == b"\x1f" and (more := next(chunks, b"")):
-        head += more
+    # However large the chunks are that come in, all work is done on small ones.
+    pieces = (chunk[at : at + BLOCK] for chunk in source for at in range(0, len(chunk), BLOCK))
+    head = next(pieces, b"")
+    if head == b"\x1f":
+        head += next(pieces, b"")
     if head.startswith(b"\x1f\x8b"):
-        yield from _decompressed(head, chunks)
+        yield from _decompressed(head, pieces)
     else:
-        yield from filter(None, (head,))
-        yield from chunks
+        yield head
+        yield from pieces
 
 
-def _decompressed(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    member = zlib.decompressobj(wbits=31)
-    rest = head
-    try:
-        while rest or (rest := next(chunks, b"")):
-            if member.eof:
-                member = zlib.decompressobj(wbits=31)
+def _decompressed(rest: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    size, member = 0, zlib.decompressobj(wbits=31)
+    while rest or (rest := next(pieces, b"")):
+        if member.eof:
+            member = zlib.decompressobj(wbits=31)
+        try:
             piece = member.decompress(rest, BLOCK)
-            size += len(piece)
-            yield piece
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-    except zlib.error:
-        raise MalformedScan("broken gzip", size) from None
+        except zlib.error:
+            raise MalformedScan("broken gzip", size) from None
+        yield piece
+        size += len(piece)
+        rest = member.unused_data or member.unconsumed_tail
     if not member.eof:
         raise MalformedScan("truncated gzip", size)
 
 
-class _Counted:
-    """The source, and how many bytes were taken from it."""
-
-    def __init__(self, source: Iterable[bytes]) -> None:
-        self._source = source
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._source:
-            self.size += len(chunk)
-            yield chunk
-
-
-class _Sieve:
-    """Judges records, and writes each where it belongs."""
+class _Output:
+    """Writes sorted records where they belong."""
 
     def __init__(self, processed: Write, rejected: Write) -> None:
         self._processed = processed
@@ -116,75 +94,27 @@ class _Sieve:
         self.extracted = 0
         self.rejected = 0
 
-    def batch(self, text: bytes, *, lines: bool) -> bool:
+    def take_batch(self, text: bytes, form: Form) -> bool:
         try:
-            if lines and b"}{" in text:
-                return False
-            try:
-                records = records_of[lines](text)
-                if not records:
-                    return False  # an empty array between two commas
-                if all(not reason_to_reject(structs.asdict(record)) for record in records):
-                    self._extract(records)
-                    return True
-            except (ValidationError, UnicodeDecodeError):
-                pass
-            if lines:
-                drafts_of[lines](text)
-            raws = raws_of[lines](text)
-        except (DecodeError, UnicodeDecodeError, RecursionError):
+            batch = sort_batch(text, form, self.extracted + self.rejected)
+        except (DecodeError, RecursionError):
             return False
-        for raw in raws:
-            self.record(bytes(raw))
+        self._write(batch)
+        return batch.valid_count + batch.rejected_count > 0
+
+    def take_record(self, text: bytes) -> bool:
+        try:
+            record = sort_record(text, self.extracted + self.rejected)
+        except RecursionError:
+            return False
+        self._write(record)
         return True
 
-    def record(self, text: bytes) -> None:
-        """Judge one record that is JSON, whatever else it is."""
-        fields = _fields(text)
-        reason = NOT_AN_OBJECT if fields is None else reason_to_reject(fields)
-        if reason:
-            self._reject(text, reason)
-        else:
-            self._extract([PatientRecord(*map(fields.get, FIELDS))])
-
-    def close(self) -> None:
-        self._processed(b"\n]\n" if self.extracted else b"[]\n")
-
-    def _extract(self, records: list[PatientRecord]) -> None:
-        lead = b",\n" if self.extracted else b"[\n"
-        self._processed(lead + _lines(records)[:-1].replace(b"\n", b",\n"))
-        self.extracted += len(records)
-
-    def _reject(self, text: bytes, reason: str) -> None:
-        line = RejectedRecord(self.extracted + self.rejected, reason)
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            line.record_base64 = text
-        else:
-            # Within a record, only white space can hold a line break.
-            line.record = Raw(text.translate(None, b"\r\n"))
-        self._rejected(encode.encode(line) + b"\n")
-        self.rejected += 1
-
-
-def _lines(records: list[PatientRecord]) -> bytes:
-    try:
-        return encode.encode_lines(records)
-    except UnicodeEncodeError:
-        # Half of a surrogate pair has no UTF-8; the standard library writes it as it came, escaped.
-        return b"".join(json.dumps(structs.asdict(r), separators=(",", ":")).encode() + b"\n" for r in records)
-
-
-def _fields(text: bytes) -> dict[str, object] | None:
-    """Read the fields of a record that is JSON, but perhaps not valid UTF-8; None if it is no object."""
-    if not text.startswith(b"{"):
-        return None
-    fields = _loads(text.decode("utf-8", "surrogateescape"))
-    legible = _loads(text.decode("utf-8", "replace"))
-    return {name: value if value == legible.get(name) else NotText() for name, value in fields.items() if name in FIELDS}
-
-
-def _loads(text: str) -> dict[str, object]:
-    # float: it takes numbers of any length, and no number is ever extracted.
-    return json.loads(text, parse_int=float)  # type: ignore[no-any-return]
+    def _write(self, batch: Sorted) -> None:
+        if batch.rejected_count:
+            self._rejected(batch.rejected)
+            self.rejected += batch.rejected_count
+        if batch.valid_count:
+            lead = b",\n" if self.extracted else b"[\n"
+            self._processed(lead + batch.valid[:-1].replace(b"\n", b",\n"))
+            self.extracted += batch.valid_count

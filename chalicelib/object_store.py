@@ -178,12 +178,17 @@ class Upload:
 
     def complete(self) -> None:
         """Publish what was written, in one step; OvertakenError if the condition does not hold."""
+        try:
+            self._complete()
+        except AbsentError as error:  # S3's answer to If-Match where nothing stands any more
+            raise OvertakenError(str(error)) from None
+
+    def _complete(self) -> None:
         if self._multipart:
             self._complete_multipart()
         else:
-            self._store.request(
-                "put_object", **self._address, **self._about, **self._condition, Body=bytes(self._buffer)
-            )
+            body = bytes(self._buffer)
+            self._store.request("put_object", **self._address, **self._about, **self._condition, Body=body)
 
     def _send_part(self) -> None:
         if not self._multipart:

@@ -139,31 +139,39 @@ class Publication:
         return current is not None and current.version == head.version
 
     def _extract(self, source: Source, published: Head | None) -> None:
-        started = time.monotonic()
         condition = published.unchanged if published else IF_ABSENT
+        started = time.monotonic()
         outcome: telemetry.ObjectEvent
         try:
             summary = self._transfer(source, condition)
         except MalformedScan as error:
             self._report(source, error)
-            outcome = telemetry.ObjectMalformed(
-                self.name,
-                version=_version(source),
-                reason=telemetry.Reason(error.reason),
-                offset=error.offset,
-                milliseconds=_milliseconds_since(started),
-            )
+            outcome = self._malformed(source, error, started)
         else:
-            outcome = telemetry.ObjectPublished(
-                self.name,
-                version=_version(source),
-                extracted=summary.extracted,
-                rejected=summary.rejected,
-                bytes_read=summary.bytes_read,
-                milliseconds=_milliseconds_since(started),
-                replaced=published is not None,
-            )
+            outcome = self._published(source, summary, started, replaced=published is not None)
         telemetry.emit(outcome)
+
+    def _malformed(self, source: Source, error: MalformedScan, started: float) -> telemetry.ObjectMalformed:
+        return telemetry.ObjectMalformed(
+            self.name,
+            version=_version(source),
+            reason=telemetry.Reason(error.reason),
+            offset=error.offset,
+            milliseconds=_milliseconds_since(started),
+        )
+
+    def _published(
+        self, source: Source, summary: Summary, started: float, *, replaced: bool
+    ) -> telemetry.ObjectPublished:
+        return telemetry.ObjectPublished(
+            self.name,
+            version=_version(source),
+            extracted=summary.extracted,
+            rejected=summary.rejected,
+            bytes_read=summary.bytes_read,
+            milliseconds=_milliseconds_since(started),
+            replaced=replaced,
+        )
 
     def _transfer(self, source: Source, condition: Condition) -> Summary:
         with self._rejections(source) as rejected, self._processed(source, condition) as processed:

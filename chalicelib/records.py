@@ -1,15 +1,23 @@
-"""The contract: what a patient's record is, what makes one valid, and how a rejected one is carried."""
+"""The contract: what is extracted of a record, what makes one valid, and what becomes of all else.
 
-from collections.abc import Iterator, Mapping
+Records come as JSON, in batches, and leave as JSON, one on a line: the valid ones with the fields of
+PatientRecord, the others as RejectedRecord.
+"""
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+import json
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, ValidationError, defstruct, structs
+from msgspec.json import Decoder, Encoder
 
 
-# gc=False: a record refers to nothing but its strings, so the collector need not look at it.
+# gc=False: records are in no reference cycle, so the collector need not look at them.
 class PatientRecord(Struct, gc=False):
-    """What is extracted. Every field is required, and holds something other than white space.
+    """What is extracted from a record: text, in every field, that is more than white space.
 
-    A field added here is extracted, required and written to the processed bucket; nothing else changes.
+    A field added here is required, extracted and named in reasons; nothing else has to change.
     """
 
     patient_id: str
@@ -17,10 +25,10 @@ class PatientRecord(Struct, gc=False):
 
 
 class RejectedRecord(Struct, omit_defaults=True):
-    """A record that was not extracted: its place in the document (from 0), why, and all of it.
+    """A record that was not extracted: its place in the document, counted from 0, why, and all of it.
 
-    `record` is its own JSON, values untouched, on one line. JSON that is not valid UTF-8 could not stand
-    in a line that is; `record_base64` has the record's exact bytes instead.
+    `record` is the record as it came, on one line: only line breaks between its values are gone. One that
+    is not valid UTF-8 could not stand in a text; `record_base64` has its exact bytes instead.
     """
 
     index: int
@@ -29,30 +37,184 @@ class RejectedRecord(Struct, omit_defaults=True):
     record_base64: bytes | UnsetType = UNSET
 
 
-class NotText:
-    """Stands for a string that is not valid UTF-8."""
+Reason = Literal[
+    "empty",
+    "neither an array nor an object",
+    "not JSON",
+    "truncated",
+    "more after the end",
+    "record larger than 8 MiB",
+    "nested too deeply",
+    "broken gzip",
+    "truncated gzip",
+]
+"""Why a document is no use as a whole."""
+
+
+class MalformedScan(Exception):  # noqa: N818 - it names a document, and what is wrong with it
+    """The document as a whole is no use: why, and the byte of the decoded document where that shows.
+
+    What is nested too deeply, or too large, is so from the byte on where its record starts.
+    """
+
+    def __init__(self, reason: Reason, offset: int) -> None:
+        super().__init__(f"{reason} (byte {offset})")
+        self.reason: Reason = reason
+        self.offset = offset
+
+
+class AnyObject(Struct):
+    """An object that nobody looks into, and that takes no memory."""
 
 
 FIELDS = PatientRecord.__struct_fields__
-NOT_AN_OBJECT = "record: not an object"
+
+# They stand in a draft for a value that cannot be had.
+MISSING = Raw(b"")
+NOT_UTF8 = Raw(b"")
+
+# The fields of PatientRecord: as what they turn out to be, and as JSON.
+AnyValue = str | int | float | bool | None | AnyObject
+DraftRecord = defstruct("DraftRecord", [(name, AnyValue, MISSING) for name in FIELDS], gc=False)
+RawRecord = defstruct("RawRecord", [(name, Raw, MISSING) for name in FIELDS])
+
+type Form = Literal["array", "lines"]
+type Draft = Struct | None
+"""A PatientRecord, a DraftRecord, or nothing for a record that is not an object."""
+
+encode_lines = Encoder().encode_lines
+decode_fields = Decoder(RawRecord).decode
+decode_records = {"array": Decoder(list[PatientRecord]).decode, "lines": Decoder(PatientRecord).decode_lines}
+decode_drafts = {
+    "array": Decoder(list[DraftRecord]).decode,  # type: ignore[valid-type]
+    "lines": Decoder(DraftRecord).decode_lines,
+}
+decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
+# An encoded string that is empty, or begins like white space: only then the records are asked one by one.
+find_blank = re.compile(rb':"["\x20\\\xc2\xe1-\xe3]').search
+surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def reason_to_reject(fields: Mapping[str, object]) -> str:
-    """Name everything that is wrong with a record's fields, in their order; empty if it is valid.
+class Sorted(NamedTuple):
+    """A batch: its valid records and its rejected ones, each encoded, one on a line, and counted."""
 
-    The reason names fields and never quotes a value: it goes where values must not.
+    valid: bytes
+    valid_count: int
+    rejected: bytes = b""
+    rejected_count: int = 0
+
+
+def sort_batch(text: bytes, form: Form, index: int) -> Sorted:
+    """Sort the records of `text`, the first of which has `index`.
+
+    DecodeError or RecursionError if msgspec cannot read it; then it may be JSON nevertheless.
     """
-    return "; ".join(_faults(fields))
+    try:
+        records = decode_records[form](text)
+        rows = encode_lines(records)
+        if not find_blank(rows) or not _invalid(records):
+            return Sorted(rows, len(records))
+    except (ValidationError, UnicodeDecodeError):
+        pass
+    raws = decode_raw[form](text)
+    try:
+        return _sort(decode_drafts[form](text), raws, index)
+    except (ValidationError, UnicodeDecodeError):
+        drafts = [_read(bytes(raw)) for raw in raws]
+    if form == "lines" and None in drafts:
+        raise DecodeError  # msgspec does not mind what is between them
+    return _sort(drafts, raws, index)
 
 
-def _faults(fields: Mapping[str, object]) -> Iterator[str]:
-    for name in FIELDS:
-        value = fields.get(name, UNSET)
-        if value is UNSET:
-            yield f"{name}: missing"
-        elif isinstance(value, NotText):
-            yield f"{name}: not UTF-8"
-        elif not isinstance(value, str):
-            yield f"{name}: not a string"
-        elif not value.strip():
-            yield f"{name}: blank"
+def sort_record(text: bytes, index: int) -> Sorted:
+    """Sort one record that is known to be JSON. RecursionError if it is nested too deeply."""
+    return _sort([_read(text)], [Raw(text)], index)
+
+
+def legible(text: bytes) -> bytes:
+    """Replace escaped surrogates, byte for byte: half a pair is JSON, but not to msgspec."""
+    if not surrogate.search(text):
+        return text
+    return surrogate.sub(rb"\\ue0", text.replace(rb"\\", b"??"))
+
+
+def reason_to_reject(draft: Draft) -> str:
+    """Name every field that is at fault, in their order, and never a value; empty for a valid record."""
+    if draft is None:
+        return "record: not an object"
+    return "; ".join([f"{name}: {fault}" for name in FIELDS if (fault := _fault(getattr(draft, name)))])
+
+
+def _fault(value: object) -> str:
+    if isinstance(value, str):
+        return "" if value.strip() else "blank"
+    if value is MISSING:
+        return "missing"
+    return "not UTF-8" if value is NOT_UTF8 else "not a string"
+
+
+def _sort(drafts: Sequence[Draft], raws: Sequence[Raw], index: int) -> Sorted:
+    bad = _invalid(drafts)
+    good = [draft for i, draft in enumerate(drafts) if i not in bad]
+    carried = [RejectedRecord(index + i, reason_to_reject(drafts[i]), raws[i]) for i in sorted(bad)]
+    return Sorted(_encode_valid(good), len(good), _encode_rejected(carried), len(carried))
+
+
+def _invalid(drafts: Sequence[Draft]) -> set[int]:
+    return {
+        index
+        for name in FIELDS  # first: to ask record by record takes twice as long
+        for index, draft in enumerate(drafts)
+        if type(value := getattr(draft, name, None)) is not str or not value.strip()
+    }
+
+
+def _read(text: bytes) -> Draft:
+    """Read a record that is JSON, be it not UTF-8, with half a surrogate pair, or numbers of any size."""
+    if not text.startswith(b"{"):
+        return None
+    buffer = bytearray(legible(text))
+    fields = decode_fields(buffer)
+    buffer[:] = text  # of which the fields are views
+    return DraftRecord(*(_value(getattr(fields, name)) for name in FIELDS))
+
+
+def _value(text: Raw) -> object:
+    if text is MISSING or not bytes(text).startswith(b'"'):
+        return text
+    try:
+        return json.loads(bytes(text).decode())
+    except UnicodeDecodeError:
+        return NOT_UTF8
+
+
+def _encode_valid(records: Sequence[Draft]) -> bytes:
+    try:
+        return encode_lines(records)
+    except UnicodeEncodeError:
+        return b"".join(map(_encode_patiently, records))
+
+
+def _encode_patiently(record: Draft) -> bytes:
+    try:
+        return encode_lines([record])
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8: escaped, as it came, it is the same string.
+        return json.dumps(structs.asdict(record), separators=(",", ":")).encode() + b"\n"  # type: ignore[arg-type]
+
+
+def _encode_rejected(records: list[RejectedRecord]) -> bytes:
+    lines = encode_lines(records)
+    if lines.isascii() and lines.count(b"\n") == len(records) and lines.find(b"\r") < 0:
+        return lines
+    return encode_lines([_made_portable(record) for record in records])
+
+
+def _made_portable(rejected: RejectedRecord) -> RejectedRecord:
+    text = bytes(rejected.record or b"")
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return RejectedRecord(rejected.index, rejected.reason, record_base64=text)
+    # A line break in JSON is never part of a value.
+    return RejectedRecord(rejected.index, rejected.reason, Raw(text.translate(None, b"\r\n")))

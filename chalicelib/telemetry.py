@@ -28,6 +28,7 @@ METRICS = {
     "ObjectsMalformed": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
+    "DocumentsFailed": MetricUnit.Count,
     "BytesRead": MetricUnit.Bytes,
     "Duration": MetricUnit.Milliseconds,
 }
@@ -137,8 +138,9 @@ class DocumentAnswered(Event, frozen=True):
 
 
 class DocumentFailed(Event, frozen=True):
-    """A posted document was answered with 500."""
+    """A posted document was answered with 500, which Lambda does not take for a failure."""
 
+    counts = {"DocumentsFailed": ""}
     error: ErrorName
     at: list[CodeLocation]
 

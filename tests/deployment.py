@@ -3,6 +3,8 @@
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -83,3 +85,18 @@ def log_lines(function: str) -> list[str]:
 def structured(lines: list[str]) -> list[dict[str, Any]]:
     """Pick the application's events from everything that is in a log."""
     return [json.loads(line) for line in lines if line.startswith('{"level"')]
+
+
+@contextmanager
+def without_permission(action: str) -> Iterator[None]:
+    """Take one permission from the function's role for a while."""
+    iam = boto3.client("iam")
+    role = {"RoleName": FUNCTION, "PolicyName": FUNCTION}
+    policy: Any = iam.get_role_policy(**role)["PolicyDocument"]
+    deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    denied = json.dumps({**policy, "Statement": [*policy["Statement"], deny]})
+    iam.put_role_policy(**role, PolicyDocument=denied)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))

@@ -26,6 +26,19 @@ def test_the_body_holds_records_reasons_and_counts() -> None:
     }
 
 
+def test_a_rejected_record_that_no_parser_takes_is_named_all_the_same() -> None:
+    answer = Answer()
+    answer.write_processed(b"[]\n")
+    answer.write_rejected(b'{"index":0,"reason":"patient_name: missing","record":{"patient_id":"\\ud800"}}\n')
+    answer.write_rejected(
+        b'{"index":1,"reason":"patient_id: missing","record":' + b"[" * 3000 + b"]" * 3000 + b"}\n"
+    )
+
+    body = json.loads(answer.body(extracted=0, rejected=2))
+
+    assert [one["index"] for one in body["rejected"]] == [0, 1]
+
+
 def test_collecting_stops_at_the_limit() -> None:
     with pytest.raises(TooLargeError, match=str(MAX_ANSWER)):
         Answer().write_processed(b"x" * (MAX_ANSWER + 1))

@@ -4,14 +4,12 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import boto3
 import pytest
 
 from chalicelib.telemetry import object_name
 from infra.ops.cloud import ROOT
-from tests.deployment import FUNCTION, Deployment, new_key
+from tests.deployment import FUNCTION, Deployment, new_key, without_permission
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
 
@@ -206,21 +204,6 @@ def test_a_newer_version_replaces_an_older_one_and_late_events_change_nothing(de
 
     assert deployment.logged("object_published", version=outcome.version)["replaced"]
     assert deployment.get(deployment.processed, key) == PUBLISHED
-
-
-@contextmanager
-def without_permission(action: str) -> Iterator[None]:
-    """Take one permission from the function's role for a while."""
-    iam = boto3.client("iam")
-    role = {"RoleName": FUNCTION, "PolicyName": FUNCTION}
-    policy: Any = iam.get_role_policy(**role)["PolicyDocument"]
-    deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
-    denied = json.dumps({**policy, "Statement": [*policy["Statement"], deny]})
-    iam.put_role_policy(**role, PolicyDocument=denied)
-    try:
-        yield
-    finally:
-        iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject"])

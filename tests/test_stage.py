@@ -63,7 +63,7 @@ def test_what_somebody_has_set_stays(config: Path) -> None:
     assert settings(config, "dev")["environment_variables"]["LOG_OBJECT_KEYS"] == "true"
 
 
-def test_a_stage_enters_a_vpc_and_leaves_it(config: Path) -> None:
+def test_a_stage_in_a_vpc_is_rendered_with_its_network(config: Path) -> None:
     network = {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-1", "subnet-2"]}
 
     Stage("dev").render(FOUNDATION | network)

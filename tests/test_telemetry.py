@@ -64,6 +64,9 @@ def test_an_event_is_one_line_and_its_metrics_another(said: pytest.CaptureFixtur
     assert logged["message"] == "document_answered"
     assert logged["function_request_id"] == "request"
     assert {field: logged[field] for field in outcome.__struct_fields__} == msgspec.to_builtins(outcome)
+    # Alarms and dashboard are built on this one dimension.
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["function_name"]]
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == telemetry.NAMESPACE
     assert (metrics["RecordsExtracted"], metrics["RecordsRejected"], metrics["BytesRead"]) == ([3], [1], [99])
 
 

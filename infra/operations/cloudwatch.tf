@@ -2,6 +2,7 @@ locals {
   # What the functions emit: METRICS in chalicelib/telemetry.py. A test compares the two.
   metric_names = [
     "BytesRead",
+    "DocumentsFailed",
     "Duration",
     "ObjectsMalformed",
     "ObjectsProcessed",
@@ -62,6 +63,14 @@ locals {
         statistic  = "Sum"
         above      = 0
       }
+      failed-documents = {
+        meaning    = "POST /process answered 500. The API function's log says why."
+        namespace  = local.application
+        metric     = local.metrics.DocumentsFailed
+        dimensions = { function_name = local.api_name }
+        statistic  = "Sum"
+        above      = 0
+      }
       malformed-objects = {
         meaning    = "An upload was no use as a whole. The rejected bucket has the reason."
         namespace  = local.application
@@ -105,6 +114,7 @@ locals {
         ["AWS/Lambda", "Errors", "FunctionName", local.data_processor_name, { label = "data-processor errors" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
+        [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API answers of 500" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
       ]
     },

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.ops.cloud import LocalCloudError
 from infra.ops.deploy import SmokeTestError, deploy
-from infra.ops.destroy import NotEmptyError, destroy
+from infra.ops.destroy import InUseError, destroy
 from infra.ops.local import run_local
 from infra.ops.progress import console, steps
 from infra.ops.stage import Stage, UnknownStageError
@@ -21,8 +21,8 @@ from infra.ops.uploads import UnhandledError
 FAILURES = (
     BotoCoreError,
     ClientError,
+    InUseError,
     LocalCloudError,
-    NotEmptyError,
     SmokeTestError,
     ToolError,
     UnhandledError,
@@ -65,8 +65,10 @@ stage_option = click.option(
 def deploy_command(name: str) -> None:
     """Deploy a stage: Terraform, Chalice, Terraform, smoke test."""
     with _told(AGAIN), steps() as step:
-        url = deploy(Stage(name), step)
-    console.print(f"The stage {name} works. POST {url}", highlight=False)
+        facts = deploy(Stage(name), step)
+    console.print(f"The stage {name} works.")
+    for what, where in facts.items():
+        console.print(f"{what} {where}", highlight=False, markup=False)
 
 
 @ops.command("destroy")

@@ -35,7 +35,8 @@ def local_cloud(*, tls: bool = False) -> Iterator[Path]:
     (AWS_ENDPOINT_URL) and writes to one folder only, which is yielded, and removed at the end.
     """
     LOCAL.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=LOCAL))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=LOCAL))
     endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{_free_port()}"
     try:
         with _process(folder, endpoint) as process, _clients_at(endpoint, folder):
@@ -43,6 +44,23 @@ def local_cloud(*, tls: bool = False) -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    # What a process that was killed has left: its id is in the name.
+    for folder in LOCAL.glob("run-*-*"):
+        if not _is_alive(int(folder.name.split("-")[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _free_port() -> int:

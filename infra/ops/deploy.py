@@ -1,8 +1,8 @@
 """`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
 
 import json
-import os
-import sys
+import time
+import urllib.error
 import uuid
 from typing import Any
 
@@ -10,25 +10,25 @@ import boto3
 
 from infra.ops import deployed
 from infra.ops.bytecode import add_bytecode
+from infra.ops.chalice import chalice, process_url
 from infra.ops.cloud import ROOT
-from infra.ops.posting import post
+from infra.ops.posting import Answer, post
 from infra.ops.progress import Step
 from infra.ops.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 from infra.ops.stage import Stage
-from infra.ops.tools import run
 from infra.ops.uploads import Buckets, upload
 
 SMOKE_PREFIX = "smoke-test/"
 PUBLISHED_WITHIN = 120  # seconds
-FORBIDDEN = 403
+REACHED_WITHIN = 120  # seconds
 
 
 class SmokeTestError(Exception):
     """The deployed stage does not do what it should; says what."""
 
 
-def deploy(stage: Stage, step: Step) -> str:
-    """Deploy a stage and try it; returns the URL of `POST /process`."""
+def deploy(stage: Stage, step: Step) -> dict[str, str]:
+    """Deploy a stage and try it; returns what its users want to know."""
     step("State bucket: terraform apply in infra/bootstrap")
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
@@ -44,7 +44,13 @@ def deploy(stage: Stage, step: Step) -> str:
     step("Smoke test: upload a scan, read what is published, post without a signature")
     url = process_url(stage)
     _smoke_test(stage, foundation, url)
-    return url
+    return {
+        "upload to": f"s3://{foundation['raw_data_bucket_name']}",
+        "published to": f"s3://{foundation['processed_data_bucket_name']}",
+        "rejected to": f"s3://{foundation['rejected_data_bucket_name']}",
+        "alarms ring": foundation["alarm_topic_arn"],
+        "POST": url,
+    }
 
 
 def _state_bucket(stage: Stage) -> str:
@@ -55,39 +61,36 @@ def _state_bucket(stage: Stage) -> str:
     return bucket
 
 
-def chalice(stage: Stage, verb: str) -> None:
-    """Run Chalice's own command line for a stage."""
-    region = {"AWS_REGION": stage.region, "AWS_DEFAULT_REGION": stage.region}
-    module = "infra.ops.local_chalice" if _is_local() else "chalice.cli"
-    run([sys.executable, "-m", module, verb, "--stage", stage.name], env={**os.environ, **region})
-
-
-def process_url(stage: Stage) -> str:
-    """Say where the stage's `POST /process` is."""
-    api = deployed.rest_api_id(stage)
-    if _is_local():
-        # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
-        return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
-    return f"https://{api}.execute-api.{stage.region}.amazonaws.com/api/process"
-
-
-def _is_local() -> bool:
-    return os.environ.get("AWS_ENDPOINT_URL", "").partition("://")[2].startswith("127.0.0.1:")
-
-
 def _smoke_test(stage: Stage, foundation: dict[str, Any], url: str) -> None:
     buckets = Buckets(*(foundation[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")))
     key = f"{SMOKE_PREFIX}{uuid.uuid4()}.json"
     scan = [{"patient_id": "synthetic", "patient_name": "Nobody"}]
     try:
-        outcome = upload(buckets, key, json.dumps(scan).encode(), seconds=PUBLISHED_WITHIN)
+        outcome = upload(
+            buckets, key, json.dumps(scan).encode(), seconds=PUBLISHED_WITHIN, region=stage.region
+        )
     finally:
         _remove(stage, buckets, key)
     if (outcome.extracted, outcome.rejected) != (1, 0):
         raise SmokeTestError(f"A synthetic scan was not published but {outcome}")
-    answer = post(url, b"[]", {"Content-Type": "application/json"}, region=None)
-    if answer.status != FORBIDDEN:
-        raise SmokeTestError(f"A request without a signature was answered with {answer.status}, not 403")
+    # The first says that there is such an API, the second that it is closed.
+    for region, wanted in ((stage.region, 200), (None, 403)):
+        answer = _patient_post(url, region)
+        if answer.status != wanted:
+            signed = "with your signature (execute-api:Invoke)" if region else "without a signature"
+            raise SmokeTestError(f"A request {signed} was answered with {answer.status}, not {wanted}")
+
+
+def _patient_post(url: str, region: str | None) -> Answer:
+    """Post an empty document; wait for the name of an API that was made a moment ago."""
+    deadline = time.monotonic() + REACHED_WITHIN
+    while True:
+        try:
+            return post(url, b"[]", {"Content-Type": "application/json"}, region=region)
+        except urllib.error.URLError as error:
+            if time.monotonic() > deadline:
+                raise SmokeTestError(f"{url} cannot be reached: {error.reason}") from None
+            time.sleep(2)
 
 
 def _remove(stage: Stage, buckets: Buckets, key: str) -> None:

@@ -4,12 +4,19 @@ It is kept beside the Terraform state, so that every machine that deploys sees t
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
+from infra.ops.files import replace_text
 from infra.ops.stage import APPLICATION, Stage
+
+HANDLERS = {
+    "api_handler": "",
+    "data-processor": "-data-processor",
+}  # Chalice's names, and the functions' endings
 
 
 def key(stage: Stage) -> str:
@@ -18,15 +25,23 @@ def key(stage: Stage) -> str:
 
 
 def fetch(stage: Stage, bucket: str) -> None:
-    """Have the file that was kept last; without one, the API of a deployment that was cut short."""
+    """Have the file that was kept last; without one, what a deployment that was cut short has left."""
     try:
         kept = _s3(stage).get_object(Bucket=bucket, Key=key(stage))["Body"].read().decode()
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
-        kept = _adopted(stage)
-    stage.deployed.parent.mkdir(exist_ok=True)
-    stage.deployed.write_text(kept)
+        kept = _file(list(_apis(stage)))
+    replace_text(stage.deployed, kept)
+
+
+def survey(stage: Stage, raw_bucket: str) -> None:
+    """Have a file of what is really there: all that `chalice delete` must remove, nothing that is gone."""
+    found = dict(_functions(stage))
+    resources = [*_apis(stage), *(_function(name, arn) for name, arn in found.items())]
+    if "data-processor" in found:
+        resources.append(_notification(raw_bucket, found["data-processor"]))
+    replace_text(stage.deployed, _file(resources))
 
 
 def keep(stage: Stage, bucket: str) -> None:
@@ -48,14 +63,13 @@ def rest_api_id(stage: Stage) -> str | None:
     return next((item["rest_api_id"] for item in resources if item["resource_type"] == "rest_api"), None)
 
 
-def _adopted(stage: Stage) -> str:
-    # Chalice writes its file at the very end. Killed before that, it leaves an API that it would not know.
+def _apis(stage: Stage) -> Iterator[dict[str, str]]:
     client = boto3.client("apigateway", region_name=stage.region)
-    pages = client.get_paginator("get_rest_apis").paginate()
-    # Every stage's API has the application's name; whose it is shows in what it calls.
-    apis = [api["id"] for page in pages for api in page["items"] if api["name"] == APPLICATION]
-    resources = [_resource(api) for api in apis if _calls(client, api, f"{APPLICATION}-{stage.name}")]
-    return json.dumps({"resources": resources, "schema_version": "2.0", "backend": "api"})
+    for page in client.get_paginator("get_rest_apis").paginate():
+        for api in page["items"]:
+            # Every stage's API has the application's name; whose it is shows in what it calls.
+            if api["name"] == APPLICATION and _calls(client, api["id"], f"{APPLICATION}-{stage.name}"):
+                yield _resource("rest_api", "rest_api", rest_api_id=api["id"], rest_api_url="")
 
 
 def _calls(client: Any, api: str, function: str) -> bool:
@@ -65,8 +79,30 @@ def _calls(client: Any, api: str, function: str) -> bool:
     return any(f":function:{function}/" in uri for uri in uris)
 
 
-def _resource(api: str) -> dict[str, str]:
-    return {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api, "rest_api_url": ""}
+def _functions(stage: Stage) -> Iterator[tuple[str, str]]:
+    client = boto3.client("lambda", region_name=stage.region)
+    for name, ending in HANDLERS.items():
+        try:
+            function = client.get_function_configuration(FunctionName=f"{APPLICATION}-{stage.name}{ending}")
+        except client.exceptions.ResourceNotFoundException:
+            continue
+        yield name, function["FunctionArn"]
+
+
+def _function(name: str, arn: str) -> dict[str, str]:
+    return _resource(name, "lambda_function", lambda_arn=arn)
+
+
+def _notification(bucket: str, arn: str) -> dict[str, str]:
+    return _resource("data-processor-s3event", "s3_event", bucket=bucket, lambda_arn=arn)
+
+
+def _resource(name: str, kind: str, **values: str) -> dict[str, str]:
+    return {"name": name, "resource_type": kind, **values}
+
+
+def _file(resources: list[dict[str, str]]) -> str:
+    return json.dumps({"resources": resources, "schema_version": "2.0", "backend": "api"})
 
 
 def _s3(stage: Stage) -> Any:

@@ -1,51 +1,53 @@
-"""`destroy`: a stage back to nothing, in the opposite order of `deploy`."""
+"""`destroy`: a stage back to nothing, in the opposite order of `deploy`, as often as it takes."""
 
+import json
 from typing import Any
 
 import boto3
 
 from infra.ops import deployed
-from infra.ops.deploy import chalice
+from infra.ops.chalice import chalice
 from infra.ops.progress import Step
 from infra.ops.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 from infra.ops.stage import Stage
 
 
-class NotEmptyError(Exception):
-    """A bucket holds objects, and nobody has said that they may go."""
+class InUseError(Exception):
+    """Something would be lost, and nobody has said that it may; says what, and nothing was removed."""
 
 
 def destroy(stage: Stage, step: Step, *, delete_data: bool, last: bool) -> None:
-    """Remove a stage; with `last`, the account's state bucket too.
-
-    Raises NotEmptyError, before anything is removed, if there is data and nobody has said to delete it.
-    """
+    """Remove a stage; with `last`, the account's state bucket too. Raises InUseError."""
     bucket = state_bucket(stage)
-    if state_bucket_exists(stage, bucket):
-        _destroy_stage(stage, bucket, step, delete_data=delete_data)
+    if not state_bucket_exists(stage, bucket):
+        return
+    step("Looking at what is there")
+    if last:
+        _refuse_other_stages(stage, bucket)
+    foundation = Foundation(stage, bucket)
+    if not foundation.is_gone():
+        _destroy_stage(stage, bucket, foundation, step, delete_data=delete_data)
     if last:
         step("State bucket: terraform destroy in infra/bootstrap")
         Bootstrap(stage, bucket).destroy()
 
 
-def _destroy_stage(stage: Stage, bucket: str, step: Step, *, delete_data: bool) -> None:
-    step("Looking at what is there")
-    foundation = Foundation(stage, bucket)
-    outputs = foundation.outputs()
-    if not outputs:
-        return
+def _destroy_stage(
+    stage: Stage, bucket: str, foundation: Foundation, step: Step, *, delete_data: bool
+) -> None:
+    # Complete again, should an earlier try have been cut short: what follows needs all of its outputs.
+    outputs = foundation.apply()
     if not delete_data:
         _refuse_data(stage, outputs)
-    deployed.fetch(stage, bucket)
     step("Alarms, throttle, failure destination: terraform destroy in infra/operations")
     Operations(stage, bucket, outputs).destroy()
     step(f"Functions and API: chalice delete --stage {stage.name}")
+    deployed.survey(stage, outputs["raw_data_bucket_name"])
+    stage.render(outputs)
     chalice(stage, "delete")
     deployed.forget(stage, bucket)
     step("Buckets, roles, logs: terraform destroy in infra")
-    if delete_data:
-        foundation.apply("-var=force_destroy=true")
-    foundation.destroy()
+    foundation.destroy(delete_data=delete_data)
 
 
 def _refuse_data(stage: Stage, outputs: dict[str, Any]) -> None:
@@ -53,15 +55,25 @@ def _refuse_data(stage: Stage, outputs: dict[str, Any]) -> None:
     names = [outputs[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")]
     full = [name for name in names if _holds_anything(s3, name)]
     if full:
-        raise NotEmptyError(
+        raise InUseError(
             f"{' and '.join(full)} hold objects or versions of them; nothing was removed. "
             "Empty them, or say --delete-data to have patients' data deleted for good."
         )
 
 
 def _holds_anything(s3: Any, bucket: str) -> bool:
-    try:
-        listing = s3.list_object_versions(Bucket=bucket, MaxKeys=1)
-    except s3.exceptions.NoSuchBucket:  # removed by an earlier try that was cut short
-        return False
+    listing = s3.list_object_versions(Bucket=bucket, MaxKeys=1)
     return bool(listing.get("Versions") or listing.get("DeleteMarkers"))
+
+
+def _refuse_other_stages(stage: Stage, bucket: str) -> None:
+    s3 = boto3.client("s3", region_name=stage.state_region)
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    others = [key for key in keys if key.endswith(".tfstate") and not key.startswith(f"{stage.name}/")]
+    alive = {key.partition("/")[0] for key in others if _knows_anything(s3, bucket, key)}
+    if alive:
+        raise InUseError(f"{stage.name} is not the last stage: there is {' and '.join(sorted(alive))}.")
+
+
+def _knows_anything(s3: Any, bucket: str, key: str) -> bool:
+    return bool(json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())["resources"])

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import boto3
 
 from infra.ops.bytecode import add_bytecode
 from infra.ops.cloud import LOCAL, ROOT
+from infra.ops.files import replace_bytes
 from infra.ops.tools import run
 from infra.ops.uploads import Buckets
 
@@ -63,12 +63,8 @@ def _copy(project: Path) -> Path:
 
 def _copy_packages(source: Path, target: Path) -> None:
     # Chalice names a package by what is in it, so the next deployment of the same code finds it made.
-    target.mkdir(parents=True, exist_ok=True)
     for package in source.glob("*.zip"):
-        # Others may be doing the same: a package appears whole or not at all.
-        with tempfile.NamedTemporaryFile(dir=target, delete=False) as part:
-            part.write(package.read_bytes())
-        Path(part.name).rename(target / package.name)
+        replace_bytes(target / package.name, package.read_bytes())
 
 
 def _process_url(project: Path) -> str:

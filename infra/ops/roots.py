@@ -9,6 +9,7 @@ from infra.ops import deployed
 from infra.ops.cloud import ROOT
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.terraform import Root
+from infra.ops.tools import ToolError
 
 
 def state_bucket(stage: Stage) -> str:
@@ -46,7 +47,9 @@ class Bootstrap:
         return self._state.exists()
 
     def destroy(self) -> None:
-        """Remove the bucket with all states in it."""
+        """Remove the bucket with all states in it; ToolError if it was made on another machine."""
+        if not self.is_ours():
+            raise ToolError("The state bucket was made on another machine: destroy it there, or by hand.")
         self._root.init()
         self._root.apply("-var=force_destroy=true", *self._options)
         self._root.destroy(*self._options)
@@ -65,12 +68,14 @@ class Foundation:
         """Make them; returns the outputs."""
         return self._root.apply(self._variables, *options)
 
-    def outputs(self) -> dict[str, Any]:
-        """Read the outputs; empty if there is nothing."""
-        return self._root.outputs()
+    def is_gone(self) -> bool:
+        """Say whether nothing of it is left."""
+        return self._root.is_empty()
 
-    def destroy(self) -> None:
-        """Remove them; S3 keeps buckets that hold objects."""
+    def destroy(self, *, delete_data: bool) -> None:
+        """Remove them; without `delete_data`, S3 keeps buckets that hold objects."""
+        if delete_data:  # what may go is read from the state
+            self.apply("-var=force_destroy=true")
         self._root.destroy(self._variables)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.ops.cloud import ROOT
+from infra.ops.files import replace_text
 
 CONFIG = ROOT / ".chalice" / "config.json"
 APPLICATION = "ikerian-data-pipeline"
@@ -26,7 +27,11 @@ class Stage:
         missing = [
             str(path.relative_to(ROOT)) for path in (self.variables, self.backend) if not path.exists()
         ]
-        missing += [] if name in _config()["stages"] else [f'"{name}" under stages in .chalice/config.json']
+        settings = _config()["stages"].get(name, {})
+        if "lambda_timeout" not in settings.get("lambda_functions", {}).get("data-processor", {}):
+            missing.append(
+                f'"{name}" under stages in .chalice/config.json, with a timeout for data-processor'
+            )
         if missing:
             raise UnknownStageError(f"The stage {name} wants {' and '.join(missing)}.")
 
@@ -59,7 +64,7 @@ class Stage:
         )
         stage["lambda_functions"]["data-processor"]["iam_role_arn"] = foundation["data_processor_role_arn"]
         _network(stage, foundation)
-        CONFIG.write_text(json.dumps(config, indent=2) + "\n")
+        replace_text(CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def _network(stage: dict[str, Any], foundation: dict[str, Any]) -> None:

@@ -42,6 +42,12 @@ class Root:
         outputs = json.loads(self._terraform("output", "-json", inputs=False))
         return {name: output["value"] for name, output in outputs.items()}
 
+    def is_empty(self) -> bool:
+        """Say whether the state knows of nothing."""
+        state = json.loads(self._terraform("show", "-json", inputs=False))
+        module = state.get("values", {}).get("root_module", {})
+        return not (module.get("resources") or module.get("child_modules"))
+
     def _terraform(self, verb: str, *options: str, inputs: bool = True) -> str:
         silent = ["-input=false"] if inputs else []
         env = {

@@ -22,7 +22,13 @@ def run(command: Sequence[str | Path], *, cwd: Path = ROOT, env: dict[str, str] 
     # Files, not pipes: should this process be killed, the program still comes to its end in good order.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,  # Ctrl-C is for us, to be passed on once: Terraform takes two for haste
         )
         status = _await_end(process)
         printed, said = _read(out), _read(err)
@@ -35,7 +41,7 @@ def _await_end(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait()
     except BaseException:
-        # Interrupted, it wants a moment: Terraform to note what it has made, and to give up its lock.
+        # It wants a moment: Terraform to note what it has made, and to give up its lock.
         process.send_signal(signal.SIGINT)
         process.wait()
         raise

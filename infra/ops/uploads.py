@@ -5,7 +5,6 @@ import time
 from typing import Any, NamedTuple
 
 import boto3
-from botocore.exceptions import ClientError
 
 
 class UnhandledError(Exception):
@@ -34,23 +33,24 @@ class Outcome(NamedTuple):
     milliseconds: int
 
 
-def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float) -> Outcome:
+def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float, region: str | None = None) -> Outcome:
     """Put an object into the raw bucket and wait for its outcome; UnhandledError after `seconds`."""
+    s3 = boto3.client("s3", region_name=region)
     started = time.monotonic()
-    version = boto3.client("s3").put_object(Bucket=buckets.raw, Key=key, Body=body)["VersionId"]
-    while not (found := _result(buckets, key, version)):
+    version = s3.put_object(Bucket=buckets.raw, Key=key, Body=body)["VersionId"]
+    while not (found := _result(s3, buckets, key, version)):
         if time.monotonic() > started + seconds:
             raise UnhandledError(f"{key}: neither published nor reported within {seconds:g} seconds")
-        time.sleep(0.02)
+        time.sleep(0.05)
     return Outcome(key, version, *found, milliseconds=round((time.monotonic() - started) * 1000))
 
 
-def _result(buckets: Buckets, key: str, version: str) -> tuple[int, int, str] | None:
+def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int, str] | None:
     # In this order: what is rejected is written before the rest is published.
-    published = _source_version(buckets.processed, key) == version
-    report = [json.loads(line) for line in _read(buckets.rejected, report_key(key, version)).splitlines()]
+    published = _read(s3, buckets.processed, key, version)
+    report = [json.loads(line) for line in _read(s3, buckets.rejected, report_key(key, version)).splitlines()]
     if published:
-        return len(json.loads(_read(buckets.processed, key))), len(report), ""
+        return len(json.loads(published)), len(report), ""
     if report and "index" not in report[0]:
         return 0, 0, "{reason} at byte {offset}".format_map(report[0])
     return None
@@ -61,20 +61,13 @@ def report_key(key: str, version: str) -> str:
     return f"{key}/{version}.jsonl"
 
 
-def _source_version(bucket: str, key: str) -> str | None:
-    head = _unless_absent("head_object", Bucket=bucket, Key=key)
-    return head["Metadata"]["source-version"] if head else None
-
-
-def _read(bucket: str, key: str) -> bytes:
-    answer = _unless_absent("get_object", Bucket=bucket, Key=key)
-    return answer["Body"].read() if answer else b""
-
-
-def _unless_absent(operation: str, **address: str) -> Any:
+def _read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
+    """Read an object, if it is there and made from this version."""
     try:
-        return getattr(boto3.client("s3"), operation)(**address)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:  # noqa: PLR2004 - the status for it
-            return None
-        raise
+        answer = s3.get_object(Bucket=bucket, Key=key)
+    except s3.exceptions.NoSuchKey:
+        return b""
+    if version not in {None, answer["Metadata"].get("source-version")}:
+        return b""
+    body: bytes = answer["Body"].read()
+    return body

@@ -54,7 +54,7 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
 
   assert {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
-      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-uploads",
+      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-uploads",
       "lost-failures", "malformed-objects", "near-timeout", "rejected-records",
     ])
     error_message = "An alarm is missing, or one has no promise here."
@@ -68,6 +68,7 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   }
   assert {
     condition = { for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.dimensions.function_name if alarm.namespace == "ikerian-data-pipeline" } == {
+      failed-documents  = "ikerian-data-pipeline-test"
       malformed-objects = "ikerian-data-pipeline-test-data-processor"
       rejected-records  = "ikerian-data-pipeline-test-data-processor"
     }

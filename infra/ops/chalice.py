@@ -1,0 +1,37 @@
+"""Chalice's command line for a stage, in AWS or in the local cloud."""
+
+import os
+import sys
+
+from infra.ops import deployed
+from infra.ops.stage import Stage
+from infra.ops.tools import run
+
+# Chalice's command by this Python, whatever the PATH says.
+IN_AWS = ["-c", "import sys; from chalice.cli import main; sys.exit(main())"]
+IN_THE_LOCAL_CLOUD = ["-m", "infra.ops.local_chalice"]
+
+
+def chalice(stage: Stage, verb: str) -> None:
+    """Run `chalice <verb> --stage <stage>`; raises ToolError."""
+    region = {"AWS_REGION": stage.region, "AWS_DEFAULT_REGION": stage.region}
+    run([*command(), verb, "--stage", stage.name], env={**os.environ, **region})
+
+
+def command() -> list[str]:
+    """Say how Chalice is started."""
+    return [sys.executable, *(IN_THE_LOCAL_CLOUD if is_local() else IN_AWS)]
+
+
+def process_url(stage: Stage) -> str:
+    """Say where the stage's `POST /process` is."""
+    api = deployed.rest_api_id(stage)
+    if is_local():
+        # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
+        return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
+    return f"https://{api}.execute-api.{stage.region}.amazonaws.com/api/process"
+
+
+def is_local() -> bool:
+    """Say whether the AWS clients here talk to a local cloud."""
+    return os.environ.get("AWS_ENDPOINT_URL", "").partition("://")[2].startswith("127.0.0.1:")

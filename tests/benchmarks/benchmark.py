@@ -1,0 +1,211 @@
+"""Compare the extraction with other ways to do the same, and write a picture of it.
+
+python -m tests.benchmarks.benchmark [--records 1000000] [--rounds 5]
+
+Every figure is the median of as many fresh processes as there are rounds, and the contenders take turns, so
+that a busy minute hits them all. Ratios hold from machine to machine, MB/s do not. Nothing else should run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from samples.generate import collected, generate
+from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks.picture import Bar, picture
+
+ROOT = Path(__file__).parents[2]
+PICTURE = Path(__file__).with_name("speed.svg")
+MB = 1_000_000
+LINES = ("duckdb, lines", "polars, lines")
+# Shape, and the bytes that one of its records has, more or less.
+SHAPES = {
+    "flat": 170,
+    "pretty": 195,
+    "nested": 800,
+    "lines": 170,
+    "hostile-braces": 3000,
+    "hostile-copies": 3000,
+    "hostile-order": 170,
+    "hostile-escapes": 740,
+    "hostile-abroad": 350,
+    "hostile-tiny": 42,
+}
+
+
+class Run(NamedTuple):
+    """One process: its time, its peak memory in bytes, and what it used."""
+
+    seconds: float
+    peak: int
+    version: str
+
+
+class Figure(NamedTuple):
+    """What came out for a contender: medians of its speed in MB/s and of its peak memory in MB."""
+
+    speed: float
+    peak: float
+    version: str
+
+
+def run(name: str, source: Path) -> Run:
+    """Run a contender in a fresh process, on one core."""
+    command = [sys.executable, "-m", "tests.benchmarks.contenders", name, str(source), os.devnull]
+    environment = os.environ | {"POLARS_MAX_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    return Run(**json.loads(done.stdout))
+
+
+def measure(tasks: dict[str, tuple[str, Path]], rounds: int) -> dict[str, Figure]:
+    """Let tasks (a contender, a source) take turns, as often as there are rounds."""
+    runs: dict[str, list[Run]] = {label: [] for label in tasks}
+    for number in range(rounds):
+        for label, (name, source) in tasks.items():
+            sys.stderr.write(f"\r\033[Kround {number + 1} of {rounds}: {label}")
+            runs[label].append(run(name, source))
+    sys.stderr.write("\r\033[K")
+    return {label: figure(done, tasks[label][1].stat().st_size) for label, done in runs.items()}
+
+
+def figure(runs: list[Run], size: int) -> Figure:
+    seconds = median(each.seconds for each in runs)
+    return Figure(size / seconds / MB, median(each.peak for each in runs) / MB, runs[0].version)
+
+
+def scans(folder: Path, shape: str, records: int, percent: float = 1) -> Path:
+    """Generate an input, once."""
+    path = folder / f"{shape}-{records}-{percent:g}.json"
+    if not path.exists():
+        with path.open("wb") as file:
+            file.writelines(collected(generate(shape, records, percent=percent), 1 << 20))
+    return path
+
+
+def repeated(folder: Path, source: Path, times: int) -> Path:
+    """Make one array of the records of an array, over and over."""
+    path = folder / f"{times}-times-{source.name}"
+    records = source.read_bytes().strip().removeprefix(b"[").removesuffix(b"]")
+    with path.open("wb") as file:
+        file.write(b"[" + records)
+        file.writelines(b",\n" + records for _ in range(times - 1))
+        file.write(b"]\n")
+    return path
+
+
+def table(title: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table as Markdown."""
+    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    lines.insert(1, ["-" * width for width in widths])
+    text = "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+    sys.stdout.write(f"\n{title}\n\n{text}\n")
+    sys.stdout.flush()
+
+
+def compare(folder: Path, records: int, rounds: int) -> None:
+    """All contenders, on one array of flat scans, and on the same as JSON Lines."""
+    array, lines = scans(folder, "flat", records), scans(folder, "lines", records)
+    tasks = {name: (name, lines if name in LINES else array) for name in CONTENDERS}
+    figures = measure(tasks | {"ours, lines": ("ours", lines)}, rounds)
+    unit = figures["stdlib"].speed
+    ranking = sorted(figures.items(), key=lambda item: -item[1].speed)
+    table(
+        f"{records:,} flat scans, {array.stat().st_size / MB:.0f} MB, median of {rounds} processes",
+        ("", "version", "MB/s", "x stdlib", "peak MB"),
+        [(n, f.version, f"{f.speed:.0f}", f"{f.speed / unit:.1f}", f"{f.peak:.0f}") for n, f in ranking],
+    )
+    bars = [Bar(name, each.speed / unit, each.peak) for name, each in ranking if name != "bare read"]
+    PICTURE.write_text(picture(bars))
+
+
+def shapes(folder: Path, records: int, rounds: int) -> None:
+    """Ours and the standard library's, on the same input of every shape."""
+    size = records * SHAPES["flat"] // 4
+    inputs = {shape: scans(folder, shape, size // length) for shape, length in SHAPES.items()}
+    rivals = ["ours", "stdlib"]
+    tasks = {
+        f"{shape} {rival}": (rival, source)
+        for shape, source in inputs.items()
+        for rival in (rivals if shape != "lines" else rivals[:1])
+    }
+    figures = measure(tasks, rounds)
+    rows = []
+    for shape, source in inputs.items():
+        ours, theirs = figures[f"{shape} ours"], figures.get(f"{shape} stdlib")
+        ratio = f"{ours.speed / theirs.speed:.1f}" if theirs else ""
+        size_in_mb = source.stat().st_size / MB
+        rows.append((shape, f"{size_in_mb:.0f}", f"{ours.speed:.0f}", ratio, f"{ours.peak:.0f}"))
+    head = ("shape", "MB", "MB/s", "x stdlib on it", "peak MB")
+    table(f"Shapes, median of {rounds} processes", head, rows)
+
+
+def bounds(folder: Path, records: int, rounds: int) -> None:
+    """What invalid records and gzip cost, and that memory does not grow."""
+    clean, packed = scans(folder, "flat", records), scans(folder, "gzip", records)
+    small = scans(folder, "flat", 30 * MB // SHAPES["flat"])
+    tasks = {
+        "clean": ("ours", clean),
+        "1 % invalid": ("ours", scans(folder, "dirty", records, 1)),
+        "50 % invalid": ("ours", scans(folder, "dirty", records, 50)),
+        "gzip": ("ours", packed),
+        "30 MB": ("ours", small),
+        "1 GB": ("ours", repeated(folder, small, 34)),
+    }
+    figures = measure(tasks, rounds)
+    gunzip = median(seconds_of_gunzip(packed) for _ in range(rounds))
+    size = clean.stat().st_size
+    speed = {name: each.speed for name, each in figures.items()}
+    speed["gzip"] *= size / packed.stat().st_size
+    slower = min(speed["clean"], size / gunzip / MB)
+    rows = [
+        (
+            name,
+            f"{speed[name]:.0f}",
+            f"{speed[name] / (slower if name == 'gzip' else speed['clean']):.2f}",
+            f"{each.peak:.1f}",
+        )
+        for name, each in figures.items()
+    ]
+    rows.append(("gzip -dc", f"{size / gunzip / MB:.0f}", "", ""))
+    table(
+        "Bounds (gzip: of the slower of gzip -dc and clean)",
+        ("", "MB/s decompressed", "x clean", "peak MB"),
+        rows,
+    )
+
+
+def seconds_of_gunzip(packed: Path) -> float:
+    command = [shutil.which("gzip") or "gzip", "-dc", str(packed)]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--records", type=int, default=1_060_000, help="180 MB of flat scans by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with TemporaryDirectory(prefix="scans-") as folder:
+        for part in (compare, shapes, bounds):
+            part(Path(folder), options.records, options.rounds)
+    sys.stdout.write(f"\n{PICTURE.relative_to(ROOT)} shows the first table.\n")
+
+
+if __name__ == "__main__":
+    main()

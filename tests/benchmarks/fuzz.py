@@ -1,0 +1,231 @@
+"""Break documents in every way and compare what the extraction makes of them with the reference.
+
+python -m tests.benchmarks.fuzz --seconds 600 [--seed 1]
+
+Every case is a document, grown from seeds by mutations, cut into chunks of random sizes, and read with
+random limits: small blocks, so that small documents are cut into many batches. It ends with 1 at the first
+disagreement and prints the case so that it can become a test. Memory must not grow.
+"""
+
+import argparse
+import gzip
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+from unittest.mock import patch
+
+from chalicelib import extraction, json_batches
+from tests import reference
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+SEEDS = [
+    b'[{"patient_id":"A1","patient_name":"B2"},{"patient_id":"C3","patient_name":"D4"}]',
+    b'{"patient_id":"A1","patient_name":"B2"}\n{"patient_id":"C3","patient_name":"D4"}\n',
+    b'{"patient_id":"A1","patient_name":"B2"}{"x":1}12 "a"null[{}]{"patient_id":"C3","patient_name":"D4"}',
+    b'[{"v":[{"v":[{"v":1},{"v":2}]},{"v":3}],"patient_id":"A","patient_name":"B"},{"v":[{"v":1},{"v":2}]}]',
+    b'[{"patient_id":"},{\\"patient_id","patient_name":"},{"},{"patient_id":"]","patient_name":"[{"}]',
+    b'[{"patient_id":"\\ud83d\\ude00","patient_name":"\\u00fc"},{"patient_id":"\\ud83d","patient_name":"\\udc00"}]',
+    b'[1,-2.5e+3,true,false,null,"a",[],{},[[[]]],{"a":{"b":[]}},12345678901234567890,1e999]',
+    b'[{"patient_id":" ","patient_name":""},{"patient_id":1},{"patient_name":null},{"patient_id":[{}]}]',
+    b' \n[ {\r\n\t"patient_id" : "A" ,\n"patient_name" : "B" } , \n 1 ]\n ',
+    b'[{"patient_id":"A","patient_id":"B","patient_name":1,"patient_name":"\xc3\xbc"},{"patient\\u005fid":"A"}]',
+    b'[{"patient_id":"\xff","patient_name":"B"},{"x":"\xff","patient_id":"A","patient_name":"B"},{"x":"\xff"}]',
+    b'{"a":"' + b"x" * 300 + b'","patient_id":"A","patient_name":"B"} {}',
+    b"[" + b"{}," * 40 + b"{}]",
+    b"[" + b"[" * 60 + b"]" * 60 + b"]",
+]
+
+FRAGMENTS = [
+    *b'[]{},:"\\ \n\t\r0123456789-+.eEtfnu\0\x1f\x7f\xff\xc3\xed',
+    *[b"},{", b'},{"patient_id":"', b'"},{"', b"}{", b"}\n{", b"]}", b"[[", b'""', b",,", b"\\u", b"\\ud800"],
+    *[b"\\udc00", b"\\ud83d\\ude00", b"\\u0064", b"\\\\", b'\\"', b"\\/", b"tru", b"true", b"null", b"fals"],
+    *[b"1e", b"01", b"-", b"1.", b"1e+", b"1e5", b"NaN", b"Infinity", b"\xef\xbb\xbf", b"\x1f\x8b", b"//"],
+    *[
+        b'"patient_id":',
+        b'"patient_name":"x"',
+        b'"patient_i\\ud864":"x"',
+        b'{"patient_id":"a","patient_name":"b"}',
+    ],
+    *["\N{NO-BREAK SPACE}".encode(), "\N{IDEOGRAPHIC SPACE}".encode(), "あ".encode(), b"\xed\xa0\x80"],
+]
+
+
+STRINGS = [
+    *[
+        b'"A1"',
+        b'"B 2"',
+        b'""',
+        b'" "',
+        b'"\\t\\u00a0"',
+        b'"\\u00fc"',
+        b'"\\ud83d\\ude00"',
+        b'"\\ud83d"',
+        b'"\\ude00x"',
+    ],
+    *[
+        b'"},{"',
+        b'"}{"',
+        b'"]"',
+        b'"\\""',
+        b'"\\\\"',
+        b'"\xff"',
+        b'"\xc3\xbc"',
+        b'":"',
+        b'"\\\\ud83d"',
+        b'"1\x7f"',
+    ],
+    *[f'"{space}"'.encode() for space in "\N{NO-BREAK SPACE}\N{OGHAM SPACE MARK}\N{IDEOGRAPHIC SPACE}あ"],
+]
+KEYS = [b'"patient_id"', b'"patient_name"', b'"patient\\u005fid"', b'"patient_i\\ud864"', b'"v"', b'""']
+NUMBERS = [
+    b"0",
+    b"-1",
+    b"12",
+    b"1.5",
+    b"1e5",
+    b"-0.0E-7",
+    b"1e999",
+    b"123456789012345678901234567890",
+    b"9" * 5000,
+]
+SPACES = [b"", b"", b"", b" ", b"\n", b"\r\n\t", b" " * 50]
+
+
+class Case(NamedTuple):
+    """A document, how it is cut into chunks, and the limits that it is read with."""
+
+    document: bytes
+    sizes: tuple[int, ...]
+    block: int
+    record_limit: int
+
+
+def cases(seed: int) -> Iterator[Case]:
+    """Make cases, the same for the same seed, without end."""
+    random = Random(seed)  # noqa: S311 - it has to be repeatable
+    grown = [*SEEDS, *(path.read_bytes() for path in SAMPLES.glob("*/*.json"))]
+    grown = [document for document in grown if len(document) < 2000]
+    while True:
+        document = composed(random) if random.random() < 0.5 else random.choice(grown)
+        if random.random() < 0.7:
+            document = mutated(random, document, random.choice(grown))
+        if len(document) < 2000 and random.random() < 0.1:
+            grown[random.randrange(len(SEEDS), len(grown))] = document
+        sizes = [random.choice((0, 1, 2, 3, 7, 20, 100)) for _ in range(random.choice((0, 3, 200)))]
+        block = random.choice((1, 2, 5, 16, 40, 100, 1000, 65536))
+        limit = max(block, random.choice((20, 100, 400, 8 << 20, 8 << 20, 8 << 20)))
+        yield Case(packed(random, document), tuple(sizes), block, limit)
+
+
+def composed(random: Random) -> bytes:
+    """Compose a document that is JSON."""
+    records = [record(random) for _ in range(random.choice((0, 1, 2, 5, 30)))]
+    if random.random() < 0.3:
+        return b" ".join([b"{}", *(random.choice(SPACES) + text for text in records)])
+    spaces = random.choice(SPACES), random.choice(SPACES)
+    return spaces[0] + b"[" + (spaces[0] + b"," + spaces[1]).join(records) + b"]" + spaces[1]
+
+
+def record(random: Random) -> bytes:
+    if random.random() < 0.1:
+        return value(random, 0)
+    members = [
+        *[random.choice(KEYS) + b":" + value(random, 0) for _ in range(random.choice((0, 0, 1, 3)))],
+        *[key + b":" + random.choice(STRINGS) for key in KEYS[:2] if random.random() < 0.9],
+        *[random.choice(KEYS) + b":" + value(random, 0) for _ in range(random.choice((0, 0, 1, 3)))],
+    ]
+    return b"{" + (b"," + random.choice(SPACES)).join(members) + b"}"
+
+
+def value(random: Random, depth: int) -> bytes:
+    match random.randrange(8 if depth < 4 else 4):
+        case 0 | 1:
+            return random.choice(STRINGS)
+        case 2:
+            return random.choice(NUMBERS)
+        case 3:
+            return random.choice((b"true", b"false", b"null", b"[]", b"{}"))
+        case 4 | 5:
+            return b"[" + b",".join(value(random, depth + 1) for _ in range(random.randrange(4))) + b"]"
+    items = [random.choice(KEYS) + b":" + value(random, depth + 1) for _ in range(random.randrange(4))]
+    return b"{" + b",".join(items) + b"}"
+
+
+def mutated(random: Random, document: bytes, other: bytes) -> bytes:
+    data = bytearray(document)
+    for _ in range(random.choice((0, 1, 1, 2, 3, 8))):
+        at, end = sorted(random.randrange(len(data) + 1) for _ in range(2))
+        fragment = random.choice(FRAGMENTS)
+        fragment = bytes((fragment,)) if isinstance(fragment, int) else fragment
+        match random.randrange(7):
+            case 0:
+                data[at:at] = fragment
+            case 1:
+                data[at : at + len(fragment)] = fragment
+            case 2:
+                del data[at : at + random.choice((1, 1, 2, 10))]
+            case 3:
+                data[at:at] = data[at : min(end, at + 200)] * random.choice((1, 2, 5))
+            case 4:
+                start = random.randrange(len(other) + 1)
+                data[at : min(end, at + 100)] = other[start : start + 200]
+            case 5:
+                del data[end:]
+            case 6:
+                data[at:at] = b" \n" * random.choice((1, 30))
+    return bytes(data)
+
+
+def packed(random: Random, document: bytes) -> bytes:
+    if random.random() < 0.9:
+        return document
+    cut = random.randrange(len(document) + 1)
+    data = bytearray(gzip.compress(document[:cut], 1) + gzip.compress(document[cut:], 1))
+    if random.random() < 0.5:
+        data[random.randrange(2, len(data))] ^= 1 << random.randrange(8)
+    return bytes(data[: random.choice((len(data), len(data), random.randrange(2, len(data)))) or None])
+
+
+def disagreement(case: Case) -> str:
+    """Say what is wrong with the extraction of a case; nothing if nothing is."""
+    expected = reference.reference(case.document, record_limit=case.record_limit)
+    with (
+        patch.object(extraction, "BLOCK", case.block),
+        patch.object(json_batches, "BLOCK", case.block),
+        patch.object(json_batches, "RECORD_LIMIT", case.record_limit),
+    ):
+        try:
+            found = reference.extraction(reference.chunked(case.document, case.sizes))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it should not have been
+            return f"{case}\nraised   {error!r}\nexpected {expected}"
+    return "" if reference.agree(found, expected) else f"{case}\nfound    {found}\nexpected {expected}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    end = time.monotonic() + options.seconds
+    count = 0
+    for case in cases(options.seed):
+        if time.monotonic() > end:
+            break
+        count += 1
+        if wrong := disagreement(case):
+            sys.stdout.write(f"case {count} of seed {options.seed}:\n{wrong}\n")
+            return 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    sys.stdout.write(f"{count:,} cases of seed {options.seed}: all agree; peak memory {peak} MB\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
