@@ -1,10 +1,11 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test audit deploy destroy format clean
+.PHONY: help run up test bench fuzz audit deploy destroy format clean
 
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
 STAGE ?= dev
+SECONDS ?= 60
 export PIP_CACHE_DIR := $(CURDIR)/.local/pip-cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -22,6 +23,12 @@ test: .venv/ready ## every check: style, types, tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest
+
+bench: .local/bench-venv/ready ## the extraction beside other ways to do it; about ten minutes
+	@.local/bench-venv/bin/python -m tests.benchmarks.benchmark
+
+fuzz: .venv/ready ## the extraction against a reference, on broken documents: make fuzz SECONDS=600
+	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)
 
 audit: .local/audit-venv/ready ## look for what is unsafe in infra/
 	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact
@@ -48,7 +55,7 @@ clean: ## remove everything that make made
 	@.local/cloud-venv/bin/pip install --quiet -r requirements-local.txt
 	@touch $@
 
-.local/audit-venv/ready: requirements-audit.txt
-	@$(PYTHON) -m venv --clear .local/audit-venv
-	@.local/audit-venv/bin/pip install --quiet -r requirements-audit.txt
+.local/%-venv/ready: requirements-%.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet -r $<
 	@touch $@

@@ -1,9 +1,9 @@
 """The extraction: bytes of retina scans in; processed and rejected records out. It knows no AWS.
 
-A document is a JSON array of records, or records one after another, be it one or JSON Lines (white space
-between them is optional: Firehose writes none). It is UTF-8, with or without a byte order mark, plain or
-gzip. It flows through in batches of whole records: `json_batches` cuts them, `records` sorts them, and
-memory does not grow with the document.
+A document is a JSON array of records, or records one after another: one alone, JSON Lines, or objects with
+nothing between them, as Firehose writes. It is UTF-8, with or without a byte order mark, plain or gzip. It
+flows through in batches of whole records, which `json_batches` cuts and `records` sorts; memory does not
+grow with it.
 """
 
 import zlib
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec import DecodeError
 
 from chalicelib.json_batches import BLOCK, Cutter
-from chalicelib.records import Form, MalformedScan, Sorted, sort_batch, sort_record
+from chalicelib.records import Form, MalformedScan, Sorted, sort_batch
 
 __all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
 
@@ -47,7 +47,7 @@ def extract(source: Iterable[bytes], processed: Write, rejected: Write) -> Summa
             yield chunk
 
     output = _Output(processed, rejected)
-    Cutter(decoded(counted()), output.take_batch, output.take_record).cut()
+    Cutter(decoded(counted()), output.take_batch).cut()
     processed(b"\n]\n" if output.extracted else b"[]\n")
     return Summary(output.extracted, output.rejected, size)
 
@@ -77,7 +77,7 @@ def _decompressed(rest: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         try:
             piece = member.decompress(rest, BLOCK)
         except zlib.error:
-            raise MalformedScan("broken gzip", size) from None
+            raise MalformedScan("broken gzip", 0) from None  # from where on, nobody can tell
         yield piece
         size += len(piece)
         rest = member.unused_data or member.unconsumed_tail
@@ -101,14 +101,6 @@ class _Output:
             return False
         self._write(batch)
         return batch.valid_count + batch.rejected_count > 0
-
-    def take_record(self, text: bytes) -> bool:
-        try:
-            record = sort_record(text, self.extracted + self.rejected)
-        except RecursionError:
-            return False
-        self._write(record)
-        return True
 
     def _write(self, batch: Sorted) -> None:
         if batch.rejected_count:

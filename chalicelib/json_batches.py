@@ -7,7 +7,7 @@ array, the cut was between two records, and the proof cost nothing. If it is not
 measure one record, learn what the gap behind it looks like, and guess again.
 
 A guess decides nothing, so no input can turn one into a wrong answer. Wrong guesses cost time, and have a
-budget: four bytes for each that the document has been read so far. That keeps the work linear in the size
+budget: WASTE bytes for each that the document has been read so far. That keeps the work linear in the size
 of any input, and makes guesses short where they often fail.
 """
 
@@ -20,39 +20,37 @@ from msgspec.json import Decoder
 from chalicelib.records import Form, MalformedScan, Reason, legible
 
 type TakeBatch = Callable[[bytes, Form], bool]
-type TakeRecord = Callable[[bytes], bool]
 
 BLOCK = 64 * 1024  # memory for 128 KiB and more would be mapped anew each time, at half the speed
 RECORD_LIMIT = 8 * 1024 * 1024
-WASTE = 4
+WASTE = 2
+SMALLEST_GUESS = 1024
 
 measure = Decoder(Raw).decode
 match_space = re.compile(rb"[ \t\n\r]*").match
 # The end of one record, and the next up to its first key. A quote before a key does not close a string, so
 # in JSON this is never found inside of one: only the depth of a gap can be guessed wrong.
-match_gap = re.compile(rb'.[ \t\n\r]*[,{][ \t\n\r{]*(?:"[^"\\]{1,64}")?', re.DOTALL).match
-match_error = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)").match
+match_gap = re.compile(rb'(.[ \t\n\r]*[,{][ \t\n\r{]*"?)(?:[^"\\]{1,64}")?', re.DOTALL).match
 BEGUN_LITERALS = (b"tr", b"tru", b"fa", b"fal", b"fals", b"nu", b"nul")
 ONE_TOO_FAR = ("trailing characters", "invalid character in unicode escape")
+match_error = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)").match
 
 
 class Cutter:
     """Cuts a document, given in pieces, into batches.
 
-    `take_batch` takes the records of a text if it is whole. `take_record` takes one record that is whole
-    although `take_batch` refused it, if it is not nested too deeply. Both say whether they did.
+    `take_batch` takes all records of a text if it is whole, and says whether it was.
     """
 
-    def __init__(self, pieces: Iterable[bytes], take_batch: TakeBatch, take_record: TakeRecord) -> None:
+    def __init__(self, pieces: Iterable[bytes], take_batch: TakeBatch) -> None:
         self._pieces = filter(None, pieces)
         self._take_batch = take_batch
-        self._take_record = take_record
         self._form: Form = "array"
-        self._data = b""  # what of the document is in memory
+        self._data = self._text = b""  # what of the document is in memory, and the same to measure
         self._at = 0  # how much of that has been passed
         self._passed = 0  # how much came before it
         self._ended = False
-        self._gap = b"\0"  # which is in no JSON
+        self._gaps: tuple[bytes, ...] = ()  # what the last gap looked like, the most of it first
         self._wasted = 0
 
     def cut(self) -> None:
@@ -62,8 +60,10 @@ class Cutter:
         opening = self._peek()
         if opening not in (b"[", b"{"):
             raise self._fault("neither an array nor an object" if opening else "empty")
-        self._form = "array" if opening == b"[" else "lines"
-        self._cut_array() if opening == b"[" else self._cut_lines()
+        if opening == b"[":
+            self._cut_array()
+        else:
+            self._cut_lines()
 
     def _cut_array(self) -> None:
         more = self._step() != b"]"
@@ -77,6 +77,7 @@ class Cutter:
             raise self._fault("more after the end")
 
     def _cut_lines(self) -> None:
+        self._form = "lines"
         while self._peek():
             self._take()
             joined = self._data[self._at - 1 : self._at] == b"}"
@@ -87,32 +88,39 @@ class Cutter:
     def _take(self) -> None:
         """Take the records from here to some gap, or else the one that starts here."""
         self._fill(BLOCK)
-        reach = WASTE * (self._passed + self._at) + BLOCK - self._wasted
-        cut = self._data.rfind(self._gap, self._at, self._at + min(reach, BLOCK)) + 1
-        if cut and self._take_text(cut):
+        cut = self._guess()
+        if cut and self._take_text(cut, self._form):
             self._at = cut
         else:
             self._wasted += max(cut - self._at, 0)
             self._walk()
 
+    def _guess(self) -> int:
+        """Find the farthest gap that the budget allows; 0 if there is none."""
+        reach = min(WASTE * (self._passed + self._at) + BLOCK - self._wasted, BLOCK)
+        for gap in self._gaps if reach >= SMALLEST_GUESS else ():
+            if cut := self._data.rfind(gap, self._at, self._at + reach) + 1:
+                return cut
+            self._wasted += reach // 16  # for looking takes time, too
+        return 0
+
     def _walk(self) -> None:
         size = self._size()  # first: it may move what is in memory
         end = self._at + size
-        if not self._take_text(end) and not self._take_record(self._data[self._at : end]):
+        if not self._take_text(end, "array"):
             raise self._fault("nested too deeply")
         if gap := match_gap(self._data, end - 1):
-            self._gap = gap.group()
+            self._gaps = gap.group(0, 1)
         self._at = end
 
-    def _take_text(self, end: int) -> bool:
+    def _take_text(self, end: int, form: Form) -> bool:
         records = memoryview(self._data)[self._at : end]
-        text = b"".join((b"[", records, b"]")) if self._form == "array" else bytes(records)
-        return self._take_batch(text, self._form)
+        return self._take_batch(b"".join((b"[", records, b"]")) if form == "array" else bytes(records), form)
 
     def _size(self) -> int:
         """Measure the record that starts here; have all of it in memory."""
         while True:
-            ahead = memoryview(self._data)[self._at : self._at + RECORD_LIMIT + 1]
+            ahead = memoryview(self._text)[self._at : self._at + RECORD_LIMIT + 1]
             size = self._measured(ahead, len(ahead))
             if not size and (self._ended or len(ahead) > RECORD_LIMIT):
                 # The parser does not look at a literal or a surrogate with nothing behind it.
@@ -139,14 +147,15 @@ class Cutter:
     def _stopped(self, error: str, text: bytes | memoryview, length: int) -> int:
         """Learn from the parser's error where it stopped: behind the record, or in its midst."""
         if "surrogate" in error or "hex escape" in error:
-            return self._measured(legible(bytes(text)), length)
+            self._text = legible(self._data)
+            return self._measured(memoryview(self._text)[self._at : self._at + length], length)
         match = match_error(error)
         stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
         if match and match[1] == "trailing characters":
             return len(bytes(text[:stopped]).rstrip())
         if stopped >= length or (stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS):
             return 0
-        raise self._fault("not JSON", stopped)
+        raise self._fault("not JSON", stopped) from None
 
     def _step(self) -> bytes:
         self._at += 1
@@ -171,7 +180,8 @@ class Cutter:
             parts.append(piece)
             ahead += len(piece)
         self._passed += self._at
-        self._data, self._at, self._ended = b"".join(parts), 0, ahead < size
+        self._data = self._text = b"".join(parts)
+        self._at, self._ended = 0, ahead < size
 
     def _fault(self, reason: Reason, ahead: int = 0) -> MalformedScan:
         return MalformedScan(reason, self._passed + self._at + ahead)

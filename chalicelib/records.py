@@ -54,7 +54,7 @@ Reason = Literal[
 class MalformedScan(Exception):  # noqa: N818 - it names a document, and what is wrong with it
     """The document as a whole is no use: why, and the byte of the decoded document where that shows.
 
-    What is nested too deeply, or too large, is so from the byte on where its record starts.
+    What is nested too deeply or too large shows where its record starts, broken gzip at the start.
     """
 
     def __init__(self, reason: Reason, offset: int) -> None:
@@ -83,7 +83,9 @@ type Draft = Struct | None
 """A PatientRecord, a DraftRecord, or nothing for a record that is not an object."""
 
 encode_lines = Encoder().encode_lines
+decode_draft = Decoder(DraftRecord).decode
 decode_fields = Decoder(RawRecord).decode
+decode_text = Decoder(str).decode
 decode_records = {"array": Decoder(list[PatientRecord]).decode, "lines": Decoder(PatientRecord).decode_lines}
 decode_drafts = {
     "array": Decoder(list[DraftRecord]).decode,  # type: ignore[valid-type]
@@ -92,7 +94,6 @@ decode_drafts = {
 decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
 # An encoded string that is empty, or begins like white space: only then the records are asked one by one.
 find_blank = re.compile(rb':"["\x20\\\xc2\xe1-\xe3]').search
-surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Sorted(NamedTuple):
@@ -107,7 +108,7 @@ class Sorted(NamedTuple):
 def sort_batch(text: bytes, form: Form, index: int) -> Sorted:
     """Sort the records of `text`, the first of which has `index`.
 
-    DecodeError or RecursionError if msgspec cannot read it; then it may be JSON nevertheless.
+    DecodeError if it is not a whole array, or whole lines; RecursionError if it is nested too deeply.
     """
     try:
         records = decode_records[form](text)
@@ -116,26 +117,26 @@ def sort_batch(text: bytes, form: Form, index: int) -> Sorted:
             return Sorted(rows, len(records))
     except (ValidationError, UnicodeDecodeError):
         pass
-    raws = decode_raw[form](text)
-    try:
-        return _sort(decode_drafts[form](text), raws, index)
-    except (ValidationError, UnicodeDecodeError):
-        drafts = [_read(bytes(raw)) for raw in raws]
+    except DecodeError:
+        if not _has_surrogates(text):
+            raise
+    raws = _raws(text, form)
+    drafts = _drafts(text, form, raws)
     if form == "lines" and None in drafts:
         raise DecodeError  # msgspec does not mind what is between them
     return _sort(drafts, raws, index)
 
 
-def sort_record(text: bytes, index: int) -> Sorted:
-    """Sort one record that is known to be JSON. RecursionError if it is nested too deeply."""
-    return _sort([_read(text)], [Raw(text)], index)
-
-
 def legible(text: bytes) -> bytes:
     """Replace escaped surrogates, byte for byte: half a pair is JSON, but not to msgspec."""
-    if not surrogate.search(text):
+    if not _has_surrogates(text):
         return text
-    return surrogate.sub(rb"\\ue0", text.replace(rb"\\", b"??"))
+    # An escaped backslash escapes nothing behind it.
+    return text.replace(rb"\\", b"??").replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\ue")
+
+
+def _has_surrogates(text: bytes) -> bool:
+    return text.find(rb"\ud") >= 0 or text.find(rb"\uD") >= 0
 
 
 def reason_to_reject(draft: Draft) -> str:
@@ -153,7 +154,26 @@ def _fault(value: object) -> str:
     return "not UTF-8" if value is NOT_UTF8 else "not a string"
 
 
-def _sort(drafts: Sequence[Draft], raws: Sequence[Raw], index: int) -> Sorted:
+def _raws(text: bytes, form: Form) -> list[Raw]:
+    try:
+        return decode_raw[form](text)
+    except DecodeError:
+        if not _has_surrogates(text):
+            raise
+    buffer = bytearray(legible(text))
+    raws = decode_raw[form](buffer)
+    buffer[:] = text  # of which they are views
+    return raws
+
+
+def _drafts(text: bytes, form: Form, raws: list[Raw]) -> Sequence[Draft]:
+    try:
+        return decode_drafts[form](text)
+    except (DecodeError, UnicodeDecodeError):
+        return [_read(bytes(raw)) for raw in raws]
+
+
+def _sort(drafts: Sequence[Draft], raws: list[Raw], index: int) -> Sorted:
     bad = _invalid(drafts)
     good = [draft for i, draft in enumerate(drafts) if i not in bad]
     carried = [RejectedRecord(index + i, reason_to_reject(drafts[i]), raws[i]) for i in sorted(bad)]
@@ -170,9 +190,16 @@ def _invalid(drafts: Sequence[Draft]) -> set[int]:
 
 
 def _read(text: bytes) -> Draft:
-    """Read a record that is JSON, be it not UTF-8, with half a surrogate pair, or numbers of any size."""
     if not text.startswith(b"{"):
         return None
+    try:
+        return decode_draft(text)
+    except (DecodeError, UnicodeDecodeError):
+        return _read_patiently(text)
+
+
+def _read_patiently(text: bytes) -> Draft:
+    """Read an object that is not UTF-8, or has half a surrogate pair, or a number that fits nowhere."""
     buffer = bytearray(legible(text))
     fields = decode_fields(buffer)
     buffer[:] = text  # of which the fields are views
@@ -183,7 +210,16 @@ def _value(text: Raw) -> object:
     if text is MISSING or not bytes(text).startswith(b'"'):
         return text
     try:
-        return json.loads(bytes(text).decode())
+        return decode_text(text)
+    except UnicodeDecodeError:
+        return NOT_UTF8
+    except DecodeError:
+        return _half_a_pair(bytes(text))
+
+
+def _half_a_pair(text: bytes) -> object:
+    try:
+        return json.loads(text.decode())
     except UnicodeDecodeError:
         return NOT_UTF8
 

@@ -1,0 +1,214 @@
+"""What goes in and what comes out: the contract of the extraction, promise by promise."""
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from chalicelib.extraction import MalformedScan, Summary, decoded, extract
+
+A = b'{"patient_id":"A12345","patient_name":"Ikerian A"}'
+B = b'{"patient_id":"B67890","patient_name":"Ikerian B"}'
+BOTH = b"[\n" + A + b",\n" + B + b"\n]\n"
+
+
+class Outputs:
+    """Collects what an extraction writes."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.processed, self.rejected = bytearray(), bytearray()
+        self.summary = extract(chunks, self.processed.extend, self.rejected.extend)
+
+
+def fault(*chunks: bytes) -> tuple[str, int]:
+    """Extract what is no use as a whole."""
+    with pytest.raises(MalformedScan) as caught:
+        Outputs(*chunks)
+    return caught.value.reason, caught.value.offset
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"[" + A + b"," + B + b"]",
+        b" [\r\n\t" + A + b" ,\n" + B + b" ]\n",
+        json.dumps(json.loads(b"[" + A + b"," + B + b"]"), indent=4).encode(),
+        A + b"\n" + B,
+        A + b"\r\n\r\n" + B + b"\n",
+        A + B,
+        b"\xef\xbb\xbf[" + A + b"," + B + b"]",
+        gzip.compress(b"[" + A + b"," + B + b"]"),
+        gzip.compress(b"\xef\xbb\xbf" + A) + gzip.compress(b"") + gzip.compress(B),
+    ],
+    ids=["array", "spaced", "indented", "lines", "CRLF", "joined", "BOM", "gzip", "members"],
+)
+def test_each_form_gives_an_array_with_one_record_on_a_line(document: bytes) -> None:
+    outputs = Outputs(document)
+
+    assert bytes(outputs.processed) == BOTH
+    assert outputs.summary == Summary(2, 0, len(document))
+
+
+def test_one_record_alone_gives_an_array_of_one() -> None:
+    assert bytes(Outputs(json.dumps(json.loads(A), indent=2).encode()).processed) == b"[\n" + A + b"\n]\n"
+
+
+@pytest.mark.parametrize("document", [b"[]", b" [ \n ] ", b"[{}]", b"[1,null]"])
+def test_without_a_valid_record_there_is_an_empty_array(document: bytes) -> None:
+    assert bytes(Outputs(document).processed) == b"[]\n"
+
+
+def test_order_and_duplicates_are_kept() -> None:
+    assert bytes(Outputs(b"[" + b",".join([B, A, B]) + b"]").processed).split(b"\n")[1:-2] == [
+        B + b",",
+        A + b",",
+        B,
+    ]
+
+
+def test_of_duplicate_keys_the_last_one_wins() -> None:
+    record = b'{"patient_id":1,"patient_name":"x","patient_id":"A12345","patient\\u005fname":"Ikerian A"}'
+
+    assert A in Outputs(b"[" + record + b"]").processed
+
+
+@pytest.mark.parametrize(
+    "name", ["Zoë", "花子", "😀", 'q"\\/b', "\0\x1f\x7f", "\ud83d", "\ude00\ud83d", "a\u2028"]
+)
+def test_a_name_comes_out_as_the_same_string_however_it_was_written(name: str) -> None:
+    written = json.dumps([{"patient_id": "A", "patient_name": name}])
+
+    assert json.loads(Outputs(written.encode()).processed) == json.loads(written)
+
+
+def test_what_is_white_space_alone_is_blank_and_nothing_else_is() -> None:
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    records = [{"patient_id": character, "patient_name": character + " "} for character in characters]
+    outputs = Outputs(json.dumps(records, ensure_ascii=False).encode())
+
+    rejected = [json.loads(line)["record"]["patient_id"] for line in outputs.rejected.splitlines()]
+
+    assert rejected == [character for character in characters if character.isspace()]
+
+
+def test_an_index_counts_all_records_of_the_document() -> None:
+    records = [A, b"{}"] * 5000
+
+    outputs = Outputs(b"[" + b",".join(records) + b"]")
+
+    assert [json.loads(line)["index"] for line in outputs.rejected.splitlines()] == list(range(1, 10_000, 2))
+    assert outputs.summary[:2] == (5000, 5000)
+
+
+def test_bytes_are_written_while_they_are_read() -> None:
+    written: list[int] = []
+    read = 0
+
+    def source() -> Iterator[bytes]:
+        nonlocal read
+        yield b"[" + A
+        for _ in range(10_000):
+            read += 1
+            yield b"," + A
+        yield b"]"
+
+    extract(source(), lambda _bytes: written.append(read), lambda _bytes: None)
+
+    assert written[1] < 5000
+
+
+@pytest.mark.parametrize("broken", ["source", "processed", "rejected"])
+def test_what_the_caller_raises_passes_through(broken: str) -> None:
+    error = RecursionError("it is the caller's") if broken == "processed" else OSError("it is the caller's")
+
+    def breaks(*_: object) -> bytes:
+        raise error
+
+    def fine(_bytes: bytes) -> None:
+        pass
+
+    source = map(breaks, [b""]) if broken == "source" else [b"[" + A + b",{}]"]
+    with pytest.raises(type(error)) as caught:
+        extract(source, breaks if broken == "processed" else fine, breaks if broken == "rejected" else fine)
+
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("document", "reason", "offset"),
+    [
+        (b"", "empty", 0),
+        (b" \n", "empty", 2),
+        (b"\xef\xbb\xbf", "empty", 3),
+        (b' "Canary"', "neither an array nor an object", 1),
+        (b"Canary", "neither an array nor an object", 0),
+        (b"\xff\xfe[\0", "neither an array nor an object", 0),
+        (b"[,{}]", "not JSON", 1),
+        (b"[{},]", "not JSON", 4),
+        (b"[{},,{}]", "not JSON", 4),
+        (b"[{} {}]", "not JSON", 4),
+        (b"[{}}", "not JSON", 3),
+        (b'[{"a":"Canary\n"}]', "not JSON", 13),
+        (b'[{"a":NaN}]', "not JSON", 6),
+        (b"[01]", "not JSON", 2),
+        (b"[1.]", "not JSON", 3),
+        (b'["\\x"]', "not JSON", 3),
+        (b'["\\u00g0"]', "not JSON", 6),
+        (b"{}{]", "not JSON", 3),
+        (b"{}1{}", "not JSON", 3),
+        (b"{} Canary", "not JSON", 3),
+        (b"[", "truncated", 1),
+        (b"[{}", "truncated", 3),
+        (b"[{},", "truncated", 4),
+        (b'[{"a', "truncated", 4),
+        (b"[12", "truncated", 3),
+        (b"[-", "truncated", 2),
+        (b"[tru", "truncated", 4),
+        (b'["\\u00', "truncated", 6),
+        (b'{"a":1}{', "truncated", 8),
+        (b"[]]", "more after the end", 2),
+        (b"[] []", "more after the end", 3),
+        (b"[]Canary", "more after the end", 2),
+        (gzip.compress(b"[]") + b"Canary", "broken gzip", 0),
+        (gzip.compress(b"[]")[:-1], "truncated gzip", 2),
+    ],
+)
+def test_a_document_that_is_no_use_is_refused_with_reason_and_offset(
+    document: bytes, reason: str, offset: int
+) -> None:
+    assert fault(document) == (reason, offset)
+    assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b'[{"Canary":}]', b'[{"patient_id":"Canary', b"Canary", b'[{"Canary":"\\ud800"x}]', b"\x1f\x8bCanary"],
+)
+def test_what_is_raised_carries_nothing_of_the_input(document: bytes) -> None:
+    with pytest.raises(MalformedScan) as caught:
+        Outputs(document)
+
+    error = caught.value
+    assert "Canary" not in f"{error} {error!r} {error.__dict__}"
+    assert error.__cause__ is None
+    assert error.__context__ is None or error.__suppress_context__
+
+
+def test_decoding_passes_on_what_is_not_gzip_in_small_pieces() -> None:
+    document = b"\x1f" + b"x" * 200_000
+
+    pieces = list(decoded([document[:1], b"", document[1:]]))
+
+    assert b"".join(pieces) == document
+    assert max(map(len, pieces)) <= 64 * 1024 + 1
+
+
+def test_decoding_decompresses_gzip_in_small_pieces() -> None:
+    document = b" " * 5_000_000
+
+    pieces = list(decoded([gzip.compress(document) + gzip.compress(b"[]")]))
+
+    assert b"".join(pieces) == document + b"[]"
+    assert max(map(len, pieces)) <= 64 * 1024

@@ -1,0 +1,235 @@
+"""Whatever somebody uploads: the right answer, in linear time and constant memory, and never a crash."""
+
+import gzip
+import re
+import subprocess
+import sys
+import textwrap
+import zlib
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib import json_batches, records
+from chalicelib.extraction import MalformedScan, Summary, extract
+from tests.benchmarks.fuzz import cases, disagreement
+from tests.reference import agree, chunked, extraction, reference
+
+ROOT = Path(__file__).parents[1]
+MIB = 1024 * 1024
+VALID = b'{"patient_id":"A","patient_name":"B"}'
+
+
+def with_text(text: bytes) -> bytes:
+    return b'{"patient_id":"A","patient_name":"B","x":"' + text + b'"}'
+
+
+def hostile(size: int) -> dict[str, bytes]:
+    """Make documents of about this size, or a little larger."""
+
+    def array_of(record: bytes) -> bytes:
+        return b"[" + b",".join([record] * (size // len(record) + 1)) + b"]"
+
+    copy = VALID + b"," + VALID
+    copies = b",".join([VALID] * (size // 200))
+    return {
+        "tiny": array_of(VALID),
+        "tiny, joined": VALID * (size // len(VALID)),
+        "numbers": array_of(b"1"),
+        "gaps in texts": array_of(b'{"patient_id":"},{","patient_name":"}{","x":["},{","[","]}"]}'),
+        "copies of itself": array_of(b'{"patient_id":"A","patient_name":"B","x":[' + copy + b"]}"),
+        "nothing but copies": array_of(b'{"a":[{"a":1},{"a":2}]}'),
+        "many copies of itself": array_of(b'{"patient_id":"A","patient_name":"B","x":[' + copies + b"]}"),
+        "keys of their own": b"[" + b",".join(b'{"%d":0,' % i + VALID[1:] for i in range(size // 45)) + b"]",
+        "gaps of their own": b",".join(
+            b" " * (i % 97) + b"\n" * (i % 89) + VALID for i in range(size // 130)
+        ),
+        "large": array_of(with_text(b"x" * (size // 5))),
+        "large, with copies, invalid": array_of(b'{"patient_id":1,"x":[' + copies + b"]}"),
+        "large, with copies, not UTF-8": array_of(b'{"patient_id":"\xff","x":[' + copies + b"]}"),
+        "half pairs": array_of(b'{"patient_id":"\\ud83d","patient_name":"B"}'),
+        "large, half pairs": array_of(with_text(rb"\ude00" * (size // 30))),
+        "pairs and copies": array_of(b'{"patient_id":"\\ud83d\\ude00","x":[' + copy + b"]}"),
+        "not UTF-8": array_of(b'{"patient_id":"\xff","patient_name":"B"}'),
+        "some invalid": array_of(VALID + b"," + VALID + b"," + VALID + b",{}"),
+        "white space": b"[" + b"{} ,".ljust(size) + b"{}" + b"]".rjust(size) + b"\n" * size,
+        "never ends": b"[" + with_text(b"x" * size)[:-2],
+        "never ends, brackets": b"[" + b"[{}," * (size // 4),
+        "good, then copies": array_of(VALID)[:-1] + b"," + array_of(b'{"x":[' + copy + b"]}")[1:],
+        "good, then bad": array_of(VALID)[:-1] + b",{]",
+    }
+
+
+class Counter:
+    """Counts the bytes that msgspec parses, as far as it gets in each text."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parsed = 0
+        monkeypatch.setattr(json_batches, "measure", self.counted(json_batches.measure))
+        for name in ("decode_draft", "decode_fields"):
+            monkeypatch.setattr(records, name, self.counted(getattr(records, name)))
+        for name in ("decode_records", "decode_drafts", "decode_raw"):
+            for form, decode in getattr(records, name).items():
+                monkeypatch.setitem(getattr(records, name), form, self.counted(decode))
+
+    def counted(self, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def counting(text: bytes) -> object:
+            parsed = len(text)
+            try:
+                return decode(text)
+            except msgspec.DecodeError as error:
+                if place := re.search(r"malformed: .*byte (\d+)", str(error)):
+                    parsed = int(place[1])
+                raise
+            finally:
+                self.parsed += parsed
+
+        return counting
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 24])
+@pytest.mark.parametrize("kind", hostile(100))
+def test_work_is_linear(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = hostile(MIB // 2)[kind]
+    counter = Counter(monkeypatch)
+
+    extraction(chunked(document, [size] * (len(document) // size)))
+
+    assert counter.parsed <= 9 * len(document)
+
+
+@pytest.mark.parametrize("kind", hostile(100))
+def test_hostile_documents_give_what_the_reference_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = hostile(50_000)[kind]
+    expected = reference(document)
+    monkeypatch.setattr(json_batches, "BLOCK", 4096)
+
+    assert agree(extraction(chunked(document, [4096] * (len(document) // 4096))), expected)
+    assert agree(extraction([document]), expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_broken_documents_give_what_the_reference_gives(seed: int) -> None:
+    for case in islice(cases(seed), 2500):
+        assert not disagreement(case)
+
+
+SPLIT = [
+    b'[{"patient_id":"\\ud83d\\ude00","patient_name":"\xc3\xbc","x":[1.5e+3,-0,true,null,{}]} , 12,"a"]',
+    b'\xef\xbb\xbf{"patient_id":"\\ud83d","patient_name":"\\\\"}\n{"patient_id":""}{}\nfalse\n"\\u00fc" 1e5',
+    b'[{"a":[{"a":"},{"},{"a":1}]},{"a":2},nul]',
+    gzip.compress(b'[{"patient_id":"A","pati') + gzip.compress(b'ent_name":"B"}]'),
+]
+
+
+@pytest.mark.parametrize("document", SPLIT)
+@pytest.mark.parametrize("block", [1, 7, 65536])
+def test_it_does_not_matter_where_the_bytes_are_split(
+    document: bytes, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_batches, "BLOCK", block)
+    expected = reference(document)
+    length = len(document)
+
+    for first in range(length):
+        for second in (0, 1, 5):
+            assert agree(extraction(chunked(document, [first, 0, second])), expected)
+    assert agree(extraction(chunked(document, [1] * length)), expected)
+
+
+@pytest.mark.parametrize(
+    "place", ["[%s]", '[{"x":%s}]', '[{"patient_id":%s}]', '[{"patient_id":"\\ud800","x":%s}]', '{"x":%s}']
+)
+@pytest.mark.parametrize("opening", ["[", '{"x":'])
+def test_nesting_is_read_to_a_depth_and_refused_beyond(place: str, opening: str) -> None:
+    def nested(depth: int) -> bytes:
+        closing = "]" if opening == "[" else "}"
+        return (place % (opening * depth + "1" + closing * depth)).encode()
+
+    assert extraction([nested(1000)]).counts == (0, 1)
+    for depth in (1480, 1490, 1495, 1500, 10_000, 100_000):
+        assert extraction([nested(depth)]).refused in ("", "nested too deeply")
+    assert extraction([nested(100_000)]).refused == "nested too deeply"
+    assert extraction([nested(100_000)[:60_000]]).refused == "nested too deeply"
+
+
+@pytest.mark.parametrize("size", [65536, 9 * MIB])
+def test_a_record_of_8_mib_is_read_and_a_larger_one_is_not(size: int) -> None:
+    def outcome(length: int) -> tuple[str, int, tuple[int, int]]:
+        record = with_text(b"x" * (length - len(with_text(b""))))
+        document = b" [" + VALID + b", " + record + b" ]"
+        found = extraction(chunked(document, [size] * (len(document) // size)))
+        return found.refused, found.offset, found.counts
+
+    assert outcome(8 * MIB) == ("", 0, (2, 0))
+    assert outcome(8 * MIB + 1) == ("record larger than 8 MiB", 4 + len(VALID), (0, 0))
+
+
+def test_white_space_has_no_limit() -> None:
+    document = [b"[", *[b" " * MIB] * 20, VALID, *[b"\n" * MIB] * 20, b"]", *[b"\t" * MIB] * 20]
+
+    assert extraction(document).counts == (1, 0)
+
+
+def test_numbers_have_no_limit() -> None:
+    digits = b"9" * 100_000
+    document = b'[{"patient_id":"A","patient_name":"B","x":%b},%b,{"patient_id":-%b.5}]' % ((digits,) * 3)
+
+    assert agree(extraction([document]), reference(document))
+
+
+def memory_of(program: str) -> float:
+    """Run a program that calls `extract`; give its peak memory in MB, in a process without any test."""
+    status = "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
+    code = (
+        f"import pathlib, re\nfrom chalicelib.extraction import extract\n{textwrap.dedent(program)}\n{status}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return int(done.stdout) / 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+class TestMemory:
+    def test_it_stays_below_25_mb_and_does_not_grow_with_the_document(self) -> None:
+        program = """
+            record = b'{"patient_id":"A12345","patient_name":"Ikerian A","x":[1],"y":"%b"},' % (b"y" * 100)
+            block = record * 1000
+            source = (piece for part in ([b"["], (block for _ in range(BLOCKS)), [b"{}]"]) for piece in part)
+            assert extract(source, len, len).rejected == 1
+        """
+        small = memory_of(program.replace("BLOCKS", "180"))
+        large = memory_of(program.replace("BLOCKS", "1800"))
+
+        assert large <= 25
+        assert large <= small + 2
+
+    def test_a_gzip_bomb_costs_time_alone(self) -> None:
+        program = """
+            import zlib
+            pack = zlib.compressobj(wbits=31)
+            bomb = b"".join(pack.compress(part) for part in (b"[", *[b" " * 1000000] * 200, b"{}]"))
+            assert extract([bomb + pack.flush()], len, len).bytes_read < 1000000
+        """
+        assert memory_of(program) <= 25
+
+
+def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -> None:
+    packed = gzip.compress(hostile(MIB)["tiny"], mtime=0)
+    processed: list[bytes] = []
+
+    with pytest.raises(MalformedScan) as caught:
+        extract([packed[: len(packed) // 2]], processed.append, processed.append)
+
+    assert caught.value.reason == "truncated gzip"
+    assert caught.value.offset == len(zlib.decompressobj(wbits=31).decompress(packed[: len(packed) // 2]))
+    assert processed
+
+
+def test_many_empty_members_are_an_empty_beginning() -> None:
+    document = gzip.compress(b"", mtime=0) * 5000 + gzip.compress(b"[]", mtime=0)
+
+    assert extract([document], len, len) == Summary(0, 0, len(document))

@@ -1,0 +1,123 @@
+"""What makes a record valid, what is said of one that is not, and that one line adds a field."""
+
+import base64
+import json
+import types
+from pathlib import Path
+
+import pytest
+
+from chalicelib import records
+from chalicelib.records import DraftRecord, PatientRecord, reason_to_reject, sort_batch
+
+CANARY = "Canary"
+
+
+def rejected_line(record: bytes) -> bytes:
+    """Sort one record that has to be rejected."""
+    batch = sort_batch(b"[" + record + b"]", "array", 7)
+    assert (batch.valid, batch.valid_count, batch.rejected_count) == (b"", 0, 1)
+    assert batch.rejected.endswith(b"}\n")
+    assert batch.rejected.count(b"\n") == 1
+    return batch.rejected
+
+
+def carried(record: bytes) -> bytes:
+    """Give the text of a rejected record within its line."""
+    return rejected_line(record).partition(b',"record":')[2].removesuffix(b"}\n")
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"{}", "patient_id: missing; patient_name: missing"),
+        (b'{"patient_id":"A"}', "patient_name: missing"),
+        (b'{"patient_id":"A","patient_name":null}', "patient_name: not a string"),
+        (
+            b'{"patient_id":7,"patient_name":["Canary"]}',
+            "patient_id: not a string; patient_name: not a string",
+        ),
+        (
+            b'{"patient_id":true,"patient_name":{"a":"Canary"}}',
+            "patient_id: not a string; patient_name: not a string",
+        ),
+        (b'{"patient_id":1e999,"patient_name":"A"}', "patient_id: not a string"),
+        (b'{"patient_id":' + b"9" * 5000 + b',"patient_name":"A"}', "patient_id: not a string"),
+        (b'{"patient_id":"","patient_name":"Canary"}', "patient_id: blank"),
+        (b'{"patient_id":" \\t\\u00a0\\u3000","patient_name":""}', "patient_id: blank; patient_name: blank"),
+        (b'{"patient_name":"\xff"}', "patient_id: missing; patient_name: not UTF-8"),
+        (b'{"patient_id":"\\ud800"}', "patient_name: missing"),
+        (b'"Canary"', "record: not an object"),
+        (b"[]", "record: not an object"),
+        (b"null", "record: not an object"),
+        (b"-0.5e7", "record: not an object"),
+    ],
+)
+def test_a_reason_names_all_that_is_at_fault_and_no_value(record: bytes, reason: str) -> None:
+    line = json.loads(rejected_line(record), parse_int=str)
+
+    assert (line["index"], line["reason"]) == ("7", reason)
+    assert CANARY not in line["reason"]
+
+
+def test_a_valid_draft_has_no_reason_to_be_rejected() -> None:
+    assert reason_to_reject(PatientRecord("A", "B")) == ""
+    assert reason_to_reject(DraftRecord(" A ", "\N{NO-BREAK SPACE}B")) == ""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"patient_id":12345678901234567890123,"x":1.10,"y":-0.0,"z":1E+2}',
+        rb'{"patient_id":"\u0041\/\ud83d\ude00\ud83d","x":"\\ \" \n"}',
+        '{"patient_id":"Zoë","x":"いけりあん"}'.encode(),
+        b'{"patient_id":1,"patient_id":2,"":{}}',
+    ],
+)
+def test_a_rejected_record_is_carried_as_it_came(record: bytes) -> None:
+    assert carried(record) == record
+
+
+def test_only_line_breaks_go_from_a_rejected_record() -> None:
+    record = b'{ "patient_id" :\r\n\t"A\\n",\n"x": [ 1 ,\r2 ] }'
+
+    assert carried(record) == b'{ "patient_id" :\t"A\\n","x": [ 1 ,2 ] }'
+
+
+def test_a_rejected_record_that_is_not_utf8_is_carried_byte_for_byte() -> None:
+    record = b'{"patient_id":\n"\xff\xfe","x":"\xc3"}'
+    line = json.loads(rejected_line(record), parse_int=str)
+
+    assert base64.b64decode(line["record_base64"]) == record
+    assert "record" not in line
+
+
+def test_neighbours_change_nothing() -> None:
+    alone = [
+        b'{"patient_id":"\xff"}',
+        b'{"patient_id":"\\ud83d","patient_name":"A"}',
+        b'{"patient_id":1e999}',
+        b"7",
+    ]
+    alone += [b'{"patient_id":"A","patient_name":"B"}', b'{\n"patient_id":" "}', b'{"patient_id":"\xc3\xbc"}']
+    together = sort_batch(b"[" + b",".join(alone) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(alone)]
+
+    assert together.valid == b"".join(batch.valid for batch in apart)
+    assert together.rejected == b"".join(batch.rejected for batch in apart)
+
+
+def test_one_line_adds_a_field() -> None:
+    source = Path(records.__file__).read_text()
+    line = "    patient_name: str\n"
+    assert source.count(line) == 1
+    changed = types.ModuleType("changed")
+    exec(source.replace(line, line + "    scan_date: str\n"), changed.__dict__)  # noqa: S102 - our own source
+    text = (
+        b'[{"patient_id":"A","patient_name":"B","scan_date":"2025-01-01"},{"patient_id":"A","scan_date":" "}]'
+    )
+
+    batch = changed.sort_batch(text, "array", 0)
+
+    assert batch.valid == b'{"patient_id":"A","patient_name":"B","scan_date":"2025-01-01"}\n'
+    assert b'"reason":"patient_name: missing; scan_date: blank"' in batch.rejected

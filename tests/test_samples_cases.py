@@ -1,0 +1,66 @@
+"""Every case under samples/ gives what stands beside it; a new case is new files and no code."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chalicelib.extraction import MalformedScan
+from tests.reference import chunked, extraction
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+VALID = sorted((SAMPLES / "valid").glob("*.json"))
+INVALID = sorted((SAMPLES / "invalid").glob("*.json"))
+CHUNKS = (1, 7, 1000, 1 << 20)
+
+
+def beside(case: Path, suffix: str) -> bytes:
+    path = case.with_suffix(suffix)
+    return path.read_bytes() if path.exists() else b""
+
+
+def every(size: int, document: bytes) -> Iterator[bytes]:
+    return chunked(document, [size] * (len(document) // size))
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("case", VALID, ids=lambda case: case.stem)
+def test_a_valid_case_gives_the_outputs_beside_it(case: Path, size: int) -> None:
+    outcome = extraction(every(size, case.read_bytes()))
+
+    assert outcome.processed == beside(case, ".processed")
+    assert outcome.rejected == beside(case, ".rejected")
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.stem)
+def test_an_invalid_case_is_refused_as_stands_beside_it(case: Path, size: int) -> None:
+    outcome = extraction(every(size, case.read_bytes()))
+
+    assert {"reason": outcome.refused, "offset": outcome.offset} == json.loads(beside(case, ".rejected"))
+
+
+def test_the_sample_of_the_readme_gives_its_two_patients() -> None:
+    outcome = extraction([(SAMPLES / "ikerian_sample.json").read_bytes()])
+
+    assert outcome.processed == (
+        b"[\n"
+        b'{"patient_id":"A12345","patient_name":"Ikerian A"},\n'
+        b'{"patient_id":"B67890","patient_name":"Ikerian B"}\n'
+        b"]\n"
+    )
+    assert outcome.rejected == b""
+
+
+def test_every_expected_file_belongs_to_a_case() -> None:
+    cases = {case.with_suffix("") for case in [*VALID, *INVALID]}
+    expected = {path.with_suffix("") for path in SAMPLES.glob("*/*") if path.suffix != ".json"}
+
+    assert expected <= cases
+    assert len(VALID) >= 10
+    assert len(INVALID) >= 10
+
+
+def test_the_report_of_a_malformed_scan_says_reason_and_offset_alone() -> None:
+    assert str(MalformedScan("truncated", 7)) == "truncated (byte 7)"
