@@ -122,7 +122,7 @@ SPLIT = [
     b'[{"patient_id":"\\ud83d\\ude00","patient_name":"\xc3\xbc","x":[1.5e+3,-0,true,null,{}]} , 12,"a"]',
     b'\xef\xbb\xbf{"patient_id":"\\ud83d","patient_name":"\\\\"}\n{"patient_id":""}{}\nfalse\n"\\u00fc" 1e5',
     b'[{"a":[{"a":"},{"},{"a":1}]},{"a":2},nul]',
-    gzip.compress(b'[{"patient_id":"A","pati') + gzip.compress(b'ent_name":"B"}]'),
+    gzip.compress(b'[{"patient_id":"A","pati', mtime=0) + gzip.compress(b'ent_name":"B"}]', mtime=0),
 ]
 
 
