@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 from msgspec import DecodeError
 
-from chalicelib.json_batches import BLOCK, Cutter
-from chalicelib.records import Form, MalformedScan, Sorted, sort_batch
+from chalicelib.json_batches import Cutter
+from chalicelib.records import Form, MalformedScan, sort_batch
 
 __all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
 
 REVISION = "1"
 """Changes whenever the output for some input does, so that a replay redoes what was published before."""
+
+PIECE = 64 * 1024  # memory for 128 KiB and more would be mapped anew each time, at half the speed
 
 type Write = Callable[[bytes], object]
 
@@ -58,10 +60,9 @@ def decoded(source: Iterable[bytes]) -> Iterator[bytes]:
     Raises MalformedScan where gzip is broken.
     """
     # However large the chunks are that come in, all work is done on small ones.
-    pieces = (chunk[at : at + BLOCK] for chunk in source for at in range(0, len(chunk), BLOCK))
+    pieces = (chunk[at : at + PIECE] for chunk in source for at in range(0, len(chunk), PIECE))
     head = next(pieces, b"")
-    if head == b"\x1f":
-        head += next(pieces, b"")
+    head += next(pieces, b"") if head == b"\x1f" else b""
     if head.startswith(b"\x1f\x8b"):
         yield from _decompressed(head, pieces)
     else:
@@ -75,7 +76,7 @@ def _decompressed(rest: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if member.eof:
             member = zlib.decompressobj(wbits=31)
         try:
-            piece = member.decompress(rest, BLOCK)
+            piece = member.decompress(rest, PIECE)
         except zlib.error:
             raise MalformedScan("broken gzip", 0) from None  # from where on, nobody can tell
         yield piece
@@ -89,20 +90,14 @@ class _Output:
     """Writes sorted records where they belong."""
 
     def __init__(self, processed: Write, rejected: Write) -> None:
-        self._processed = processed
-        self._rejected = rejected
-        self.extracted = 0
-        self.rejected = 0
+        self._processed, self._rejected = processed, rejected
+        self.extracted = self.rejected = 0
 
-    def take_batch(self, text: bytes, form: Form) -> bool:
+    def take_batch(self, text: bytes | memoryview, form: Form) -> bool:
         try:
             batch = sort_batch(text, form, self.extracted + self.rejected)
         except (DecodeError, RecursionError):
             return False
-        self._write(batch)
-        return batch.valid_count + batch.rejected_count > 0
-
-    def _write(self, batch: Sorted) -> None:
         if batch.rejected_count:
             self._rejected(batch.rejected)
             self.rejected += batch.rejected_count
@@ -110,3 +105,4 @@ class _Output:
             lead = b",\n" if self.extracted else b"[\n"
             self._processed(lead + batch.valid[:-1].replace(b"\n", b",\n"))
             self.extracted += batch.valid_count
+        return batch.valid_count + batch.rejected_count > 0

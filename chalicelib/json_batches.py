@@ -19,9 +19,7 @@ from msgspec.json import Decoder
 
 from chalicelib.records import Form, MalformedScan, Reason, legible
 
-type TakeBatch = Callable[[bytes, Form], bool]
-
-BLOCK = 64 * 1024  # memory for 128 KiB and more would be mapped anew each time, at half the speed
+BLOCK = 512 * 1024  # what a batch costs apart from its records disappears in so many bytes
 RECORD_LIMIT = 8 * 1024 * 1024
 WASTE = 2
 SMALLEST_GUESS = 1024
@@ -42,13 +40,14 @@ class Cutter:
     `take_batch` takes all records of a text if it is whole, and says whether it was.
     """
 
-    def __init__(self, pieces: Iterable[bytes], take_batch: TakeBatch) -> None:
+    def __init__(
+        self, pieces: Iterable[bytes], take_batch: Callable[[bytes | memoryview, Form], bool]
+    ) -> None:
         self._pieces = filter(None, pieces)
         self._take_batch = take_batch
         self._form: Form = "array"
-        self._data = self._text = b""  # what of the document is in memory, and the same to measure
-        self._at = 0  # how much of that has been passed
-        self._passed = 0  # how much came before it
+        self._data = self._text = bytearray()  # what of the document is in memory, and the same to measure
+        self._at = self._passed = 0  # how much of that has been passed, and how much before it
         self._ended = False
         self._gaps: tuple[bytes, ...] = ()  # what the last gap looked like, the most of it first
         self._wasted = 0
@@ -57,13 +56,11 @@ class Cutter:
         """Take the whole document; MalformedScan where it stops being JSON."""
         self._fill(3)
         self._at = 3 if self._data.startswith(b"\xef\xbb\xbf") else 0
-        opening = self._peek()
+        opening = bytes(self._peek())
         if opening not in (b"[", b"{"):
             raise self._fault("neither an array nor an object" if opening else "empty")
-        if opening == b"[":
-            self._cut_array()
-        else:
-            self._cut_lines()
+        cut = self._cut_array if opening == b"[" else self._cut_lines
+        cut()
 
     def _cut_array(self) -> None:
         more = self._step() != b"]"
@@ -87,9 +84,9 @@ class Cutter:
 
     def _take(self) -> None:
         """Take the records from here to some gap, or else the one that starts here."""
-        self._fill(BLOCK)
+        self._fill(BLOCK // 8)
         cut = self._guess()
-        if cut and self._take_text(cut, self._form):
+        if cut and self._take_text(cut):
             self._at = cut
         else:
             self._wasted += max(cut - self._at, 0)
@@ -97,7 +94,7 @@ class Cutter:
 
     def _guess(self) -> int:
         """Find the farthest gap that the budget allows; 0 if there is none."""
-        reach = min(WASTE * (self._passed + self._at) + BLOCK - self._wasted, BLOCK)
+        reach = min(WASTE * (self._passed + self._at) + BLOCK // 8 - self._wasted, BLOCK)
         for gap in self._gaps if reach >= SMALLEST_GUESS else ():
             if cut := self._data.rfind(gap, self._at, self._at + reach) + 1:
                 return cut
@@ -107,15 +104,22 @@ class Cutter:
     def _walk(self) -> None:
         size = self._size()  # first: it may move what is in memory
         end = self._at + size
-        if not self._take_text(end, "array"):
+        if not self._take_batch(b"".join((b"[", memoryview(self._data)[self._at : end], b"]")), "array"):
             raise self._fault("nested too deeply")
         if gap := match_gap(self._data, end - 1):
             self._gaps = gap.group(0, 1)
         self._at = end
 
-    def _take_text(self, end: int, form: Form) -> bool:
-        records = memoryview(self._data)[self._at : end]
-        return self._take_batch(b"".join((b"[", records, b"]")) if form == "array" else bytes(records), form)
+    def _take_text(self, end: int) -> bool:
+        text = memoryview(self._data)[self._at - 1 : end + 1]
+        if self._form == "lines":
+            return self._take_batch(text[1:-1], "lines")
+        # Instead of a copy with brackets around it: brackets in the place of its neighbours, for a moment.
+        neighbours = text[0], text[-1]
+        text[0], text[-1] = b"[]"
+        taken = self._take_batch(text, "array")
+        text[0], text[-1] = neighbours
+        return taken
 
     def _size(self) -> int:
         """Measure the record that starts here; have all of it in memory."""
@@ -147,7 +151,7 @@ class Cutter:
     def _stopped(self, error: str, text: bytes | memoryview, length: int) -> int:
         """Learn from the parser's error where it stopped: behind the record, or in its midst."""
         if "surrogate" in error or "hex escape" in error:
-            self._text = legible(self._data)
+            self._text = bytearray(legible(bytes(self._data)))
             return self._measured(memoryview(self._text)[self._at : self._at + length], length)
         match = match_error(error)
         stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
@@ -157,31 +161,31 @@ class Cutter:
             return 0
         raise self._fault("not JSON", stopped) from None
 
-    def _step(self) -> bytes:
+    def _step(self) -> bytearray:
         self._at += 1
         return self._peek()
 
-    def _peek(self) -> bytes:
+    def _peek(self) -> bytearray:
         """Pass over white space and return the byte behind it; none at the end."""
         while True:
             space = match_space(self._data, self._at)
             self._at = space.end() if space else self._at
             if self._at < len(self._data) or self._ended:
                 return self._data[self._at : self._at + 1]
-            self._fill(BLOCK)
+            self._fill(1)
 
     def _fill(self, size: int) -> None:
-        """Have at least `size` bytes ahead, or all that are left."""
-        ahead = len(self._data) - self._at
+        """Have at least `size` bytes ahead, or all that are left; and one behind, to put a bracket there."""
+        ahead, wanted, kept = len(self._data) - self._at, max(size, BLOCK), min(self._at, 1)
         if ahead >= size or self._ended:
             return
-        parts = [self._data[self._at :]]
-        while ahead < size and (piece := next(self._pieces, b"")):
+        parts: list[bytes | bytearray] = [self._data[self._at - kept :]]
+        while ahead < wanted and (piece := next(self._pieces, b"")):
             parts.append(piece)
             ahead += len(piece)
-        self._passed += self._at
-        self._data = self._text = b"".join(parts)
-        self._at, self._ended = 0, ahead < size
+        self._passed += self._at - kept
+        self._data = self._text = bytearray().join(parts)
+        self._at, self._ended = kept, ahead < wanted
 
     def _fault(self, reason: Reason, ahead: int = 0) -> MalformedScan:
         return MalformedScan(reason, self._passed + self._at + ahead)

@@ -6,15 +6,15 @@ PatientRecord, the others as RejectedRecord.
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Annotated, Literal, NamedTuple
 
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, ValidationError, defstruct, structs
+from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType, ValidationError, defstruct, structs
 from msgspec.json import Decoder, Encoder
 
 
-# gc=False: records are in no reference cycle, so the collector need not look at them.
-class PatientRecord(Struct, gc=False):
+class PatientRecord(Struct):
     """What is extracted from a record: text, in every field, that is more than white space.
 
     A field added here is required, extracted and named in reasons; nothing else has to change.
@@ -24,7 +24,7 @@ class PatientRecord(Struct, gc=False):
     patient_name: str
 
 
-class RejectedRecord(Struct, omit_defaults=True):
+class RejectedRecord(Struct, omit_defaults=True, gc=False):
     """A record that was not extracted: its place in the document, counted from 0, why, and all of it.
 
     `record` is the record as it came, on one line: only line breaks between its values are gone. One that
@@ -69,6 +69,11 @@ class AnyObject(Struct):
 
 FIELDS = PatientRecord.__struct_fields__
 
+# gc=False: records are in no reference cycle, so the collector need not look at them.
+FilledRecord = defstruct(
+    "FilledRecord", [(name, Annotated[str, Meta(min_length=1)]) for name in FIELDS], gc=False
+)
+
 # They stand in a draft for a value that cannot be had.
 MISSING = Raw(b"")
 NOT_UTF8 = Raw(b"")
@@ -76,24 +81,29 @@ NOT_UTF8 = Raw(b"")
 # The fields of PatientRecord: as what they turn out to be, and as JSON.
 AnyValue = str | int | float | bool | None | AnyObject
 DraftRecord = defstruct("DraftRecord", [(name, AnyValue, MISSING) for name in FIELDS], gc=False)
+NOT_AN_OBJECT = DraftRecord()
 RawRecord = defstruct("RawRecord", [(name, Raw, MISSING) for name in FIELDS])
 
 type Form = Literal["array", "lines"]
-type Draft = Struct | None
-"""A PatientRecord, a DraftRecord, or nothing for a record that is not an object."""
 
 encode_lines = Encoder().encode_lines
 decode_draft = Decoder(DraftRecord).decode
 decode_fields = Decoder(RawRecord).decode
 decode_text = Decoder(str).decode
-decode_records = {"array": Decoder(list[PatientRecord]).decode, "lines": Decoder(PatientRecord).decode_lines}
+decode_records = {
+    "array": Decoder(list[FilledRecord]).decode,  # type: ignore[valid-type]
+    "lines": Decoder(FilledRecord).decode_lines,
+}
 decode_drafts = {
     "array": Decoder(list[DraftRecord]).decode,  # type: ignore[valid-type]
     "lines": Decoder(DraftRecord).decode_lines,
 }
 decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
-# An encoded string that is empty, or begins like white space: only then the records are asked one by one.
-find_blank = re.compile(rb':"["\x20\\\xc2\xe1-\xe3]').search
+# Where an encoded record has a value that is no text, or empty, or begins like white space. A text with a
+# colon may look like that; and what looks different is valid.
+find_suspects = re.compile(rb':(?:[^"]|"["\x20\\\xc2\xe1-\xe3])').finditer
+find_space = re.compile(rb':" ').search
+find_any_space = re.compile(rb':"[\x20\\\xc2\xe1-\xe3]').search
 
 
 class Sorted(NamedTuple):
@@ -105,7 +115,7 @@ class Sorted(NamedTuple):
     rejected_count: int = 0
 
 
-def sort_batch(text: bytes, form: Form, index: int) -> Sorted:
+def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     """Sort the records of `text`, the first of which has `index`.
 
     DecodeError if it is not a whole array, or whole lines; RecursionError if it is nested too deeply.
@@ -113,18 +123,46 @@ def sort_batch(text: bytes, form: Form, index: int) -> Sorted:
     try:
         records = decode_records[form](text)
         rows = encode_lines(records)
-        if not find_blank(rows) or not _invalid(records):
+        if not _may_be_blank(rows):
             return Sorted(rows, len(records))
     except (ValidationError, UnicodeDecodeError):
         pass
     except DecodeError:
-        if not _has_surrogates(text):
+        if not _has_surrogates(bytes(text)):
             raise
+    return _sort_apart(bytes(text), form, index)
+
+
+def _may_be_blank(rows: bytes) -> bool:
+    plain = rows.isascii() and rows.find(b"\\") < 0
+    return bool(find_space(rows) if plain else find_any_space(rows))
+
+
+def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     raws = _raws(text, form)
     drafts = _drafts(text, form, raws)
-    if form == "lines" and None in drafts:
+    if form == "lines" and any(draft is NOT_AN_OBJECT for draft in drafts):
         raise DecodeError  # msgspec does not mind what is between them
-    return _sort(drafts, raws, index)
+    rows = _encode(drafts)
+    valid, rejected, passed = [], [], 0
+    for i, line in _suspects(rows):
+        if reason := reason_to_reject(drafts[i]):
+            rejected.append(RejectedRecord(index + i, reason, raws[i]))
+            valid.append(rows[passed:line])
+            passed = rows.find(b"\n", line) + 1
+    valid.append(rows[passed:])
+    return Sorted(b"".join(valid), len(drafts) - len(rejected), _encode_rejected(rejected), len(rejected))
+
+
+def _suspects(rows: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the index of every record that may be invalid, and where its line starts."""
+    index, line = 0, -1
+    for suspect in find_suspects(rows):
+        start = rows.rfind(b"\n", 0, suspect.start()) + 1
+        if start > line:
+            index += rows.count(b"\n", max(line, 0), start)
+            line = start
+            yield index, line
 
 
 def legible(text: bytes) -> bytes:
@@ -139,11 +177,16 @@ def _has_surrogates(text: bytes) -> bool:
     return text.find(rb"\ud") >= 0 or text.find(rb"\uD") >= 0
 
 
-def reason_to_reject(draft: Draft) -> str:
+def reason_to_reject(draft: Struct) -> str:
     """Name every field that is at fault, in their order, and never a value; empty for a valid record."""
-    if draft is None:
+    if draft is NOT_AN_OBJECT:
         return "record: not an object"
-    return "; ".join([f"{name}: {fault}" for name in FIELDS if (fault := _fault(getattr(draft, name)))])
+    return _reason(*map(_fault, structs.astuple(draft)))
+
+
+@cache  # of faults there are few
+def _reason(*faults: str) -> str:
+    return "; ".join([f"{name}: {fault}" for name, fault in zip(FIELDS, faults, strict=True) if fault])
 
 
 def _fault(value: object) -> str:
@@ -166,39 +209,23 @@ def _raws(text: bytes, form: Form) -> list[Raw]:
     return raws
 
 
-def _drafts(text: bytes, form: Form, raws: list[Raw]) -> Sequence[Draft]:
+def _drafts(text: bytes, form: Form, raws: list[Raw]) -> Sequence[Struct]:
     try:
         return decode_drafts[form](text)
     except (DecodeError, UnicodeDecodeError):
         return [_read(bytes(raw)) for raw in raws]
 
 
-def _sort(drafts: Sequence[Draft], raws: list[Raw], index: int) -> Sorted:
-    bad = _invalid(drafts)
-    good = [draft for i, draft in enumerate(drafts) if i not in bad]
-    carried = [RejectedRecord(index + i, reason_to_reject(drafts[i]), raws[i]) for i in sorted(bad)]
-    return Sorted(_encode_valid(good), len(good), _encode_rejected(carried), len(carried))
-
-
-def _invalid(drafts: Sequence[Draft]) -> set[int]:
-    return {
-        index
-        for name in FIELDS  # first: to ask record by record takes twice as long
-        for index, draft in enumerate(drafts)
-        if type(value := getattr(draft, name, None)) is not str or not value.strip()
-    }
-
-
-def _read(text: bytes) -> Draft:
+def _read(text: bytes) -> Struct:
     if not text.startswith(b"{"):
-        return None
+        return NOT_AN_OBJECT
     try:
         return decode_draft(text)
     except (DecodeError, UnicodeDecodeError):
         return _read_patiently(text)
 
 
-def _read_patiently(text: bytes) -> Draft:
+def _read_patiently(text: bytes) -> Struct:
     """Read an object that is not UTF-8, or has half a surrogate pair, or a number that fits nowhere."""
     buffer = bytearray(legible(text))
     fields = decode_fields(buffer)
@@ -207,8 +234,10 @@ def _read_patiently(text: bytes) -> Draft:
 
 
 def _value(text: Raw) -> object:
-    if text is MISSING or not bytes(text).startswith(b'"'):
-        return text
+    if text is MISSING:
+        return MISSING
+    if not bytes(text).startswith(b'"'):
+        return None
     try:
         return decode_text(text)
     except UnicodeDecodeError:
@@ -224,26 +253,30 @@ def _half_a_pair(text: bytes) -> object:
         return NOT_UTF8
 
 
-def _encode_valid(records: Sequence[Draft]) -> bytes:
+def _encode(drafts: Sequence[Struct]) -> bytes:
     try:
-        return encode_lines(records)
+        return encode_lines(drafts)
     except UnicodeEncodeError:
-        return b"".join(map(_encode_patiently, records))
+        return b"".join(map(_encode_patiently, drafts))
 
 
-def _encode_patiently(record: Draft) -> bytes:
+def _encode_patiently(draft: Struct) -> bytes:
     try:
-        return encode_lines([record])
+        return encode_lines([draft])
     except UnicodeEncodeError:
         # Half a surrogate pair has no UTF-8: escaped, as it came, it is the same string.
-        return json.dumps(structs.asdict(record), separators=(",", ":")).encode() + b"\n"  # type: ignore[arg-type]
+        fields = structs.asdict(draft)
+        return json.dumps(fields, separators=(",", ":"), default=lambda _value: None).encode() + b"\n"
 
 
 def _encode_rejected(records: list[RejectedRecord]) -> bytes:
     lines = encode_lines(records)
-    if lines.isascii() and lines.count(b"\n") == len(records) and lines.find(b"\r") < 0:
-        return lines
-    return encode_lines([_made_portable(record) for record in records])
+    try:
+        lines.decode()
+        portable = lines.count(b"\n") == len(records) and lines.find(b"\r") < 0
+    except UnicodeDecodeError:
+        portable = False
+    return lines if portable else encode_lines([_made_portable(record) for record in records])
 
 
 def _made_portable(rejected: RejectedRecord) -> RejectedRecord:

@@ -216,6 +216,15 @@ class TestMemory:
         """
         assert memory_of(program) <= 25
 
+    @pytest.mark.parametrize("value", [b"[]", b"1", rb'"\ud800"', b'{"a":{}}'])
+    def test_a_record_full_of_values_takes_a_few_times_its_bytes(self, value: bytes) -> None:
+        program = """
+            many = (VALUE + b",") * (3500000 // (len(VALUE) + 1)) + VALUE
+            record = b'{"patient_id":[' + many + rb'],"patient_name":"\\ud800","x":[' + many + b"]}"
+            assert extract([b"[" + record + b"]"], len, len).rejected == 1
+        """
+        assert memory_of(program.replace("VALUE", repr(value))) <= 110
+
 
 def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -> None:
     packed = gzip.compress(hostile(MIB)["tiny"], mtime=0)

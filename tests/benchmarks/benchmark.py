@@ -71,10 +71,15 @@ def measure(tasks: dict[str, tuple[str, Path]], rounds: int) -> dict[str, Figure
     runs: dict[str, list[Run]] = {label: [] for label in tasks}
     for number in range(rounds):
         for label, (name, source) in tasks.items():
-            sys.stderr.write(f"\r\033[Kround {number + 1} of {rounds}: {label}")
+            progress(f"round {number + 1} of {rounds}: {label}")
             runs[label].append(run(name, source))
-    sys.stderr.write("\r\033[K")
+    progress("")
     return {label: figure(done, tasks[label][1].stat().st_size) for label, done in runs.items()}
+
+
+def progress(text: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
 
 
 def figure(runs: list[Run], size: int) -> Figure:

@@ -195,7 +195,7 @@ def disagreement(case: Case) -> str:
     """Say what is wrong with the extraction of a case; nothing if nothing is."""
     expected = reference.reference(case.document, record_limit=case.record_limit)
     with (
-        patch.object(extraction, "BLOCK", case.block),
+        patch.object(extraction, "PIECE", case.block),
         patch.object(json_batches, "BLOCK", case.block),
         patch.object(json_batches, "RECORD_LIMIT", case.record_limit),
     ):
