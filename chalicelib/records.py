@@ -101,7 +101,7 @@ decode_drafts = {
 decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
 # Where an encoded record has a value that is no text, or empty, or begins like white space. A text with a
 # colon may look like that; and what looks different is valid.
-find_suspects = re.compile(rb':(?:[^"]|"["\x20\\\xc2\xe1-\xe3])').finditer
+find_suspects = re.compile(rb':(?!"[!#-\[\]-\xc1\xc3-\xe0\xe4-\xff])').finditer
 find_space = re.compile(rb':" ').search
 find_any_space = re.compile(rb':"[\x20\\\xc2\xe1-\xe3]').search
 
