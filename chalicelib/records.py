@@ -123,7 +123,7 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     try:
         records = decode_records[form](text)
         rows = encode_lines(records)
-        if not _may_be_blank(rows):
+        if not (_may_hold_blank(rows) and _holds_blank(records)):
             return Sorted(rows, len(records))
     except (ValidationError, UnicodeDecodeError):
         pass
@@ -133,9 +133,13 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     return _sort_apart(bytes(text), form, index)
 
 
-def _may_be_blank(rows: bytes) -> bool:
+def _may_hold_blank(rows: bytes) -> bool:
     plain = rows.isascii() and rows.find(b"\\") < 0
     return bool(find_space(rows) if plain else find_any_space(rows))
+
+
+def _holds_blank(records: Sequence[Struct]) -> bool:
+    return any(not text.strip() for record in records for text in structs.astuple(record))
 
 
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
