@@ -9,15 +9,15 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def s3_event(*objects: tuple[str, str]) -> dict[str, Any]:
+def s3_event(*objects: tuple[str, str], unencoded: str = "/") -> dict[str, Any]:
     """Make the event of objects (bucket, key) that were uploaded."""
-    return {"Records": [_record(bucket, key) for bucket, key in objects]}
+    return {"Records": [_record(bucket, key, unencoded) for bucket, key in objects]}
 
 
-def _record(bucket: str, key: str) -> dict[str, Any]:
+def _record(bucket: str, key: str, unencoded: str) -> dict[str, Any]:
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}},
+        "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe=unencoded)}},
     }
