@@ -8,29 +8,16 @@ from chalice.test import Client
 
 import app
 from chalicelib import pipeline
+from tests.canaries import CANARY, DOCUMENTS
 from tests.deployment import Deployment, log_lines, without_permission
-from tests.events import s3_event
+from tests.events import CONTEXT, s3_event
 
-CANARY = "Canary-Wilhelmina"
 KEY = f"{CANARY}/{{}}"
-DOCUMENTS = {
-    "published": f'[{{"patient_id":"{CANARY}","patient_name":"{CANARY}","diagnosis":"{CANARY}"}}]',
-    "rejected": f'[{{"patient_id":"{CANARY}","patient_name":{{"{CANARY}":1}}}}, "{CANARY}"]',
-    "broken value": f'[{{"patient_id":"{CANARY}","patient_name":{CANARY}}}]',
-    "broken key": f'[{{"{CANARY}:1}}]',
-    "broken escape": f'[{{"patient_id":"{CANARY}\\x"}}]',
-    "garbage behind": f'[]"{CANARY}"',
-    "cut": f'[{{"patient_id":"{CANARY}',
-    "not UTF-8": f'[{{"patient_id":"{CANARY}","patient_name":"\udcff{CANARY}"}}]',
-    "lone surrogate": f'[{{"patient_id":"{CANARY}","patient_name":"{CANARY}\\ud800"}}]',
-    "lone surrogate, rejected": f'[{{"patient_id":"{CANARY}\\ud800"}}]',
-    "nested": "[" * 5000 + f'"{CANARY}"',
-    "not JSON": CANARY,
+# All of them: test_leaks_loud.py
+SOME = {
+    name: DOCUMENTS[name]
+    for name in ("published", "rejected", "broken value", "not UTF-8", "nested", "gzip, damaged")
 }
-
-
-def encoded(document: str) -> bytes:
-    return document.encode(errors="surrogateescape")
 
 
 def all_logs() -> str:
@@ -48,12 +35,12 @@ def all_metadata(deployment: Deployment) -> list[dict[str, str]]:
 
 
 def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None:
-    for name, document in DOCUMENTS.items():
-        deployment.upload(encoded(document), KEY.format(f"{name}.json"))
-        answer = deployment.post(encoded(document))
+    for name, document in SOME.items():
+        deployment.upload(document, KEY.format(f"{name}.json"))
+        answer = deployment.post(document)
         assert answer.status == 200 or (answer.status == 400 and CANARY.encode() not in answer.body)
     with without_permission("s3:PutObject"):
-        body = encoded(DOCUMENTS["published"])
+        body = DOCUMENTS["published"]
         deployment.s3.put_object(Bucket=deployment.raw, Key=KEY.format("denied.json"), Body=body)
         errors = [deployment.invoke((deployment.raw, KEY.format("denied.json")))]
     errors.append(deployment.invoke((CANARY, KEY.format("foreign bucket.json"))))
@@ -68,20 +55,21 @@ def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None
     assert CANARY not in log
 
 
-def fail(*_: object) -> None:
+def fail(*_: object, **__: object) -> None:
     raise KeyError(CANARY)
 
 
+@pytest.mark.parametrize("step", ["extract", "Upload", "_origin", "_version", "_is_current"])
 def test_a_bug_in_the_processing_is_told_without_its_words(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str]
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str
 ) -> None:
-    monkeypatch.setattr(pipeline, "extract", fail)
-    key = KEY.format("bug.json")
-    deployment.upload(encoded(DOCUMENTS["published"]), key)
-    deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
+    key = KEY.format(f"{step}.unannounced")
+    for bucket in (deployment.raw, deployment.processed):
+        deployment.s3.put_object(Bucket=bucket, Key=key, Body=DOCUMENTS["published"])
+    monkeypatch.setattr(pipeline.Publication if step == "_is_current" else pipeline, step, fail)
 
-    with Client(app.app, stage_name="local") as client, pytest.raises(pipeline.UploadsFailedError) as error:
-        client.lambda_.invoke("data-processor", s3_event((deployment.raw, key)))
+    with pytest.raises(pipeline.UploadsFailedError) as error:
+        app.data_processor(s3_event((deployment.raw, key)), CONTEXT)
 
     assert str(error.value).endswith(" KeyError")
     assert error.value.__context__ is None
@@ -89,13 +77,16 @@ def test_a_bug_in_the_processing_is_told_without_its_words(
 
 
 @pytest.mark.filterwarnings("ignore:IAMAuthorizer is not a supported in local mode")  # as Chalice words it
+@pytest.mark.parametrize("step", ["extract", "bounded", "decoded", "Answer"])
+@pytest.mark.parametrize("debug", [False, True])
 def test_a_bug_in_the_api_is_told_without_its_words(
-    monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str, *, debug: bool
 ) -> None:
-    monkeypatch.setattr(app, "extract", fail)
+    monkeypatch.setattr(app, step, fail)
+    monkeypatch.setattr(app.app, "_debug", debug)
 
     with Client(app.app, stage_name="local") as client:
-        answer = client.http.post("/process", body=encoded(DOCUMENTS["published"]))
+        answer = client.http.post("/process", body=DOCUMENTS["published"])
 
     output = "".join(said.readouterr())
     assert answer.status_code == 500

@@ -13,6 +13,7 @@ from infra.ops.deploy import SmokeTestError, deploy
 from infra.ops.destroy import InUseError, destroy
 from infra.ops.local import run_local
 from infra.ops.progress import console, steps
+from infra.ops.redrive import redrive
 from infra.ops.stage import Stage, UnknownStageError
 from infra.ops.tools import ToolError
 from infra.ops.uploads import UnhandledError
@@ -83,6 +84,18 @@ def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
     """Remove a stage; refused while its buckets hold anything."""
     with _told(AGAIN), steps() as step:
         destroy(Stage(name), step, delete_data=delete_data, last=last)
+
+
+@ops.command("redrive")
+@stage_option
+def redrive_command(name: str) -> None:
+    """Try again what waits in the failure queue of a stage; what works leaves the queue."""
+    with _told():
+        stage = Stage(name)
+        redriven = redrive(stage.data_processor, region=stage.region, timeout=stage.timeout_seconds)
+    console.print(f"{redriven.handled} handled.")
+    if redriven.failed:
+        raise click.ClickException(f"{redriven.failed} failed again and stay in the queue; the log says why.")
 
 
 ops(prog_name="python -m infra.ops")
