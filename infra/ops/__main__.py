@@ -1,5 +1,6 @@
 """The entrance of `python -m infra.ops`."""
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from infra.ops.cloud import LocalCloudError
 from infra.ops.deploy import SmokeTestError, deploy
 from infra.ops.destroy import InUseError, destroy
 from infra.ops.local import run_local
+from infra.ops.openapi import describe
 from infra.ops.progress import console, steps
 from infra.ops.redrive import redrive
 from infra.ops.stage import Stage, UnknownStageError
@@ -96,6 +98,12 @@ def redrive_command(name: str) -> None:
     console.print(f"{redriven.handled} handled.")
     if redriven.failed:
         raise click.ClickException(f"{redriven.failed} failed again and stay in the queue; the log says why.")
+
+
+@ops.command
+def openapi() -> None:
+    """Print the OpenAPI description of POST /process."""
+    click.echo(json.dumps(describe(), indent=2))
 
 
 ops(prog_name="python -m infra.ops")
