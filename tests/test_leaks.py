@@ -8,6 +8,8 @@ from chalice.test import Client
 
 import app
 from chalicelib import pipeline
+from chalicelib.object_store import ObjectStore
+from chalicelib.settings import Settings
 from tests.canaries import CANARY, DOCUMENTS
 from tests.deployment import Deployment, log_lines, without_permission
 from tests.events import CONTEXT, s3_event
@@ -54,6 +56,26 @@ def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None
     log = all_logs()
     assert "document_answered" in log
     assert CANARY not in log
+
+
+def test_an_object_without_a_version_is_not_named_by_a_digest_of_its_content(
+    deployment: Deployment, said: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings("no-versions-raw", "no-versions-processed", "no-versions-rejected")
+    for bucket in (settings.raw_bucket, settings.processed_bucket, settings.rejected_bucket):
+        deployment.s3.create_bucket(Bucket=bucket)
+    answer = deployment.s3.put_object(Bucket=settings.raw_bucket, Key="a", Body=DOCUMENTS["published"])
+
+    pipeline.handle(
+        [pipeline.Arrival(settings.raw_bucket, "a")],
+        ObjectStore(deployment.s3),
+        settings,
+        CONTEXT.get_remaining_time_in_millis,
+    )
+
+    output = said.readouterr().out
+    assert '"version":"null"' in output
+    assert answer["ETag"].strip('"') not in output
 
 
 def fail(*_: object, **__: object) -> None:
