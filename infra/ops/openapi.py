@@ -61,7 +61,7 @@ def _process() -> Schema:
 
 
 def _answer(description: str, schema: str | None) -> Schema:
-    """Describe an answer: the function's, or API Gateway's own, which always says `message`."""
+    """Describe an answer: the function's, or API Gateway's own, which says `message`, or `Message`."""
     ours = [] if schema is None else [_ref(schema)]
     gateway = [] if schema == "Extracted" else [_ref("Gateway")]
     content = {"application/json": {"schema": {"oneOf": [*ours, *gateway]}}}
@@ -80,7 +80,7 @@ def _schemas() -> dict[str, Schema]:
         ),
         "Malformed": _object(reason={"enum": list(get_args(Reason))}, offset=INTEGER),
         "Refused": _object(reason=STRING),
-        "Gateway": {"type": "object", "properties": {"message": STRING}, "not": {"required": ["reason"]}},
+        "Gateway": {"oneOf": [_object(message=STRING), _object(Message=STRING)]},
     }
 
 
