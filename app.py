@@ -41,7 +41,8 @@ def _arrival(record: Any) -> pipeline.Arrival | None:
     try:
         bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
         # Strictly: with U+FFFD for what is not UTF-8, it would be the key of some other object.
-        return pipeline.Arrival(str(bucket), unquote_to_bytes(key.replace("+", " ")).decode())
+        key = unquote_to_bytes(key.replace("+", " ")).decode()
+        return pipeline.Arrival(str(bucket), key)  # str: of whatever it is, to be refused as foreign
     except (AttributeError, LookupError, TypeError, UnicodeError):
         return None
 

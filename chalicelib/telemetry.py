@@ -34,6 +34,8 @@ METRICS = {
     "Duration": MetricUnit.Milliseconds,
 }
 
+FRAMES = 20  # of a traceback, the innermost: a recursion has a thousand
+
 ObjectDigest = NewType("ObjectDigest", str)  # made by `object_name`
 ObjectKey = NewType("ObjectKey", str)  # logged only where LOG_OBJECT_KEYS allows it
 Version = NewType("Version", str)  # S3's version id
@@ -176,7 +178,7 @@ def error_name(error: BaseException) -> ErrorName:
 
 def locations(error: BaseException) -> list[CodeLocation]:
     """Say where an error was raised, innermost last, without the words of the lines."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(error.__traceback__, limit=-FRAMES)
     return [CodeLocation(f"{Path(f.filename).name}:{f.lineno} {f.name}") for f in frames]
 
 

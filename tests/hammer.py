@@ -34,7 +34,7 @@ OPERATION = describe()["paths"]["/process"]["post"]
 TYPES = list(OPERATION["requestBody"]["content"])
 ELSEWHERE = {403, 404}  # MiniStack says 404 for paths that lead to no API
 
-METHODS = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "\u00fc"]
+METHODS = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"]
 PATHS = ["/x", "/..", "/%00", "%FF", ";a=b", "/process", "x" * 5000, "/../../../process", "%"]
 QUERIES = ["", "", "", "?", "?a=b&a=c", "?%FF=%00", "?" + "a" * 5000, "?patient_id=1", "?&&==;", "?a[]={}"]
 OTHER_TYPES = ["text/csv", "", ";", "\x01", "\xe4", "application/xml", "application/octet-stream", "json"]
@@ -104,7 +104,7 @@ def requests(seed: int) -> Iterator[Request]:
         if kind < 0.8:
             yield _post(random, body)
         elif kind < 0.9:
-            elsewhere = (random.choice(METHODS[:8]), "") if kind < 0.85 else ("POST", random.choice(PATHS))
+            elsewhere = (random.choice(METHODS), "") if kind < 0.85 else ("POST", random.choice(PATHS))
             yield Request(elsewhere[0], elsewhere[1], _headers(random), body, ELSEWHERE)
         else:
             unsigned = _headers(random) | {"Authorization": random.choice(AUTHORIZATIONS)}

@@ -112,3 +112,13 @@ def test_an_error_is_told_by_class_and_place_not_by_its_words() -> None:
     assert told[0] == "ValueError"
     assert told[-1].startswith("test_telemetry.py:")
     assert "CANARY" not in str(told)
+
+
+def test_an_error_out_of_a_recursion_is_told_in_few_words() -> None:
+    def recurse() -> None:
+        recurse()
+
+    with pytest.raises(RecursionError) as error:
+        recurse()
+
+    assert 0 < len(telemetry.locations(error.value)) <= 20
