@@ -5,7 +5,7 @@ import traceback
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import UploadEvent, data_processor
@@ -73,6 +73,7 @@ def test_a_record_that_names_no_object_does_not_hide_the_others(poison: Any) -> 
     assert arrivals(record("a.json"), poison, record("b.json")) == [before, None, after]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(["/", "", "/!~*'()"]))
 def test_every_key_is_read_as_it_was_uploaded(key: str, unencoded: str) -> None:
     event = s3_event(("raw", key), unencoded=unencoded)

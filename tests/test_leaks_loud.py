@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.ops import local_stage
-from tests.account import acting_as
+from tests.account import acting_as, allow
 from tests.canaries import CANARY, DOCUMENTS
 from tests.deployment import Deployment
 from tests.events import api_event, s3_event
@@ -85,10 +85,11 @@ def test_of_what_is_uploaded_nothing_is_heard(deployment: Deployment, processor:
 
 
 def test_of_what_s3_refuses_nothing_is_heard(deployment: Deployment, tmp_path: Path) -> None:
-    with acting_as("nobody"), runtime("app.data_processor", tmp_path, ENVIRONMENT) as function:
+    look = [allow(action, "arn:aws:s3:::*processed*") for action in ("s3:GetObject", "s3:ListBucket")]
+    with acting_as("nobody", *look), runtime("app.data_processor", tmp_path, ENVIRONMENT) as function:
         error = function.invoke(s3_event((deployment.raw, key("published"))))
 
-    assert error["errorMessage"].endswith(" ObjectStoreError head_object: 403")
+    assert error["errorMessage"].endswith(" ObjectStoreError get_object: AccessDenied")
     assert CANARY not in json.dumps(error)
     assert "object_failed" in function.log()
     assert CANARY not in function.log()
