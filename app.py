@@ -5,8 +5,10 @@ for `POST /process`. What they do is in chalicelib.
 """
 
 import os
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 from chalice import Chalice, ConvertToMiddleware, IAMAuthorizer, Response
 from chalice.app import Request, S3Event
@@ -31,11 +33,18 @@ class UploadEvent(S3Event):
     context: Any  # Lambda's; Chalice says dict
 
     def _extract_attributes(self, event_dict: dict[str, Any]) -> None:
-        uploads = [record["s3"] for record in event_dict.get("Records", [])]
-        self.arrivals = [
-            pipeline.Arrival(upload["bucket"]["name"], unquote_plus(upload["object"]["key"]))
-            for upload in uploads
-        ]
+        self.arrivals = [_arrival(record) for record in event_dict.get("Records", [])]
+
+
+def _arrival(record: Any) -> pipeline.Arrival | None:
+    """Read which object a record names; None if it names none, so that it does not hide the others."""
+    try:
+        bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
+        # Strictly: with U+FFFD for what is not UTF-8, it would be the key of some other object.
+        key = unquote_to_bytes(key.replace("+", " ")).decode()
+        return pipeline.Arrival(str(bucket), key)  # str: of whatever it is, to be refused as foreign
+    except (AttributeError, LookupError, TypeError, UnicodeError):
+        return None
 
 
 @app.on_s3_event(
@@ -60,6 +69,16 @@ def process() -> Response:
     """Answer with the patients of the posted document: 200; or 400, 413, 415 and why."""
     response, event = _answered(cast("Request", app.current_request))
     telemetry.emit(event)
+    return response
+
+
+@app.middleware("http")
+def in_our_words(request: Request, answer: Callable[[Request], Response]) -> Response:
+    """Refuse other content types as everything else is refused; Chalice's own words quote them."""
+    response = answer(request)
+    if response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        response, event = _refused(415, reason="neither application/json nor application/x-ndjson")
+        telemetry.emit(event)
     return response
 
 

@@ -12,7 +12,7 @@ so events may come twice, late or in any order:
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -34,7 +34,8 @@ from chalicelib.settings import Settings
 
 # Each lost attempt is another writer's success; after this many, Lambda's later retry is the better one.
 ATTEMPTS = 10
-
+# Failures that an error names; the log has them all.
+TOLD = 10
 
 # Milliseconds kept for aborting uploads and saying so, before Lambda ends the process.
 MARGIN = 10_000
@@ -66,17 +67,28 @@ class OutOfTimeError(Exception):
     """The object is too large for the function's time; says how many of its bytes were read."""
 
 
-def handle(arrivals: Iterable[Arrival], store: ObjectStore, settings: Settings, remaining: Clock) -> None:
+def handle(
+    arrivals: Sequence[Arrival | None], store: ObjectStore, settings: Settings, remaining: Clock
+) -> None:
     """Publish every upload of an event, each key once; one that fails does not hide the others.
 
-    Raises UploadsFailedError when all have been tried. Its message, unlike its causes, is safe to log.
+    None stands for a record that names no object. Raises UploadsFailedError when all have been tried.
+    Its message, unlike its causes, is safe to log.
     """
-    publications = [Publication(arrival, store, settings, remaining) for arrival in dict.fromkeys(arrivals)]
-    if not publications:
+    if not arrivals:
         telemetry.emit(telemetry.NoUploads())
-    failures = [failure for publication in publications if (failure := _failure(publication))]
+    uploads = [Publication(one, store, settings, remaining) for one in dict.fromkeys(arrivals) if one]
+    failures = [failure for upload in uploads if (failure := _failure(upload))]
+    if unreadable := arrivals.count(None):
+        telemetry.emit(telemetry.RecordsUnreadable(unreadable))
+        failures += ["unreadable record"] * unreadable
     if failures:
-        raise UploadsFailedError(f"{len(failures)} of {len(publications)} uploads: {'; '.join(failures)}")
+        raise UploadsFailedError(_told(failures, len(uploads) + unreadable))
+
+
+def _told(failures: list[str], uploads: int) -> str:
+    more = f"; and {len(failures) - TOLD} more" if len(failures) > TOLD else ""
+    return f"{len(failures)} of {uploads} uploads: {'; '.join(failures[:TOLD])}{more}"
 
 
 def _failure(publication: "Publication") -> str | None:
@@ -122,6 +134,8 @@ class Publication:
 
     def _attempt(self) -> bool:
         """Publish what is current; False if it no longer was at the end."""
+        if self._remaining() < MARGIN:
+            raise OutOfTimeError("after 0 bytes")
         published = self._store.head(self._settings.processed_bucket, self._arrival.key)
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
         if source is None:
@@ -209,7 +223,9 @@ def _origin(source: Source) -> dict[str, str]:
 
 
 def _version(source: Source) -> telemetry.Version:
-    return telemetry.Version(source.head.version)
+    # An object without a version goes by its ETag, a digest of its content: not for the log.
+    head = source.head
+    return telemetry.Version("null" if head.version == head.etag.strip('"') else head.version)
 
 
 def _milliseconds_since(started: float) -> int:

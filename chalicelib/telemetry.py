@@ -5,6 +5,7 @@ messages of exceptions) enters only through the functions below, which turn it i
 """
 
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -33,9 +34,11 @@ METRICS = {
     "Duration": MetricUnit.Milliseconds,
 }
 
+FRAMES = 20  # of a traceback, the innermost: a recursion has a thousand
+
 ObjectDigest = NewType("ObjectDigest", str)  # made by `object_name`
 ObjectKey = NewType("ObjectKey", str)  # logged only where LOG_OBJECT_KEYS allows it
-Version = NewType("Version", str)  # S3's version id or ETag
+Version = NewType("Version", str)  # S3's version id
 Reason = NewType("Reason", str)  # one of extraction's own reasons
 ErrorName = NewType("ErrorName", str)  # a class name, with S3's operation and code where there is one
 CodeLocation = NewType("CodeLocation", str)  # file, line and function of our code or a library's
@@ -60,6 +63,12 @@ class FunctionStarted(Event, frozen=True):
 
 class NoUploads(Event, frozen=True):
     """An event that names no upload, as S3 sends to try a new notification."""
+
+
+class RecordsUnreadable(Event, frozen=True):
+    """Records of an event that name no object; the invocation fails when the others have been handled."""
+
+    records: int
 
 
 class ObjectName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -169,7 +178,7 @@ def error_name(error: BaseException) -> ErrorName:
 
 def locations(error: BaseException) -> list[CodeLocation]:
     """Say where an error was raised, innermost last, without the words of the lines."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(error.__traceback__, limit=-FRAMES)
     return [CodeLocation(f"{Path(f.filename).name}:{f.lineno} {f.name}") for f in frames]
 
 
@@ -202,11 +211,14 @@ def _announce() -> None:
 
 @cache
 def _logger() -> Logger:
+    # Libraries speak freely, boto3 even of whole requests, and Lambda prints what reaches the root logger.
+    logging.getLogger().handlers = [logging.NullHandler()]
     return Logger(service=LOG, location=None, utc=True, use_rfc3339=True)
 
 
 @cache
 def _metrics() -> Metrics:
-    metrics = Metrics(namespace=NAMESPACE)
+    # No service, not an unset one: unset would let an environment variable add a dimension.
+    metrics = Metrics(namespace=NAMESPACE, service="")
     metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "none"))
     return metrics

@@ -37,7 +37,7 @@ class Deployment:
         """Send the function an event about objects (bucket, key); the error it answers with, if any."""
         return self.invoke_with(s3_event(*objects))
 
-    def invoke_with(self, event: dict[str, Any]) -> dict[str, Any] | None:
+    def invoke_with(self, event: Any) -> dict[str, Any] | None:
         """Send the function any event; the error it answers with, if any."""
         answer = self.functions.invoke(FunctionName=FUNCTION, Payload=json.dumps(event).encode())
         result: dict[str, Any] = json.loads(answer["Payload"].read())

@@ -5,19 +5,37 @@ from typing import Any
 from urllib.parse import quote_plus
 
 CONTEXT = SimpleNamespace(
-    function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
+    function_name="f",
+    memory_limit_in_mb=1,
+    invoked_function_arn="arn",
+    aws_request_id="request",
+    get_remaining_time_in_millis=lambda: 60_000,
 )
 
 
-def s3_event(*objects: tuple[str, str]) -> dict[str, Any]:
+def s3_event(*objects: tuple[str, str], unencoded: str = "/") -> dict[str, Any]:
     """Make the event of objects (bucket, key) that were uploaded."""
-    return {"Records": [_record(bucket, key) for bucket, key in objects]}
+    return {"Records": [_record(bucket, key, unencoded) for bucket, key in objects]}
 
 
-def _record(bucket: str, key: str) -> dict[str, Any]:
+def api_event(body: str | None, headers: dict[str, str] | None, **more: Any) -> dict[str, Any]:
+    """Make the event of a request to POST /process, as API Gateway sends it."""
+    nothing = ("multiValueQueryStringParameters", "pathParameters", "queryStringParameters", "stageVariables")
+    return {
+        **dict.fromkeys(nothing),
+        "body": body,
+        "headers": headers,
+        "isBase64Encoded": False,
+        "path": "/process",
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/process"},
+        **more,
+    }
+
+
+def _record(bucket: str, key: str, unencoded: str) -> dict[str, Any]:
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}},
+        "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe=unencoded)}},
     }

@@ -249,7 +249,7 @@ def unfinished_uploads(buckets: list[str]) -> bool:
 
 
 @pytest.mark.usefixtures("url")
-def test_an_upload_that_fails_for_good_waits_in_the_failure_queue(account: Account) -> None:
+def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back(account: Account) -> None:
     queue = client("sqs").get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
     key = "fails/CANARY.json"
 
@@ -262,12 +262,13 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue(account: Accou
     assert sent["s3"]["object"]["key"] == key
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
-    client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert "1 handled" in account.ops("redrive", "--stage", STAGE)
+    assert key in keys(account.buckets().processed)
 
 
 def first_message(queue: str) -> dict[str, Any]:
     for _ in range(12):
-        answer = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=5)
+        answer = client("sqs").receive_message(QueueUrl=queue, VisibilityTimeout=0, WaitTimeSeconds=5)
         for message in answer.get("Messages", []):
             return dict(message)
     pytest.fail("nothing came into the queue")

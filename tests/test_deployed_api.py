@@ -81,8 +81,12 @@ def test_an_answer_over_the_limit_is_answered_with_413(deployment: Deployment) -
     assert "answer" in json.loads(answer.body)["reason"]
 
 
-def test_another_content_type_is_answered_with_415(deployment: Deployment) -> None:
-    assert deployment.post(RECORD.encode(), Content_Type="text/csv").status == 415
+def test_another_content_type_is_answered_with_415_and_not_echoed(deployment: Deployment) -> None:
+    answer = deployment.post(RECORD.encode(), Content_Type="text/CANARY")
+
+    assert answer.status == 415
+    assert set(json.loads(answer.body)) == {"reason"}
+    assert b"CANARY" not in answer.body
 
 
 def test_an_unsigned_request_is_answered_with_403(deployment: Deployment) -> None:

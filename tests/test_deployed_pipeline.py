@@ -57,6 +57,9 @@ def test_what_runs_is_the_deployed_zip(deployment: Deployment) -> None:
         "日本/🦉 ' \".json",
         "-rf ;$(true)`.json",
         "a//b/../c.json",
+        "/\t\x7f\u202e\ufeff|\\^`<>.json",
+        "%2F%00%C3%.json",
+        f"{'ü' * 400}.json",
     ],
 )
 def test_an_odd_key_is_published_under_exactly_that_key(deployment: Deployment, name: str) -> None:

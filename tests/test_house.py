@@ -77,4 +77,5 @@ def test_only_telemetry_writes_to_the_log(path: Path) -> None:
 
     assert not printed
     assert not streams
-    assert not imports(path) & {"logging", "warnings", "syslog"}
+    allowed = {"logging"} if path.name == "telemetry.py" else set()
+    assert imports(path) & {"logging", "warnings", "syslog"} <= allowed

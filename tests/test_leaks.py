@@ -8,29 +8,18 @@ from chalice.test import Client
 
 import app
 from chalicelib import pipeline
+from chalicelib.object_store import ObjectStore
+from chalicelib.settings import Settings
+from tests.canaries import CANARY, DOCUMENTS
 from tests.deployment import Deployment, log_lines, without_permission
-from tests.events import s3_event
+from tests.events import CONTEXT, s3_event
 
-CANARY = "Canary-Wilhelmina"
 KEY = f"{CANARY}/{{}}"
-DOCUMENTS = {
-    "published": f'[{{"patient_id":"{CANARY}","patient_name":"{CANARY}","diagnosis":"{CANARY}"}}]',
-    "rejected": f'[{{"patient_id":"{CANARY}","patient_name":{{"{CANARY}":1}}}}, "{CANARY}"]',
-    "broken value": f'[{{"patient_id":"{CANARY}","patient_name":{CANARY}}}]',
-    "broken key": f'[{{"{CANARY}:1}}]',
-    "broken escape": f'[{{"patient_id":"{CANARY}\\x"}}]',
-    "garbage behind": f'[]"{CANARY}"',
-    "cut": f'[{{"patient_id":"{CANARY}',
-    "not UTF-8": f'[{{"patient_id":"{CANARY}","patient_name":"\udcff{CANARY}"}}]',
-    "lone surrogate": f'[{{"patient_id":"{CANARY}","patient_name":"{CANARY}\\ud800"}}]',
-    "lone surrogate, rejected": f'[{{"patient_id":"{CANARY}\\ud800"}}]',
-    "nested": "[" * 5000 + f'"{CANARY}"',
-    "not JSON": CANARY,
+# All of them: test_leaks_loud.py
+SOME = {
+    name: DOCUMENTS[name]
+    for name in ("published", "rejected", "broken value", "not UTF-8", "nested", "gzip, damaged")
 }
-
-
-def encoded(document: str) -> bytes:
-    return document.encode(errors="surrogateescape")
 
 
 def all_logs() -> str:
@@ -39,28 +28,29 @@ def all_logs() -> str:
     return "\n".join(line for group in groups for line in log_lines(group["logGroupName"][prefix:]))
 
 
-def all_metadata(deployment: Deployment) -> list[dict[str, str]]:
+def all_heads(deployment: Deployment) -> list[str]:
+    """Metadata, content type, number of tags: all but the content."""
     return [
-        deployment.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+        str(deployment.s3.head_object(Bucket=bucket, Key=key))
         for bucket in (deployment.raw, deployment.processed, deployment.rejected)
         for key in deployment.keys(bucket, CANARY)
     ]
 
 
 def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None:
-    for name, document in DOCUMENTS.items():
-        deployment.upload(encoded(document), KEY.format(f"{name}.json"))
-        answer = deployment.post(encoded(document))
+    for name, document in SOME.items():
+        deployment.upload(document, KEY.format(f"{name}.json"))
+        answer = deployment.post(document)
         assert answer.status == 200 or (answer.status == 400 and CANARY.encode() not in answer.body)
     with without_permission("s3:PutObject"):
-        body = encoded(DOCUMENTS["published"])
-        deployment.s3.put_object(Bucket=deployment.raw, Key=KEY.format("denied.json"), Body=body)
-        errors = [deployment.invoke((deployment.raw, KEY.format("denied.json")))]
+        body = DOCUMENTS["published"]
+        deployment.s3.put_object(Bucket=deployment.raw, Key=KEY.format("denied.unannounced"), Body=body)
+        errors = [deployment.invoke((deployment.raw, KEY.format("denied.unannounced")))]
     errors.append(deployment.invoke((CANARY, KEY.format("foreign bucket.json"))))
 
     assert None not in errors
     assert CANARY not in json.dumps(errors)
-    assert CANARY not in str(all_metadata(deployment))
+    assert CANARY not in str(all_heads(deployment))
     deployment.logged("object_failed")
     deployment.logged("object_malformed")
     log = all_logs()
@@ -68,20 +58,41 @@ def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None
     assert CANARY not in log
 
 
-def fail(*_: object) -> None:
+def test_an_object_without_a_version_is_not_named_by_a_digest_of_its_content(
+    deployment: Deployment, said: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings("no-versions-raw", "no-versions-processed", "no-versions-rejected")
+    for bucket in (settings.raw_bucket, settings.processed_bucket, settings.rejected_bucket):
+        deployment.s3.create_bucket(Bucket=bucket)
+    answer = deployment.s3.put_object(Bucket=settings.raw_bucket, Key="a", Body=DOCUMENTS["published"])
+
+    pipeline.handle(
+        [pipeline.Arrival(settings.raw_bucket, "a")],
+        ObjectStore(deployment.s3),
+        settings,
+        CONTEXT.get_remaining_time_in_millis,
+    )
+
+    output = said.readouterr().out
+    assert '"version":"null"' in output
+    assert answer["ETag"].strip('"') not in output
+
+
+def fail(*_: object, **__: object) -> None:
     raise KeyError(CANARY)
 
 
+@pytest.mark.parametrize("step", ["extract", "Upload", "_origin", "_version", "_is_current"])
 def test_a_bug_in_the_processing_is_told_without_its_words(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str]
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str
 ) -> None:
-    monkeypatch.setattr(pipeline, "extract", fail)
-    key = KEY.format("bug.json")
-    deployment.upload(encoded(DOCUMENTS["published"]), key)
-    deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
+    key = KEY.format(f"{step}.unannounced")
+    for bucket in (deployment.raw, deployment.processed):
+        deployment.s3.put_object(Bucket=bucket, Key=key, Body=DOCUMENTS["published"])
+    monkeypatch.setattr(pipeline.Publication if step == "_is_current" else pipeline, step, fail)
 
-    with Client(app.app, stage_name="local") as client, pytest.raises(pipeline.UploadsFailedError) as error:
-        client.lambda_.invoke("data-processor", s3_event((deployment.raw, key)))
+    with pytest.raises(pipeline.UploadsFailedError) as error:
+        app.data_processor(s3_event((deployment.raw, key)), CONTEXT)
 
     assert str(error.value).endswith(" KeyError")
     assert error.value.__context__ is None
@@ -89,13 +100,16 @@ def test_a_bug_in_the_processing_is_told_without_its_words(
 
 
 @pytest.mark.filterwarnings("ignore:IAMAuthorizer is not a supported in local mode")  # as Chalice words it
+@pytest.mark.parametrize("step", ["extract", "bounded", "decoded", "Answer"])
+@pytest.mark.parametrize("debug", [False, True])
 def test_a_bug_in_the_api_is_told_without_its_words(
-    monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str, *, debug: bool
 ) -> None:
-    monkeypatch.setattr(app, "extract", fail)
+    monkeypatch.setattr(app, step, fail)
+    monkeypatch.setattr(app.app, "_debug", debug)
 
     with Client(app.app, stage_name="local") as client:
-        answer = client.http.post("/process", body=encoded(DOCUMENTS["published"]))
+        answer = client.http.post("/process", body=DOCUMENTS["published"])
 
     output = "".join(said.readouterr())
     assert answer.status_code == 500

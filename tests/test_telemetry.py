@@ -80,6 +80,18 @@ def test_no_environment_variable_makes_it_log_events(
     assert "CANARY" not in "".join(said.readouterr())
 
 
+def test_no_environment_variable_adds_a_dimension(
+    said: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "other")
+    telemetry._metrics.cache_clear()  # noqa: SLF001 - as at a cold start
+
+    telemetry.traced(lambda _event, _context: telemetry.emit(telemetry.DocumentAnswered(200)))({}, CONTEXT)
+
+    (directive,) = lines(said.readouterr().out)[-1]["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["function_name"]]
+
+
 def test_metrics_are_flushed_when_the_handler_fails(said: pytest.CaptureFixture[str]) -> None:
     def failing(_event: object, _context: object) -> None:
         telemetry.emit(telemetry.DocumentAnswered(200, bytes_read=7))
@@ -100,3 +112,13 @@ def test_an_error_is_told_by_class_and_place_not_by_its_words() -> None:
     assert told[0] == "ValueError"
     assert told[-1].startswith("test_telemetry.py:")
     assert "CANARY" not in str(told)
+
+
+def test_an_error_out_of_a_recursion_is_told_in_few_words() -> None:
+    def recurse() -> None:
+        recurse()
+
+    with pytest.raises(RecursionError) as error:
+        recurse()
+
+    assert 0 < len(telemetry.locations(error.value)) <= 20

@@ -1,5 +1,6 @@
 """The entrance of `python -m infra.ops`."""
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from infra.ops.cloud import LocalCloudError
 from infra.ops.deploy import SmokeTestError, deploy
 from infra.ops.destroy import InUseError, destroy
 from infra.ops.local import run_local
+from infra.ops.openapi import describe
 from infra.ops.progress import console, steps
+from infra.ops.redrive import redrive
 from infra.ops.stage import Stage, UnknownStageError
 from infra.ops.tools import ToolError
 from infra.ops.uploads import UnhandledError
@@ -83,6 +86,24 @@ def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
     """Remove a stage; refused while its buckets hold anything."""
     with _told(AGAIN), steps() as step:
         destroy(Stage(name), step, delete_data=delete_data, last=last)
+
+
+@ops.command("redrive")
+@stage_option
+def redrive_command(name: str) -> None:
+    """Try again what waits in the failure queue of a stage; what works leaves the queue."""
+    with _told():
+        stage = Stage(name)
+        redriven = redrive(stage.data_processor, region=stage.region, timeout=stage.timeout_seconds)
+    console.print(f"{redriven.handled} handled.")
+    if redriven.failed:
+        raise click.ClickException(f"{redriven.failed} failed again and stay in the queue; the log says why.")
+
+
+@ops.command
+def openapi() -> None:
+    """Print the OpenAPI description of POST /process."""
+    click.echo(json.dumps(describe(), indent=2))
 
 
 ops(prog_name="python -m infra.ops")

@@ -23,11 +23,12 @@ def post(url: str, document: bytes, headers: dict[str, str], *, region: str | No
     """Post a document, signed for a region (SigV4, credentials of the environment); without one, unsigned."""
     request = AWSRequest("POST", url, headers, document)
     if region:
-        _sign(request, region)
+        sign(request, region)
     return _send(urllib.request.Request(url, document, dict(request.headers.items())))
 
 
-def _sign(request: AWSRequest, region: str) -> None:
+def sign(request: AWSRequest, region: str) -> None:
+    """Sign a request to an API of a region (SigV4, credentials of the environment)."""
     credentials = boto3.Session().get_credentials()
     if credentials is None:
         raise NoCredentialsError

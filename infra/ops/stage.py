@@ -46,6 +46,11 @@ class Stage:
         return _setting(self.backend, "region")
 
     @property
+    def data_processor(self) -> str:
+        """Name of the function."""
+        return f"{APPLICATION}-{self.name}-data-processor"
+
+    @property
     def timeout_seconds(self) -> int:
         """Timeout of data-processor."""
         timeout: int = _config()["stages"][self.name]["lambda_functions"]["data-processor"]["lambda_timeout"]

@@ -1,0 +1,215 @@
+"""Post what nobody should to the deployed API: it answers as it describes itself, or this ends with 1.
+
+python -m tests.hammer --seconds 600 [--seed 1]
+
+It deploys the application into a local cloud of its own, and prints how often each status was answered.
+Who answers shows in the body: the function says `reason`, API Gateway (here: MiniStack) `message`.
+"""
+
+import argparse
+import gzip
+import http.client
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSRequest
+from jsonschema import Draft202012Validator
+
+from infra.ops import local_stage
+from infra.ops.cloud import REGION, local_cloud
+from infra.ops.openapi import describe
+from infra.ops.posting import Answer, sign
+from tests.benchmarks.fuzz import cases
+from tests.canaries import DOCUMENTS
+
+WITHIN = 20  # seconds
+OPERATION = describe()["paths"]["/process"]["post"]
+TYPES = list(OPERATION["requestBody"]["content"])
+ELSEWHERE = {403, 404}  # MiniStack says 404 for paths that lead to no API
+
+METHODS = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"]
+PATHS = ["/x", "/..", "/%00", "%FF", ";a=b", "/process", "x" * 5000, "/../../../process", "%"]
+QUERIES = ["", "", "", "?", "?a=b&a=c", "?%FF=%00", "?" + "a" * 5000, "?patient_id=1", "?&&==;", "?a[]={}"]
+OTHER_TYPES = ["text/csv", "", ";", "\x01", "\xe4", "application/xml", "application/octet-stream", "json"]
+OTHER_TYPES += ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "a/b" * 1000]
+PARAMETERS = ["", "", "", "; charset=utf-8", "; charset=utf-16", ";", "; boundary=x", " ", ";;=;\xe4"]
+HEADERS = {
+    "Accept": ["*/*", "image/png", "", "application/octet-stream", "\xff", "text/html;q=x"],
+    "Accept-Encoding": ["gzip", "br", "identity;q=0", "*"],
+    "Content-Encoding": ["gzip", "deflate", "br", "identity", "gzip, gzip", "", "\x01"],
+    "Content-Language": ["xx", "\xe4" * 100],
+    "Cookie": ["a=b", ";" * 1000],
+    "Expect": ["", "200-ok"],
+    "Forwarded": ["for=unknown", '"'],
+    "Origin": ["null", "http://[::"],
+    "Range": ["bytes=0-1", "bytes=x"],
+    "X-Amzn-Trace-Id": ["Root=1", "x" * 5000],
+    "X-Forwarded-For": ["127.0.0.1, ::1", "x"],
+    "X-HTTP-Method-Override": ["DELETE"],
+    "X-Patient": ["Ada", "x" * 8000, "\x7f"],
+}
+AUTHORIZATIONS = [
+    "",
+    "Basic QTpC",
+    "Bearer x",
+    "AWS4-HMAC-SHA256",
+    "AWS4-HMAC-SHA256 Credential=a/b, Signature=c",
+]
+LARGE = [b"[" + b" " * 4_300_000 + b"]", b"1" * 4_300_000, b"[" * 500_000, b'{"a":' * 200_000]
+LARGE += [
+    gzip.compress(b" " * 5_000_000),
+    b"[" + b"1," * 300_000 + b"1]",
+    b"\0" * 300_000,
+    b"[1" + b"0" * 10**6,
+]
+ODD = [
+    b"",
+    b"\0",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe[\0]\0",
+    b"null",
+    b"\x1f\x8b",
+    b"W10=",
+    b"--x\r\n",
+    b"a=b",
+    b"\r\n0\r\n",
+]
+
+
+class Request(NamedTuple):
+    """A request, and the statuses that it may be answered with."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    allowed: set[int]
+    signed: bool = True
+
+
+def requests(seed: int) -> Iterator[Request]:
+    """Make requests, the same for the same seed, without end."""
+    random = Random(seed)  # noqa: S311 - it has to be repeatable
+    fuzzed = cases(seed)
+    while True:
+        kind = random.random()
+        body = _body(random, next(fuzzed).document)
+        if kind < 0.8:
+            yield _post(random, body)
+        elif kind < 0.9:
+            elsewhere = (random.choice(METHODS), "") if kind < 0.85 else ("POST", random.choice(PATHS))
+            yield Request(elsewhere[0], elsewhere[1], _headers(random), body, ELSEWHERE)
+        else:
+            unsigned = _headers(random) | {"Authorization": random.choice(AUTHORIZATIONS)}
+            yield Request("POST", random.choice(QUERIES), unsigned, body, {403}, signed=False)
+
+
+def _post(random: Random, body: bytes) -> Request:
+    headers, query = _headers(random), random.choice(QUERIES)
+    if random.random() < 0.2:
+        return Request("POST", query, headers | {"Content-Type": random.choice(OTHER_TYPES)}, body, {415})
+    content_type = random.choice(TYPES) + random.choice(PARAMETERS)
+    return Request("POST", query, headers | {"Content-Type": content_type}, body, {200, 400, 413})
+
+
+def _body(random: Random, fuzzed: bytes) -> bytes:
+    match random.randrange(50):
+        case 0:
+            return random.choice(LARGE)
+        case 1 | 2 | 3 | 4:
+            return random.choice(ODD)
+        case 5 | 6 | 7:
+            return random.randbytes(random.randrange(2000))
+        case 8 | 9 | 10 | 11 | 12:
+            return random.choice(list(DOCUMENTS.values()))
+    return fuzzed
+
+
+def _headers(random: Random) -> dict[str, str]:
+    names = random.sample(list(HEADERS), random.choice((0, 0, 1, 2, 5)))
+    headers = {name: random.choice(HEADERS[name]) for name in names}
+    return headers | {f"X-{n}": "x" for n in range(random.choice((0,) * 20 + (80,)))}
+
+
+class Api:
+    """The deployed API, and what it may say."""
+
+    def __init__(self, url: str) -> None:
+        self._host, self._path = urlsplit(url).netloc, urlsplit(url).path
+        self._url = url
+        schemas = describe()["components"]
+        self._answers = {
+            int(status): Draft202012Validator(
+                {**answer["content"]["application/json"]["schema"], "components": schemas}
+            )
+            for status, answer in OPERATION["responses"].items()
+        }
+
+    def complaint(self, request: Request) -> tuple[int, str]:
+        """Send a request; returns the status, and what is wrong with the answer, if anything."""
+        answer = self._send(request)
+        if answer.status not in request.allowed:
+            return answer.status, f"not one of {request.allowed}: {answer.body[:200]!r}"
+        if answer.status not in self._answers or request.method == "HEAD":
+            return answer.status, ""
+        faults = list(self._answers[answer.status].iter_errors(json.loads(answer.body)))
+        return answer.status, f"not as described: {answer.body[:200]!r}" if faults else ""
+
+    def _send(self, request: Request) -> Answer:
+        signed = AWSRequest(request.method, self._url + request.target, {}, request.body)
+        if request.signed:
+            sign(signed, REGION)
+        connection = http.client.HTTPConnection(self._host, timeout=WITHIN)
+        headers: dict[str, Any] = {**dict(signed.headers.items()), **request.headers}
+        try:
+            connection.request(request.method, self._path + request.target, request.body, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read())
+        finally:
+            connection.close()
+
+
+def hammer(url: str, some: Iterable[Request]) -> Counter[int]:
+    """Send requests; count the answers by status. AssertionError at the first that is not as described."""
+    api = Api(url)
+    statuses: Counter[int] = Counter()
+    for request in some:
+        status, complaint = api.complaint(request)
+        assert not complaint, f"{status} {complaint}\n{request}"
+        statuses[status] += 1
+    return statuses
+
+
+def main() -> int:
+    """Hammer an API for some time; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with local_cloud() as folder:
+        local_stage.make_buckets()
+        url = local_stage.deploy(folder)
+        end = time.monotonic() + options.seconds
+        try:
+            statuses = hammer(url, takewhile(lambda _: time.monotonic() < end, requests(options.seed)))
+        except AssertionError as error:
+            sys.stdout.write(f"seed {options.seed}: {error}\n")
+            return 1
+    answers = ", ".join(f"{count:,} of {status}" for status, count in sorted(statuses.items()))
+    sys.stdout.write(
+        f"{statuses.total():,} requests of seed {options.seed}, all answered as described: {answers}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

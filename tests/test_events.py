@@ -1,0 +1,178 @@
+"""Events as they should not be: one poisonous record hides no other, and none says what was in it."""
+
+import json
+import traceback
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import UploadEvent, data_processor
+from chalicelib import pipeline, telemetry
+from chalicelib.object_store import ObjectStore
+from chalicelib.pipeline import Arrival, UploadsFailedError, handle
+from chalicelib.settings import Settings
+from tests.deployment import Deployment, new_key
+from tests.events import CONTEXT, s3_event
+
+CANARY = "Canary-Wilhelmina"
+SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
+SETTINGS = Settings("raw", "processed", "rejected")
+
+
+def record(key: Any, bucket: Any = "raw") -> dict[str, Any]:
+    return {"s3": {"bucket": {"name": bucket}, "object": {"key": key}}}
+
+
+UNREADABLE: dict[str, Any] = {
+    "null": None,
+    "a number": 7,
+    "a string": CANARY,
+    "a list": [CANARY],
+    "empty": {},
+    "no s3": {CANARY: CANARY},
+    "s3 is null": {"s3": None},
+    "s3 is a list": {"s3": [CANARY]},
+    "no bucket": {"s3": {"object": {"key": CANARY}}},
+    "bucket is a string": {"s3": {"bucket": CANARY, "object": {"key": CANARY}}},
+    "no object": {"s3": {"bucket": {"name": "raw"}}},
+    "no key": {"s3": {"bucket": {"name": "raw"}, "object": {CANARY: 1}}},
+    "key is null": record(None),
+    "key is a number": record(7),
+    "key is a list": record([CANARY]),
+    "key is an object": record({CANARY: 1}),
+    "key is half a character": record(f"{CANARY}-%C3.json"),
+    "key is not UTF-8": record(f"{CANARY}-%FF.json"),
+    "key is half a surrogate pair": record(f"{CANARY}-\ud800.json"),
+    "key is an encoded surrogate": record(f"{CANARY}-%ED%A0%80.json"),
+}
+FOREIGN: dict[str, Any] = {
+    "another bucket": record("a.json", CANARY),
+    "bucket is null": record("a.json", None),
+    "bucket is a list": record("a.json", [CANARY]),
+    "bucket is an object": record("a.json", {CANARY: 1}),
+}
+
+
+def arrivals(*records: Any) -> list[Arrival | None]:
+    return UploadEvent({"Records": list(records)}, {}).arrivals
+
+
+def failure(records: list[Any], remaining: int = 60_000) -> str:
+    """Handle an event, of which no record leads to a request; returns how it fails."""
+    with pytest.raises(UploadsFailedError) as error:
+        handle(arrivals(*records), ObjectStore(cast("Any", None)), SETTINGS, lambda: remaining)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("poison", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_record_that_names_no_object_does_not_hide_the_others(poison: Any) -> None:
+    before, after = Arrival("raw", "a.json"), Arrival("raw", "b.json")
+
+    assert arrivals(record("a.json"), poison, record("b.json")) == [before, None, after]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(["/", "", "/!~*'()"]))
+def test_every_key_is_read_as_it_was_uploaded(key: str, unencoded: str) -> None:
+    event = s3_event(("raw", key), unencoded=unencoded)
+
+    assert arrivals(*event["Records"]) == [Arrival("raw", key)]
+
+
+def test_a_percent_sign_that_encodes_nothing_stands_for_itself() -> None:
+    assert arrivals(record("100%.json"), record("%zz.json")) == [
+        Arrival("raw", "100%.json"),
+        Arrival("raw", "%zz.json"),
+    ]
+
+
+@pytest.mark.parametrize("poison", [*UNREADABLE.values(), *FOREIGN.values()], ids=[*UNREADABLE, *FOREIGN])
+def test_a_poisonous_record_makes_the_invocation_fail_without_its_words(
+    poison: Any, said: pytest.CaptureFixture[str]
+) -> None:
+    assert CANARY not in failure([poison])
+    assert CANARY not in "".join(said.readouterr())
+
+
+def test_an_event_of_thousands_of_records_fails_with_few_words() -> None:
+    told = failure([record(f"{n}.json", "foreign") for n in range(2000)] + [None] * 2000)
+
+    assert told.startswith("4000 of 4000 uploads: ")
+    assert told.endswith("; and 3990 more")
+    assert len(told) < 1000
+
+
+def test_an_event_too_large_for_the_time_says_so_before_the_time_is_over() -> None:
+    told = failure([record("a.json"), record("b.json")], remaining=pipeline.MARGIN - 1)
+
+    assert told.startswith("2 of 2 uploads: ")
+    assert told.count("OutOfTimeError after 0 bytes") == 2
+
+
+def test_duplicates_in_one_event_are_one_upload(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.s3.put_object(Bucket=deployment.raw, Key=f"{key}.unannounced", Body=SCAN)
+
+    assert deployment.invoke(*[(deployment.raw, f"{key}.unannounced")] * 2000) is None
+
+    assert versions(deployment, f"{key}.unannounced") == 1
+
+
+def versions(deployment: Deployment, key: str) -> int:
+    listing = deployment.s3.list_object_versions(Bucket=deployment.processed, Prefix=key)
+    return len(listing.get("Versions", []))
+
+
+def test_between_poisonous_records_the_deployed_function_publishes_the_good_ones(
+    deployment: Deployment,
+) -> None:
+    keys = [f"{new_key()}.unannounced" for _ in range(3)]
+    for key in keys:
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+    good = s3_event(*((deployment.raw, key) for key in keys))["Records"]
+    poison = [*UNREADABLE.values(), *FOREIGN.values()]
+
+    error = deployment.invoke_with({"Records": [good[0], *poison[:9], good[1], *poison[9:], good[2]]})
+
+    assert error is not None
+    assert error["errorMessage"].startswith(f"{len(poison)} of {len(poison) + 3} uploads: ")
+    assert CANARY not in json.dumps(error)
+    assert [versions(deployment, key) for key in keys] == [1, 1, 1]
+    deployment.logged("records_unreadable", records=len(UNREADABLE))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        7,
+        CANARY,
+        [CANARY],
+        {"Records": None},
+        {"Records": 7},
+        {"Records": CANARY},
+        {"Records": {CANARY: 1}},
+    ],
+    ids=str,
+)
+def test_what_is_no_event_of_s3_fails_without_its_words(event: Any) -> None:
+    with pytest.raises(Exception) as error:  # noqa: PT011 - whatever it is, it goes to the failure queue
+        data_processor(event, CONTEXT)
+
+    assert CANARY not in "".join(traceback.format_exception(error.value))
+
+
+def test_keys_under_which_nothing_stands_are_calm_or_refused_by_s3(deployment: Deployment) -> None:
+    odd = ["/a//../..", "\x01\x7f\t", ".", "..", "%", "+ %2B", "\u202e\ufeff\uffff", "x" * 1024]
+
+    assert deployment.invoke(*((deployment.raw, key) for key in odd)) is None
+    error = deployment.invoke((deployment.raw, ""))
+
+    assert error is not None
+    assert error["errorMessage"].endswith(f" {named('')} ObjectStoreError head_object: ParamValidationError")
+
+
+def named(key: str) -> str:
+    return telemetry.object_name(key, log_object_keys=False).digest

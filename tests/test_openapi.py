@@ -1,0 +1,69 @@
+"""The description of the API is true: of the code, and of what the deployed API answers to anything."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+import app
+from infra.ops.cloud import ROOT
+from infra.ops.openapi import describe
+from tests.deployment import Deployment
+from tests.hammer import hammer, requests
+
+SAMPLE = json.loads((ROOT / "samples" / "ikerian_sample.json").read_bytes())
+
+
+def references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from (schema[name] for name in schema if name == "$ref")
+    if isinstance(schema, dict | list):
+        for part in schema.values() if isinstance(schema, dict) else schema:
+            yield from references(part)
+
+
+def test_the_description_is_whole() -> None:
+    description = describe()
+    schemas = description["components"]["schemas"]
+
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    assert {ref.rpartition("/")[2] for ref in references(description)} == set(schemas)
+
+
+def test_what_is_described_is_what_is_routed() -> None:
+    paths = describe()["paths"]
+    routes = app.app.routes
+
+    assert {path: {method.upper() for method in methods} for path, methods in paths.items()} == {
+        path: set(methods) for path, methods in routes.items()
+    }
+    described = paths["/process"]["post"]["requestBody"]["content"]
+    assert set(described) == set(routes["/process"]["POST"].content_types)
+
+
+def test_the_sample_is_a_document_as_described() -> None:
+    description = describe()
+    documents = description["paths"]["/process"]["post"]["requestBody"]["content"]["application/json"]
+    validator = Draft202012Validator({**documents["schema"], "components": description["components"]})
+
+    validator.validate(SAMPLE)
+    validator.validate(SAMPLE[0])
+    assert not validator.is_valid([{"patient_id": "1"}])
+
+
+def test_the_description_is_printed_for_who_wants_it() -> None:
+    command = [sys.executable, "-m", "infra.ops", "openapi"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+
+    assert json.loads(printed) == describe()
+
+
+def test_whatever_is_posted_is_answered_as_described(deployment: Deployment) -> None:
+    statuses = hammer(deployment.url, islice(requests(1), 60))
+
+    assert {200, 400, 403, 415} <= set(statuses)
