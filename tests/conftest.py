@@ -17,6 +17,14 @@ from tests.events import CONTEXT
 os.environ |= local_stage.environment()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def enough_time() -> Iterator[None]:
+    """Chalice's test client gives every function three seconds, whatever its configuration says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chalice.local.LambdaContext.get_remaining_time_in_millis", lambda _: 900_000)
+        yield
+
+
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
     with local_cloud() as folder:

@@ -425,6 +425,19 @@ def test_no_stream_is_mended_when_too_little_time_is_left(
     assert s3.operations["get_object"] == 1
 
 
+def test_no_read_begins_when_too_little_time_is_left(
+    s3: FaultyS3, store: ObjectStore, deployment: Deployment, key: str
+) -> None:
+    received = bytearray()
+    left = iter([MARGIN, MARGIN, MARGIN - 1])
+
+    with within(lambda: next(left)), pytest.raises(OutOfTimeError):
+        read(store, deployment.processed, key, received)
+
+    assert received == BODY[: 2 * object_store.READ_SIZE]
+    assert s3.operations["get_object"] == 1
+
+
 @pytest.mark.parametrize(("left", "aborts"), [(LAST_MARGIN, 1), (LAST_MARGIN - 1, 0)])
 def test_an_upload_that_runs_out_of_time_is_aborted_while_that_can_be_done_in_time(
     s3: FaultyS3, store: ObjectStore, deployment: Deployment, left: int, aborts: int
