@@ -20,8 +20,8 @@ from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request, 
 
 SETTINGS = Settings("faults-raw", "faults-processed", "faults-rejected")
 CONFIG = Config(read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-PART = 64 * 1024
-LARGE = 3000  # records that make more than one part
+PART = 32 * 1024
+LARGE = 1500  # records that make more than one part
 SOUND = planned()
 
 
@@ -37,11 +37,11 @@ def patients(count: int, name: str = "A") -> list[dict[str, str]]:
 class Key:
     """One key, with what stands under it, and the proxy on the pipeline's way to it."""
 
-    def __init__(self, proxy: FaultyS3) -> None:
+    def __init__(self, deployment: Deployment, proxy: FaultyS3, store: ObjectStore) -> None:
         self.name = f"Canary {new_key()}"
+        self.direct = deployment.s3
         self.proxy = proxy
-        self.direct = boto3.client("s3")
-        self.store = ObjectStore(boto3.client("s3", endpoint_url=proxy.url, config=CONFIG))
+        self.store = store
 
     def upload(self, body: bytes) -> None:
         self.direct.put_object(Bucket=SETTINGS.raw_bucket, Key=self.name, Body=body)
@@ -76,12 +76,17 @@ def proxy(deployment: Deployment) -> Iterator[FaultyS3]:
         yield proxy
 
 
+@pytest.fixture(scope="module")
+def store(proxy: FaultyS3) -> ObjectStore:
+    return ObjectStore(boto3.client("s3", endpoint_url=proxy.url, config=CONFIG))
+
+
 @pytest.fixture
-def key(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> Key:
+def key(deployment: Deployment, proxy: FaultyS3, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Key:
     """A key of its own; parts are small, and retries come without a pause."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     monkeypatch.setattr(object_store, "PART_SIZE", PART)
-    return Key(proxy)
+    return Key(deployment, proxy, store)
 
 
 def operations(exchanges: list[Exchange]) -> list[str]:
