@@ -4,24 +4,18 @@ import gzip
 import itertools
 import json
 import re
-from collections.abc import Iterator
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from chalicelib import object_store
 from chalicelib.object_store import LAST_MARGIN, MARGIN, ObjectStore
 from chalicelib.pipeline import Arrival, Clock, UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key, structured
 from tests.faults import REFUSALS, Cut, Lost, Refused, Unsent, planned
-from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request, faulty_s3
+from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request
 
 SETTINGS = Settings("faults-raw", "faults-processed", "faults-rejected")
-CONFIG = Config(read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-PART = 32 * 1024
-LARGE = 1500  # records that make more than one part
+LARGE = 3000  # records that make more than one part
 SOUND = planned()
 
 
@@ -67,26 +61,16 @@ class Key:
         return [upload["Key"] for upload in uploads].count(self.name)
 
 
-@pytest.fixture(scope="module")
-def proxy(deployment: Deployment) -> Iterator[FaultyS3]:
+@pytest.fixture(scope="module", autouse=True)
+def buckets(deployment: Deployment) -> None:
     for bucket in (SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket):
         deployment.s3.create_bucket(Bucket=bucket)
         deployment.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    with faulty_s3(planned(), deployment.s3.meta.endpoint_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def store(proxy: FaultyS3) -> ObjectStore:
-    return ObjectStore(boto3.client("s3", endpoint_url=proxy.url, config=CONFIG))
 
 
 @pytest.fixture
-def key(deployment: Deployment, proxy: FaultyS3, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Key:
-    """A key of its own; parts are small, and retries come without a pause."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    monkeypatch.setattr(object_store, "PART_SIZE", PART)
-    return Key(deployment, proxy, store)
+def key(deployment: Deployment, s3: FaultyS3, faulty_store: ObjectStore) -> Key:
+    return Key(deployment, s3, faulty_store)
 
 
 def operations(exchanges: list[Exchange]) -> list[str]:
