@@ -12,7 +12,7 @@ so events may come twice, late or in any order:
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -26,9 +26,11 @@ from chalicelib.object_store import (
     Head,
     ObjectStore,
     ObjectStoreError,
+    OutOfTimeError,
     OvertakenError,
     Source,
     Upload,
+    within,
 )
 from chalicelib.settings import Settings
 
@@ -36,9 +38,6 @@ from chalicelib.settings import Settings
 ATTEMPTS = 10
 # Failures that an error names; the log has them all.
 TOLD = 10
-
-# Milliseconds kept for aborting uploads and saying so, before Lambda ends the process.
-MARGIN = 10_000
 
 type Clock = Callable[[], int]
 """Milliseconds that are left to the invocation."""
@@ -63,10 +62,6 @@ class ContentionError(Exception):
     """Others kept writing under the key, so nothing was published."""
 
 
-class OutOfTimeError(Exception):
-    """The object is too large for the function's time; says how many of its bytes were read."""
-
-
 def handle(
     arrivals: Sequence[Arrival | None], store: ObjectStore, settings: Settings, remaining: Clock
 ) -> None:
@@ -77,8 +72,9 @@ def handle(
     """
     if not arrivals:
         telemetry.emit(telemetry.NoUploads())
-    uploads = [Publication(one, store, settings, remaining) for one in dict.fromkeys(arrivals) if one]
-    failures = [failure for upload in uploads if (failure := _failure(upload))]
+    uploads = [Publication(one, store, settings) for one in dict.fromkeys(arrivals) if one]
+    with within(remaining):
+        failures = [failure for upload in uploads if (failure := _failure(upload))]
     if unreadable := arrivals.count(None):
         telemetry.emit(telemetry.RecordsUnreadable(unreadable))
         failures += ["unreadable record"] * unreadable
@@ -104,20 +100,19 @@ def _failure(publication: "Publication") -> str | None:
 
 
 def _cause(error: Exception) -> telemetry.ErrorName:
-    # The words of these are S3's codes, or numbers; those of any other may quote a record or a key.
-    words = f" {error}" if isinstance(error, ObjectStoreError | OutOfTimeError) else ""
+    # The words of these are S3's codes and numbers; those of any other may quote a record or a key.
+    words = f" {error}" if isinstance(error, ObjectStoreError) else ""
     return telemetry.ErrorName(type(error).__name__ + words)
 
 
 class Publication:
     """One key on its way from the raw bucket to the processed and the rejected one."""
 
-    def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings, remaining: Clock) -> None:
+    def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings) -> None:
         self.name = telemetry.object_name(arrival.key, log_object_keys=settings.log_object_keys)
         self._arrival = arrival
         self._store = store
         self._settings = settings
-        self._remaining = remaining
 
     def publish(self) -> None:
         """Make the processed object the one of the current raw object."""
@@ -134,8 +129,6 @@ class Publication:
 
     def _attempt(self) -> bool:
         """Publish what is current; False if it no longer was at the end."""
-        if self._remaining() < MARGIN:
-            raise OutOfTimeError("after 0 bytes")
         published = self._store.head(self._settings.processed_bucket, self._arrival.key)
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
         if source is None:
@@ -145,7 +138,11 @@ class Publication:
             if published and published.metadata == _origin(source):
                 telemetry.emit(telemetry.ObjectUnchanged(self.name, _version(source)))
                 return True
-            self._extract(source, published)
+            try:
+                self._extract(source, published)
+            except OutOfTimeError as error:
+                progress = OutOfTimeError(f"after {source.position} bytes")
+                raise progress.with_traceback(error.__traceback__) from None
         return published is None or self._is_current(source.head)
 
     def _is_current(self, head: Head) -> bool:
@@ -189,19 +186,11 @@ class Publication:
 
     def _transfer(self, source: Source, condition: Condition) -> Summary:
         with self._rejections(source) as rejected, self._processed(source, condition) as processed:
-            summary = extract(self._in_time(source), processed.write, rejected.write)
+            summary = extract(source, processed.write, rejected.write)
             if summary.rejected:
                 rejected.complete()
             processed.complete()
         return summary
-
-    def _in_time(self, source: Source) -> Iterator[bytes]:
-        read = 0
-        for chunk in source:
-            if self._remaining() < MARGIN:
-                raise OutOfTimeError(f"after {read} bytes")
-            read += len(chunk)
-            yield chunk
 
     def _report(self, source: Source, error: MalformedScan) -> None:
         with self._rejections(source) as report:
