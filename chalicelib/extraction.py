@@ -13,12 +13,13 @@ from typing import NamedTuple
 from msgspec import DecodeError
 
 from chalicelib.json_batches import BLOCK, Cutter
-from chalicelib.records import Form, MalformedScan, Sorted, sort_batch
+from chalicelib.records import FIELDS, Form, MalformedScan, Sorted, sort_batch
 
 __all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
 
-REVISION = "1"
-"""Changes whenever the output for some input does, so that a replay redoes what was published before."""
+REVISION = f"1:{','.join(FIELDS)}"
+"""Changes whenever the output for some input does, so that a replay redoes what was published before: with
+the fields by itself, with anything else by its number."""
 
 type Write = Callable[[bytes], object]
 
