@@ -138,6 +138,29 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
     assert done.stdout.splitlines()[-1] == f".venv/bin/python -m infra.ops {arguments}"
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("what a valid record is", "class PatientRecord"),
+        ("the limits of the API", "MAX_DOCUMENT ="),
+        ("retries and timeouts of S3 requests", "retries"),
+        ("log events and metrics", "METRICS ="),
+        ("memory and timeout of a function", '"lambda_timeout"'),
+        ("retention", "rejected_object_days"),
+        ("buckets, roles, log groups", 'resource "aws_s3_bucket"'),
+        ("retries of a failed event, throttle, alarms", "maximum_retry_attempts"),
+    ],
+)
+def test_what_a_stranger_asks_for_is_where_the_readme_says(asked: str, found: str) -> None:
+    (link,) = re.findall(
+        rf"^\| {asked} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    place = ROOT / link
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*.tf*") if path.is_file())
+
+    assert any(found in path.read_text() for path in files)
+
+
 def links(page: Path) -> Iterator[str]:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         if "://" not in target:

@@ -15,6 +15,8 @@ PROVIDER = Path("registry.terraform.io", "hashicorp", "aws")
 LOCK = "-lock-timeout=5m"
 # How an apply ends.
 CHANGES = re.compile(r"Resources: (\d+ added, \d+ changed, \d+ destroyed)")
+# What a plan says while it looks at what is there.
+READING = re.compile(r": (Refreshing state|Reading|Read complete)")
 # Where machines without the network are often given their tools.
 OPT = Path("/opt")
 
@@ -45,7 +47,8 @@ class Root:
 
     def plan(self, *options: str) -> str:
         """Say what `apply` would do; changes nothing, and waits for nobody."""
-        return self._terraform("plan", "-lock=false", *options)
+        said = self._terraform("plan", "-lock=false", *options)
+        return "\n".join(line for line in said.splitlines() if not READING.search(line)).strip()
 
     def destroy(self, *options: str) -> None:
         """Remove what the state knows of."""
