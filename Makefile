@@ -1,6 +1,6 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test bench fuzz audit deploy destroy format clean
+.PHONY: help run up test check bench fuzz audit bootstrap plan deploy destroy providers format clean
 
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
@@ -18,11 +18,13 @@ run: .venv/ready ## the whole pipeline on this machine, on the samples
 up: .venv/ready ## the same, left running until Ctrl-C
 	@$(BIN)/python -m infra.ops local --keep
 
-test: .venv/ready ## every check: style, types, tests
+test: check ## every check: style, types, tests
+	@$(BIN)/pytest
+
+check: .venv/ready ## style and types: what `make test` looks at first
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest
 
 bench: .local/bench-venv/ready ## the extraction beside other ways to do it; about ten minutes
 	@.local/bench-venv/bin/python -m tests.benchmarks.benchmark
@@ -33,11 +35,20 @@ fuzz: .venv/ready ## the extraction against a reference, on broken documents: ma
 audit: .local/audit-venv/ready ## look for what is unsafe in infra/
 	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact
 
+bootstrap: .venv/ready ## what an AWS account needs once; the roles of GitHub Actions, too
+	@$(BIN)/python -m infra.ops bootstrap --stage $(STAGE)
+
+plan: .venv/ready ## what deploying would change in infra/: make plan STAGE=dev
+	@$(BIN)/python -m infra.ops plan --stage $(STAGE)
+
 deploy: .venv/ready ## a stage in AWS: make deploy STAGE=dev
 	@$(BIN)/python -m infra.ops deploy --stage $(STAGE)
 
 destroy: .venv/ready ## the stage back to nothing: make destroy STAGE=dev
 	@$(BIN)/python -m infra.ops destroy --stage $(STAGE)
+
+providers: ## keep the AWS provider where Terraform looks first, to be fetched but once
+	@terraform -chdir=infra providers mirror -platform=linux_amd64 $(HOME)/.terraform.d/plugins
 
 format: .venv/ready ## mend what can be mended by itself
 	@$(BIN)/ruff format .

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from msgspec import DecodeError
 
 from chalicelib.json_batches import Cutter
-from chalicelib.records import Form, MalformedScan, sort_batch
+from chalicelib.records import FIELDS, Form, MalformedScan, sort_batch
 
 __all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
 
-REVISION = "1"
-"""Changes whenever the output for some input does, so that a replay redoes what was published before."""
+REVISION = f"1:{','.join(FIELDS)}"
+"""Changes whenever the output for some input does, so that a replay redoes it: with the fields by itself."""
 
 PIECE = 64 * 1024  # memory for 128 KiB and more would be mapped anew each time, at half the speed
 

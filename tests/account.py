@@ -1,5 +1,6 @@
 """A stage in an account of its own, and those who act in it."""
 
+import base64
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.ops.uploads import Buckets
@@ -20,27 +23,36 @@ STAGE = "dev"
 REGION = "eu-central-1"
 API = f"ikerian-data-pipeline-{STAGE}"
 FUNCTION = f"{API}-data-processor"
-STATE_BUCKET = "ikerian-data-pipeline-state-000000000000"
+ACCOUNT = "000000000000"
+STATE_BUCKET = f"ikerian-data-pipeline-state-{ACCOUNT}"
+GITHUB = "token.actions.githubusercontent.com"
+REPOSITORY = "somebody/data-pipeline"
 WITHIN = 120  # seconds
 REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"}
 
 
 class Account:
-    """A checkout of the project, and the account that the credentials here belong to."""
+    """A checkout of the project, and an account in which it acts: as root, or as `environment` says."""
 
-    def __init__(self, checkout: Path) -> None:
+    def __init__(self, checkout: Path, environment: dict[str, str] | None = None) -> None:
         self.checkout = checkout
+        self.environment = environment or {}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start an operator's command."""
         command = [sys.executable, "-m", "infra.ops", *arguments]
         return subprocess.Popen(
-            command, cwd=self.checkout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=self.checkout,
+            env=os.environ | self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run any command in the checkout."""
-        env = os.environ | environment
+        env = os.environ | self.environment | environment
         return subprocess.run(
             command, cwd=self.checkout, env=env, capture_output=True, text=True, check=False
         )
@@ -113,6 +125,74 @@ def acting_as(name: str, *statements: dict[str, Any]) -> Iterator[None]:
 def allow(action: str, resource: str) -> dict[str, str]:
     """Word a statement of a policy."""
     return {"Effect": "Allow", "Action": action, "Resource": resource}
+
+
+def deployer(stage: str, subject: str | None = None) -> dict[str, str]:
+    """Sign in as a job of GitHub Actions does; returns the environment that it then has."""
+    sts = boto3.client("sts", config=Config(signature_version=UNSIGNED), region_name=REGION)
+    access = sts.assume_role_with_web_identity(
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}",
+        RoleSessionName="job",
+        WebIdentityToken=_token(subject or f"repo:{REPOSITORY}:environment:{stage}"),
+    )["Credentials"]
+    return {
+        "AWS_ACCESS_KEY_ID": access["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": access["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": access["SessionToken"],
+    }
+
+
+def deployer_role(stage: str) -> str:
+    """Name the role in which GitHub deploys a stage."""
+    return f"ikerian-{stage}-deployer"
+
+
+def _token(subject: str) -> str:
+    # What GitHub says of a job. Its signature is AWS's to check; the stand-in reads only what it says.
+    claims = {"iss": f"https://{GITHUB}", "aud": "sts.amazonaws.com", "sub": subject}
+    head, body = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({"alg": "RS256"}, claims)
+    )
+    return f"{head}.{body}.signature"
+
+
+# What the stand-in asks for as if it were about everything, where AWS asks for the stage's own ...
+ASKED_FOR_EVERYTHING = {
+    "cloudwatch:DeleteAlarms",
+    "cloudwatch:DeleteDashboards",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetDashboard",
+    "cloudwatch:ListTagsForResource",
+    "cloudwatch:PutDashboard",
+    "lambda:CreateFunction",
+    "logs:DescribeLogGroups",
+    "sns:ListTagsForResource",
+}
+# ... and by another name than AWS.
+ASKED_AS = {"lambda:DeleteFunctionConcurrency": "lambda:PutFunctionConcurrency"}
+
+
+def widen_for_the_stand_in(role: str) -> None:
+    """Grant a role that, too; fails if there is any of it that it may not do to the stage's own."""
+    iam = client("iam")
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    policies = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    statements = [statement for policy in policies for statement in policy["Statement"]]
+    granted = {action for statement in statements for action in listed(statement["Action"])}
+    assert granted > ASKED_FOR_EVERYTHING | ASKED_AS.keys()
+    extra = {
+        "Effect": "Allow",
+        "Action": sorted({*ASKED_FOR_EVERYTHING, *ASKED_AS.values()}),
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [extra]})
+    iam.put_role_policy(RoleName=role, PolicyName="for-the-stand-in", PolicyDocument=policy)
+
+
+def listed(actions: str | list[str]) -> list[str]:
+    """Read the actions of a statement, which may be but one."""
+    return [actions] if isinstance(actions, str) else actions
 
 
 def role_session(name: str) -> boto3.Session:

@@ -12,15 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from infra.ops.cloud import ROOT, local_cloud
 from infra.ops.posting import post
 from infra.ops.uploads import upload
 from tests.account import (
+    ACCOUNT,
     API,
     FUNCTION,
     REGION,
+    REPOSITORY,
     STAGE,
     STATE_BUCKET,
     WITHIN,
@@ -29,9 +32,14 @@ from tests.account import (
     allow,
     client,
     denied,
+    deployer,
+    deployer_role,
+    listed,
     role_session,
     wait_for,
+    widen_for_the_stand_in,
 )
+from tests.readme import block
 
 JSON = {"Content-Type": "application/json"}
 RECORD = b'{"patient_id":"P-1","patient_name":"Ada"}'
@@ -41,9 +49,26 @@ pytestmark = pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Somebody who may do anything, at a keyboard: lets a repository on GitHub deploy two stages."""
     with local_cloud(tls=True):
-        yield Account(checkout_in(tmp_path_factory.mktemp("checkout")))
+        account = Account(checkout_in(tmp_path_factory.mktemp("administrator")))
+        add_stage(account.checkout)
+        who = account.checkout / "infra" / "bootstrap" / "github.auto.tfvars"
+        marked = f'github_repository = "{REPOSITORY}"'
+        who.write_text(who.read_text().replace('# github_repository = "owner/name"', marked))
+        printed = account.ops("bootstrap", "--stage", STAGE)
+        for stage in (STAGE, "staging"):
+            assert f"{stage} is deployed by arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}" in printed
+            widen_for_the_stand_in(deployer_role(stage))
+        yield account
+
+
+@pytest.fixture(scope="module")
+def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
+    """A job of GitHub Actions: its checkout, and the role in which it deploys the stage."""
+    assert administrator
+    return Account(checkout_in(tmp_path_factory.mktemp("job")), deployer(STAGE))
 
 
 def checkout_in(folder: Path) -> Path:
@@ -70,18 +95,22 @@ def url(account: Account) -> str:
 
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
-    """One more stage, on another machine: two files and a block, then `deploy`, which goes on meanwhile."""
+    """One more stage, in another job: two files and a block, then `deploy`, which goes on meanwhile."""
     assert url
-    account = Account(checkout_in(tmp_path_factory.mktemp("staging")))
-    env, config = account.checkout / "infra" / "env", account.checkout / ".chalice" / "config.json"
-    for ending in ("tfvars", "s3.tfbackend"):
-        dev = (env / f"dev.{ending}").read_text()
-        (env / f"staging.{ending}").write_text(dev.replace('"dev"', '"staging"'))
+    account = Account(checkout_in(tmp_path_factory.mktemp("staging")), deployer("staging"))
+    add_stage(account.checkout)
+    account.begin("deploy", "--stage", "staging")
+    return account
+
+
+def add_stage(checkout: Path) -> None:
+    """Do what the README says one does."""
+    copying = block("for file in tfvars s3.tfbackend; do").text
+    subprocess.run(["/bin/sh", "-ec", copying], cwd=checkout, check=True)
+    config = checkout / ".chalice" / "config.json"
     settings = json.loads(config.read_text())
     settings["stages"]["staging"] = settings["stages"]["dev"]
     config.write_text(json.dumps(settings))
-    account.begin("deploy", "--stage", "staging")
-    return account
 
 
 def bucket_names() -> list[str]:
@@ -110,12 +139,11 @@ def test_a_killed_deployment_is_completed_not_doubled(url: str) -> None:
 
 
 def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None:
-    assert url in account.ops("deploy", "--stage", STAGE)
+    printed = account.ops("deploy", "--stage", STAGE)
 
-    data = account.checkout / ".local" / "terraform" / STAGE / "infra"
-    plan = ["terraform", "-chdir=infra", "plan", "-detailed-exitcode", "-input=false"]
-    done = account.run(*plan, f"-var-file=env/{STAGE}.tfvars", TF_DATA_DIR=str(data))
-    assert done.returncode == 0, done.stdout
+    assert url in printed
+    assert "infra 0 added, 0 changed, 0 destroyed" in printed
+    assert "No changes." in account.ops("plan", "--stage", STAGE)
 
 
 def test_chalice_deploys_the_stage_by_itself_afterwards(account: Account, url: str) -> None:
@@ -126,6 +154,43 @@ def test_chalice_deploys_the_stage_by_itself_afterwards(account: Account, url: s
     assert done.returncode == 0, done.stderr
     deployed = json.loads((account.checkout / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
     assert [one["rest_api_id"] in url for one in deployed["resources"] if "rest_api_id" in one] == [True]
+
+
+@pytest.mark.usefixtures("administrator")
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "repo:somebody/else:environment:dev",
+        f"repo:{REPOSITORY}:environment:prod",
+        f"repo:{REPOSITORY}:pull_request",
+        f"repo:{REPOSITORY}:ref:refs/heads/main",
+    ],
+)
+def test_no_other_job_gets_the_role(subject: str) -> None:
+    assert denied(deployer, stage=STAGE, subject=subject)
+
+
+@pytest.mark.usefixtures("url")
+def test_who_deploys_sees_no_scan_and_no_other_stage(account: Account) -> None:
+    access = deployer(STAGE)
+    session = boto3.Session(
+        access["AWS_ACCESS_KEY_ID"],
+        access["AWS_SECRET_ACCESS_KEY"],
+        access["AWS_SESSION_TOKEN"],
+        region_name=REGION,
+    )
+    s3, iam = session.client("s3"), session.client("iam")
+    key = "deployers-must-not-read.json"
+    client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=SCAN)
+
+    for bucket in account.buckets():
+        assert denied(s3.get_object, Bucket=bucket, Key=key)
+        assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
+        assert denied(s3.delete_object, Bucket=bucket, Key=key)
+    assert denied(s3.get_object, Bucket=STATE_BUCKET, Key="prod/foundation.tfstate")
+    assert denied(s3.list_objects_v2, Bucket="ikerian-prod-raw-1")
+    for role in (deployer_role(STAGE), "ikerian-data-pipeline-prod"):
+        assert denied(iam.put_role_policy, RoleName=role, PolicyName="all", PolicyDocument="{}")
 
 
 @pytest.mark.usefixtures("url")
@@ -207,7 +272,7 @@ def weakened(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each permission of a policy (statement: action), and the policy without it."""
     statements = policy["Statement"]
     for statement in statements:
-        actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        actions = listed(statement["Action"])
         for action in actions:
             rest = {**statement, "Action": [other for other in actions if other != action] or ["none:None"]}
             less = [rest if other is statement else other for other in statements]
@@ -331,9 +396,11 @@ def test_a_stage_with_data_is_not_destroyed(account: Account) -> None:
 
 
 @pytest.mark.usefixtures("url")
-def test_the_state_bucket_stays_while_another_stage_needs_it(account: Account, staging: Account) -> None:
+def test_the_state_bucket_stays_while_another_stage_needs_it(
+    administrator: Account, staging: Account
+) -> None:
     assert staging
-    process = account.start("destroy", "--stage", STAGE, "--delete-data", "--last")
+    process = administrator.start("destroy", "--stage", STAGE, "--delete-data", "--last")
     printed, _ = process.communicate()
 
     assert process.returncode == 1
@@ -342,14 +409,14 @@ def test_the_state_bucket_stays_while_another_stage_needs_it(account: Account, s
 
 
 @pytest.mark.usefixtures("url")
-def test_destroy_leaves_nothing_behind(account: Account, staging: Account) -> None:
-    staging.begin("destroy", "--stage", "staging", "--delete-data")
-    killed = account.start("destroy", "--stage", STAGE, "--delete-data")
+def test_destroy_leaves_nothing_behind(administrator: Account, staging: Account) -> None:
+    staging.begin("destroy", "--stage", "staging")
+    killed = administrator.start("destroy", "--stage", STAGE, "--delete-data")
     wait_for(lambda: not client("apigateway").get_rest_apis()["items"] or FUNCTION not in functions())
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     staging.end()
-    account.ops("destroy", "--stage", STAGE, "--delete-data", "--last")
+    administrator.ops("destroy", "--stage", STAGE, "--delete-data", "--last")
 
     left = {
         "alarms": client("cloudwatch").describe_alarms()["MetricAlarms"],
@@ -357,6 +424,7 @@ def test_destroy_leaves_nothing_behind(account: Account, staging: Account) -> No
         "buckets": bucket_names(),
         "dashboards": client("cloudwatch").list_dashboards()["DashboardEntries"],
         "functions": client("lambda").list_functions()["Functions"],
+        "identity providers": client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"],
         "logs": client("logs").describe_log_groups()["logGroups"],
         "queues": client("sqs").list_queues().get("QueueUrls", []),
         "roles": client("iam").list_roles()["Roles"],

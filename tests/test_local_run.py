@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra.ops.cloud import LOCAL, ROOT
+from tests.readme import block, is_shown
 
 COMMAND = [sys.executable, "-m", "infra.ops", "local"]
 GONE_WITHIN = 30  # seconds
@@ -77,6 +78,7 @@ def test_a_run_shows_what_became_of_every_sample_and_leaves_nothing() -> None:
         assert re.search(expected_row(path), printed, re.MULTILINE), path
     assert '{"patient_id":"B67890","patient_name":"Ikerian B"}\n]' in printed
     assert "signed, with samples/ikerian_sample.json: 200" in printed
+    assert is_shown(block("✓ Starting the local cloud                0:00:00").text, printed)
     assert not folders(process.pid)
 
 

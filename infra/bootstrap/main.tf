@@ -1,5 +1,5 @@
-# Applied once an account: the bucket that keeps the Terraform state of every stage. Its own state stays in
-# this directory. Lost, that is no harm: nothing here changes once it is made.
+# Applied once an account: the bucket that keeps the Terraform state of every stage and, where a repository is
+# named, the roles in which GitHub Actions deploys. Its own state stays in this directory: keep it.
 
 terraform {
   required_version = ">= 1.11"

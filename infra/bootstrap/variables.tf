@@ -4,6 +4,23 @@ variable "force_destroy" {
   default     = false
 }
 
+variable "github_repository" {
+  description = "GitHub repository whose Actions deploy the stages, as owner/name; null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be a repository's owner and name, such as ikerian/data-pipeline."
+  }
+}
+
+variable "make_github_provider" {
+  description = "Whether to make the identity provider that vouches for GitHub's jobs; false where the account, which can have but one, has it already."
+  type        = bool
+  default     = true
+}
+
 variable "region" {
   description = "AWS region of the state bucket, as in ../env/<stage>.s3.tfbackend."
   type        = string

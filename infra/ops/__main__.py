@@ -10,13 +10,14 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.ops.cloud import LocalCloudError
-from infra.ops.deploy import SmokeTestError, deploy
+from infra.ops.deploy import SmokeTestError, bootstrap, deploy, plan
 from infra.ops.destroy import InUseError, destroy
 from infra.ops.local import run_local
 from infra.ops.openapi import describe
 from infra.ops.progress import console, steps
 from infra.ops.redrive import redrive
 from infra.ops.stage import Stage, UnknownStageError
+from infra.ops.summary import summarise
 from infra.ops.tools import ToolError
 from infra.ops.uploads import UnhandledError
 
@@ -63,15 +64,30 @@ stage_option = click.option(
 )
 
 
+@ops.command("bootstrap")
+@stage_option
+def bootstrap_command(name: str) -> None:
+    """Make what a stage's account needs once: the state bucket, and the roles in which GitHub deploys."""
+    with _told(AGAIN), steps() as step:
+        roles = bootstrap(Stage(name), step)
+    summarise("The account is ready.", {f"{stage} is deployed by": role for stage, role in roles.items()})
+
+
+@ops.command("plan")
+@stage_option
+def plan_command(name: str) -> None:
+    """Show what `deploy` would change of a stage's buckets, roles and logs."""
+    with _told():
+        console.print(plan(Stage(name)), highlight=False, markup=False)
+
+
 @ops.command("deploy")
 @stage_option
 def deploy_command(name: str) -> None:
     """Deploy a stage: Terraform, Chalice, Terraform, smoke test."""
     with _told(AGAIN), steps() as step:
         facts = deploy(Stage(name), step)
-    console.print(f"The stage {name} works.")
-    for what, where in facts.items():
-        console.print(f"{what} {where}", highlight=False, markup=False)
+    summarise(f"The stage {name} works.", facts)
 
 
 @ops.command("destroy")
@@ -86,6 +102,7 @@ def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
     """Remove a stage; refused while its buckets hold anything."""
     with _told(AGAIN), steps() as step:
         destroy(Stage(name), step, delete_data=delete_data, last=last)
+    summarise(f"Nothing is left of the stage {name}.", {})
 
 
 @ops.command("redrive")

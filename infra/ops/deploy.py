@@ -32,7 +32,8 @@ def deploy(stage: Stage, step: Step) -> dict[str, str]:
     step("State bucket: terraform apply in infra/bootstrap")
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
-    foundation = Foundation(stage, bucket).apply()
+    root = Foundation(stage, bucket)
+    foundation = root.apply()
     stage.render(foundation)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     deployed.fetch(stage, bucket)
@@ -40,7 +41,7 @@ def deploy(stage: Stage, step: Step) -> dict[str, str]:
     chalice(stage, "deploy")
     deployed.keep(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")
-    Operations(stage, bucket, foundation).apply()
+    changes = Operations(stage, bucket, foundation).apply()
     step("Smoke test: upload a scan, read what is published, post without a signature")
     url = process_url(stage)
     _smoke_test(stage, foundation, url)
@@ -50,7 +51,21 @@ def deploy(stage: Stage, step: Step) -> dict[str, str]:
         "rejected to": f"s3://{foundation['rejected_data_bucket_name']}",
         "alarms ring": foundation["alarm_topic_arn"],
         "POST": url,
+        "infra": root.changes,
+        "infra/operations": changes,
     }
+
+
+def bootstrap(stage: Stage, step: Step) -> dict[str, str]:
+    """Make what a stage's account needs once; returns the roles in which GitHub Actions deploys, by stage."""
+    step("State bucket, roles for GitHub: terraform apply in infra/bootstrap")
+    roles: dict[str, str] = Bootstrap(stage, state_bucket(stage)).apply()["deployer_role_arns"]
+    return roles
+
+
+def plan(stage: Stage) -> str:
+    """Say what `deploy` would change of the buckets, roles and logs of a stage that is deployed."""
+    return Foundation(stage, state_bucket(stage)).plan()
 
 
 def _state_bucket(stage: Stage) -> str:

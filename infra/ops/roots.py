@@ -30,17 +30,17 @@ def state_bucket_exists(stage: Stage, bucket: str) -> bool:
 
 
 class Bootstrap:
-    """The state bucket. Its own state is a file here, of one account."""
+    """The state bucket, and who may deploy from GitHub. Its own state is a file here, of one account."""
 
     def __init__(self, stage: Stage, bucket: str) -> None:
-        self._root = Root("infra/bootstrap", bucket)
         self._state = ROOT / "infra" / "bootstrap" / f"{bucket}.tfstate"
-        self._options = (f"-var=region={stage.state_region}", f"-state={self._state}")
+        self._root = Root("infra/bootstrap", bucket, self._state)
+        self._region = f"-var=region={stage.state_region}"
 
-    def apply(self) -> None:
-        """Make the bucket, or finish making it."""
+    def apply(self) -> dict[str, Any]:
+        """Make them, or finish making them; returns the outputs."""
         self._root.init()
-        self._root.apply(*self._options)
+        return self._root.apply(self._region)
 
     def is_ours(self) -> bool:
         """Say whether it was made from here, wholly or in part."""
@@ -51,8 +51,8 @@ class Bootstrap:
         if not self.is_ours():
             raise ToolError("The state bucket was made on another machine: destroy it there, or by hand.")
         self._root.init()
-        self._root.apply("-var=force_destroy=true", *self._options)
-        self._root.destroy(*self._options)
+        self._root.apply("-var=force_destroy=true", self._region)
+        self._root.destroy(self._region)
         self._state.unlink()
 
 
@@ -67,6 +67,15 @@ class Foundation:
     def apply(self, *options: str) -> dict[str, Any]:
         """Make them; returns the outputs."""
         return self._root.apply(self._variables, *options)
+
+    def plan(self) -> str:
+        """Say what `apply` would do."""
+        return self._root.plan(self._variables)
+
+    @property
+    def changes(self) -> str:
+        """How many resources the last apply has added, changed and destroyed."""
+        return self._root.changes
 
     def is_gone(self) -> bool:
         """Say whether nothing of it is left."""
@@ -88,9 +97,10 @@ class Operations:
         self._root = Root("infra/operations", stage.name)
         self._root.init(*_backend(stage, bucket, "operations"))
 
-    def apply(self) -> None:
-        """Make them, for what is deployed."""
+    def apply(self) -> str:
+        """Make them, for what is deployed; returns how many were added, changed and destroyed."""
         self._root.apply(*self._variables())
+        return self._root.changes
 
     def destroy(self) -> None:
         """Remove them."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,25 @@ from infra.ops.tools import run
 PROVIDER = Path("registry.terraform.io", "hashicorp", "aws")
 # Somebody else may be deploying, or what is left of a deployment that was killed.
 LOCK = "-lock-timeout=5m"
+# How an apply ends.
+CHANGES = re.compile(r"Resources: (\d+ added, \d+ changed, \d+ destroyed)")
+# What a plan says while it looks at what is there.
+READING = re.compile(r": (Refreshing state|Reading|Read complete)")
 # Where machines without the network are often given their tools.
 OPT = Path("/opt")
 
 
 class Root:
-    """A directory of Terraform files, applied for one stage; every method raises ToolError."""
+    """A directory of Terraform files, applied for one stage; every method raises ToolError.
 
-    def __init__(self, directory: str, stage: str) -> None:
+    Its state is where `init` is told to connect to, or else in the file `state`.
+    `changes` says how many resources the last apply has added, changed and destroyed.
+    """
+
+    def __init__(self, directory: str, stage: str, state: Path | None = None) -> None:
         self._directory = ROOT / directory
+        self._state = [f"-state={state}"] if state else []
+        self.changes = ""
         # What a root remembers of its backend is of one stage.
         self._data = LOCAL / "terraform" / stage / directory
 
@@ -30,16 +41,22 @@ class Root:
 
     def apply(self, *options: str) -> dict[str, Any]:
         """Make what the files describe; returns the outputs."""
-        self._terraform("apply", "-auto-approve", LOCK, *options)
+        said = self._terraform("apply", "-auto-approve", LOCK, *self._state, *options)
+        self.changes = "".join(CHANGES.findall(said))
         return self.outputs()
+
+    def plan(self, *options: str) -> str:
+        """Say what `apply` would do; changes nothing, and waits for nobody."""
+        said = self._terraform("plan", "-lock=false", *options)
+        return "\n".join(line for line in said.splitlines() if not READING.search(line)).strip()
 
     def destroy(self, *options: str) -> None:
         """Remove what the state knows of."""
-        self._terraform("destroy", "-auto-approve", LOCK, *options)
+        self._terraform("destroy", "-auto-approve", LOCK, *self._state, *options)
 
     def outputs(self) -> dict[str, Any]:
         """Read the outputs of the last apply; empty if there was none."""
-        outputs = json.loads(self._terraform("output", "-json", inputs=False))
+        outputs = json.loads(self._terraform("output", "-json", *self._state, inputs=False))
         return {name: output["value"] for name, output in outputs.items()}
 
     def is_empty(self) -> bool:

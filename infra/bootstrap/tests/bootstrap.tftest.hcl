@@ -24,3 +24,76 @@ run "region_must_be_one" {
   variables { region = "Frankfurt" }
   expect_failures = [var.region]
 }
+
+run "nobody_deploys_from_github_unless_a_repository_is_named" {
+  command = plan
+
+  assert {
+    condition     = output.deployer_role_arns == {} && length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "An account trusts GitHub only where somebody has said whom."
+  }
+}
+
+run "a_named_repository_deploys_every_stage_that_has_a_file" {
+  command = plan
+  variables { github_repository = "somebody/data-pipeline" }
+
+  assert {
+    condition     = toset(keys(output.deployer_role_arns)) == toset([for file in fileset("../env", "*.tfvars") : trimsuffix(file, ".tfvars")])
+    error_message = "Each stage has a role of its own."
+  }
+  assert {
+    condition     = aws_iam_openid_connect_provider.github[0].client_id_list == toset(["sts.amazonaws.com"])
+    error_message = "GitHub's tokens are taken only when they were asked for AWS."
+  }
+}
+
+run "an_account_that_knows_github_already_keeps_its_provider" {
+  command = plan
+  variables {
+    github_repository    = "somebody/data-pipeline"
+    make_github_provider = false
+  }
+
+  assert {
+    condition     = length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "AWS takes one provider an address."
+  }
+}
+
+run "a_deployer_is_one_environment_of_one_repository" {
+  command = plan
+  module {
+    source = "../modules/deployer"
+  }
+  variables {
+    account          = "123456789012"
+    provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+    repository       = "somebody/data-pipeline"
+    stage            = "dev"
+    state_bucket_arn = "arn:aws:s3:::state"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.this.assume_role_policy).Statement[0].Condition.StringEquals == {
+      "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+      "token.actions.githubusercontent.com:sub" = "repo:somebody/data-pipeline:environment:dev"
+    }
+    error_message = "No other repository, branch or environment deploys the stage."
+  }
+  assert {
+    condition = 10240 > length(join("", [
+      aws_iam_role_policy.keeps_the_state.policy,
+      aws_iam_role_policy.deploys_the_foundation.policy,
+      aws_iam_role_policy.deploys_the_application.policy,
+      aws_iam_role_policy.tries_what_is_deployed.policy,
+    ]))
+    error_message = "AWS takes 10,240 characters of policies with a role."
+  }
+}
+
+run "github_repository_must_be_one" {
+  command = plan
+  variables { github_repository = "https://github.com/somebody/data-pipeline" }
+  expect_failures = [var.github_repository]
+}

@@ -1,0 +1,34 @@
+# Who may deploy from GitHub Actions: jobs of one repository, each in the role of the stage that its GitHub
+# environment is named after. No keys: GitHub vouches for the job, AWS gives it an hour.
+
+locals {
+  github = "token.actions.githubusercontent.com"
+
+  # Stage and region, from the files that `deploy` reads them from.
+  stages = {
+    for file in fileset("${path.module}/../env", "*.tfvars") :
+    trimsuffix(file, ".tfvars") => regex("(?m)^region\\s*=\\s*\"(.+)\"", file("${path.module}/../env/${file}"))[0]
+  }
+}
+
+resource "aws_iam_openid_connect_provider" "github" {
+  count = var.github_repository != null && var.make_github_provider ? 1 : 0
+
+  url            = "https://${local.github}"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+module "deployer" {
+  source   = "../modules/deployer"
+  for_each = var.github_repository == null ? {} : local.stages
+
+  account          = data.aws_caller_identity.current.account_id
+  provider_arn     = "arn:aws:iam::${data.aws_caller_identity.current.account_id}:oidc-provider/${local.github}"
+  region           = each.value
+  repository       = var.github_repository
+  stage            = each.key
+  state_bucket_arn = module.state_bucket.arn
+
+  # AWS wants to know the provider before it trusts it.
+  depends_on = [aws_iam_openid_connect_provider.github]
+}

@@ -1,0 +1,282 @@
+# A role in which GitHub Actions deploys one stage, and may do what `deploy` and `destroy` do and nothing else.
+# It sees no scan: of the objects in the stage's buckets, those of the smoke test are all that it may touch. What it
+# deploys could let it see more, so who may change that is for GitHub's rules to say (../../../README.md, Security).
+
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7"
+    }
+  }
+}
+
+locals {
+  # As ../../main.tf, ../../s3.tf and Chalice name things.
+  api            = "ikerian-data-pipeline-${var.stage}"
+  data_processor = "${local.api}-data-processor"
+  functions      = [local.api, local.data_processor]
+
+  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-*"]
+  here    = "${var.region}:${var.account}"
+}
+
+resource "aws_iam_role" "this" {
+  # checkov:skip=CKV_AWS_393:Checkov does not know the repository, which is a variable; a validation of it wants owner and name.
+  name        = "ikerian-${var.stage}-deployer"
+  description = "GitHub Actions of ${var.repository} deploys the stage ${var.stage} in this role."
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OnlyJobsOfThisRepositoryAndEnvironmentActInThisRole"
+      Effect    = "Allow"
+      Principal = { Federated = var.provider_arn }
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Condition = {
+        StringEquals = {
+          "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+          "token.actions.githubusercontent.com:sub" = "repo:${var.repository}:environment:${var.stage}"
+        }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "keeps_the_state" {
+  name = "keeps-the-state"
+  role = aws_iam_role.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "FindsTheStateBucket"
+        Effect   = "Allow"
+        Action   = "s3:ListBucket"
+        Resource = var.state_bucket_arn
+      },
+      {
+        Sid      = "ReadsAndWritesTheStatesOfItsStage"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${var.state_bucket_arn}/${var.stage}/*"
+      },
+      {
+        Sid      = "GivesUpItsLocksAndForgetsWhatChaliceDeployed"
+        Effect   = "Allow"
+        Action   = "s3:DeleteObject"
+        Resource = ["${var.state_bucket_arn}/${var.stage}/*.tflock", "${var.state_bucket_arn}/${var.stage}/chalice.json"]
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "deploys_the_foundation" {
+  name = "deploys-the-foundation"
+  role = aws_iam_role.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid    = "MakesTheBuckets"
+        Effect = "Allow"
+        Action = [
+          "s3:CreateBucket",
+          "s3:DeleteBucket",
+          "s3:DeleteBucketPolicy",
+          "s3:GetAccelerateConfiguration",
+          "s3:GetBucketAcl",
+          "s3:GetBucketCORS",
+          "s3:GetBucketLogging",
+          "s3:GetBucketNotification",
+          "s3:GetBucketObjectLockConfiguration",
+          "s3:GetBucketOwnershipControls",
+          "s3:GetBucketPolicy",
+          "s3:GetBucketPublicAccessBlock",
+          "s3:GetBucketRequestPayment",
+          "s3:GetBucketTagging",
+          "s3:GetBucketVersioning",
+          "s3:GetBucketWebsite",
+          "s3:GetEncryptionConfiguration",
+          "s3:GetLifecycleConfiguration",
+          "s3:GetReplicationConfiguration",
+          "s3:ListBucket",
+          "s3:ListBucketVersions",
+          "s3:PutBucketLogging",
+          "s3:PutBucketNotification",
+          "s3:PutBucketOwnershipControls",
+          "s3:PutBucketPolicy",
+          "s3:PutBucketPublicAccessBlock",
+          "s3:PutBucketTagging",
+          "s3:PutBucketVersioning",
+          "s3:PutEncryptionConfiguration",
+          "s3:PutLifecycleConfiguration",
+        ]
+        Resource = local.buckets
+      },
+      {
+        Sid    = "MakesTheRolesOfTheFunctions"
+        Effect = "Allow"
+        Action = [
+          "iam:CreateRole",
+          "iam:DeleteRole",
+          "iam:DeleteRolePolicy",
+          "iam:GetRole",
+          "iam:GetRolePolicy",
+          "iam:ListAttachedRolePolicies",
+          "iam:ListInstanceProfilesForRole",
+          "iam:ListRolePolicies",
+          "iam:PutRolePolicy",
+          "iam:TagRole",
+        ]
+        Resource = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+      },
+      {
+        Sid    = "MakesTheLogs"
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogGroup",
+          "logs:DeleteLogGroup",
+          "logs:ListTagsForResource",
+          "logs:PutRetentionPolicy",
+          "logs:TagResource",
+        ]
+        # Some of these calls name a log group with an asterisk behind it.
+        Resource = flatten([
+          for function in local.functions : [
+            for end in ["", ":*"] : "arn:aws:logs:${local.here}:log-group:/aws/lambda/${function}${end}"
+          ]
+        ])
+      },
+      {
+        # AWS asks for the right to look at every log group's name.
+        Sid      = "FindsTheLogs"
+        Effect   = "Allow"
+        Action   = "logs:DescribeLogGroups"
+        Resource = "arn:aws:logs:${local.here}:log-group:*"
+      },
+      {
+        Sid    = "MakesTheFailureQueue"
+        Effect = "Allow"
+        Action = [
+          "sqs:CreateQueue",
+          "sqs:DeleteQueue",
+          "sqs:GetQueueAttributes",
+          "sqs:ListQueueTags",
+          "sqs:SetQueueAttributes",
+          "sqs:TagQueue",
+        ]
+        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-failures"
+      },
+      {
+        Sid    = "MakesTheAlarmTopic"
+        Effect = "Allow"
+        Action = [
+          "sns:CreateTopic",
+          "sns:DeleteTopic",
+          "sns:GetTopicAttributes",
+          "sns:ListTagsForResource",
+          "sns:SetTopicAttributes",
+          "sns:TagResource",
+        ]
+        Resource = "arn:aws:sns:${local.here}:${local.api}-alarms"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "deploys_the_application" {
+  name = "deploys-the-application"
+  role = aws_iam_role.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid    = "DeploysTheFunctions"
+        Effect = "Allow"
+        Action = [
+          "lambda:AddPermission",
+          "lambda:CreateFunction",
+          "lambda:DeleteFunction",
+          "lambda:DeleteFunctionConcurrency",
+          "lambda:DeleteFunctionEventInvokeConfig",
+          "lambda:GetFunction",
+          "lambda:GetFunctionConfiguration",
+          "lambda:GetFunctionEventInvokeConfig",
+          "lambda:GetPolicy",
+          "lambda:ListTags",
+          "lambda:PutFunctionEventInvokeConfig",
+          "lambda:RemovePermission",
+          "lambda:TagResource",
+          "lambda:UpdateFunctionCode",
+          "lambda:UpdateFunctionConfiguration",
+        ]
+        Resource = [for function in local.functions : "arn:aws:lambda:${local.here}:function:${function}"]
+      },
+      {
+        Sid       = "HandsTheFunctionsTheirRoles"
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
+      },
+      {
+        # An API has no name in its ARN, so this cannot tell a stage's API from another's.
+        Sid      = "DeploysTheApi"
+        Effect   = "Allow"
+        Action   = ["apigateway:DELETE", "apigateway:GET", "apigateway:PATCH", "apigateway:POST", "apigateway:PUT"]
+        Resource = [for path in ["/restapis", "/restapis/*"] : "arn:aws:apigateway:${var.region}::${path}"]
+      },
+      {
+        Sid    = "SetsTheAlarms"
+        Effect = "Allow"
+        Action = [
+          "cloudwatch:DeleteAlarms",
+          "cloudwatch:ListTagsForResource",
+          "cloudwatch:PutMetricAlarm",
+          "cloudwatch:TagResource",
+        ]
+        Resource = "arn:aws:cloudwatch:${local.here}:alarm:${local.api}-*"
+      },
+      {
+        # AWS asks for the right to look at every alarm.
+        Sid      = "FindsTheAlarms"
+        Effect   = "Allow"
+        Action   = "cloudwatch:DescribeAlarms"
+        Resource = "arn:aws:cloudwatch:${local.here}:alarm:*"
+      },
+      {
+        Sid      = "DrawsTheDashboard"
+        Effect   = "Allow"
+        Action   = ["cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard"]
+        Resource = "arn:aws:cloudwatch::${var.account}:dashboard/${local.api}"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "tries_what_is_deployed" {
+  name = "tries-what-is-deployed"
+  role = aws_iam_role.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "UploadsReadsAndRemovesTheScanOfTheSmokeTest"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"]
+        Resource = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+      },
+      {
+        Sid      = "PostsToTheApi"
+        Effect   = "Allow"
+        Action   = "execute-api:Invoke"
+        Resource = "arn:aws:execute-api:${local.here}:*/api/POST/process"
+      },
+    ]
+  })
+}

@@ -1,0 +1,29 @@
+variable "account" {
+  description = "Number of the AWS account."
+  type        = string
+}
+
+variable "provider_arn" {
+  description = "ARN of the identity provider that vouches for GitHub's jobs."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS region of the stage."
+  type        = string
+}
+
+variable "repository" {
+  description = "GitHub repository that deploys, as owner/name."
+  type        = string
+}
+
+variable "stage" {
+  description = "Name of the stage, and of the GitHub environment whose jobs deploy it."
+  type        = string
+}
+
+variable "state_bucket_arn" {
+  description = "ARN of the bucket with the Terraform states."
+  type        = string
+}

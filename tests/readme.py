@@ -1,0 +1,39 @@
+"""The README, as its readers take it: in blocks, to be pasted or compared with what they see."""
+
+import re
+from typing import NamedTuple
+
+from infra.ops.cloud import ROOT
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, empty for what is printed, and its text."""
+
+    language: str
+    text: str
+
+    @property
+    def first(self) -> str:
+        """Its first line, which names it."""
+        return self.text.partition("\n")[0]
+
+
+def blocks() -> list[Block]:
+    """Read all of them."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return [Block(*one) for one in found]
+
+
+def block(first: str) -> Block:
+    """Read one, by its first line."""
+    return next(one for one in blocks() if one.first == first)
+
+
+def is_shown(documented: str, printed: str) -> bool:
+    """Say whether the lines of a block were printed in this order, but for times and gaps between columns."""
+    lines = iter([_shape(line) for line in printed.splitlines()])
+    return all(_shape(line) in lines for line in documented.splitlines() if line.strip(" …"))
+
+
+def _shape(line: str) -> str:
+    return re.sub(r"\d:\d\d:\d\d|\d+ *$", "…", " ".join(line.split()))

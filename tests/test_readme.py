@@ -1,0 +1,181 @@
+"""The README is true: what is in its blocks is run, or compared with what really comes out."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from chalicelib.extraction import MalformedScan, extract
+from infra.ops.cloud import REGION, ROOT
+from tests.deployment import Deployment
+from tests.readme import Block, block, blocks
+
+SAMPLE = (ROOT / "samples" / "ikerian_sample.json").read_bytes()
+RECORD = b'{"patient_id":"A","patient_name":"B"}'
+PAGES = sorted(ROOT.glob("*.md"))
+
+# What is tried elsewhere, or cannot be.
+ELSEWHERE = {
+    "flowchart LR": "a picture",
+    "make run": "tests/test_local_run.py, with what it prints",
+    "✓ Starting the local cloud                0:00:00": "likewise",
+    "make test": "a test cannot run all tests, itself among them",
+    "All checks passed!": "likewise",
+    "make deploy STAGE=dev": "tests/test_account.py",
+    "make destroy STAGE=dev": "likewise",
+    "    scan_date: str": "tests/test_recipes.py",
+    "for file in tfvars s3.tfbackend; do": "likewise",
+    "log_retention_days      = 30": "likewise",
+}
+
+
+def extracted(document: bytes) -> tuple[bytes, bytes]:
+    """Extract a document; returns what is processed and what is rejected."""
+    processed, rejected = bytearray(), bytearray()
+    extract([document], processed.extend, rejected.extend)
+    return bytes(processed), bytes(rejected)
+
+
+def a_processed_object(text: str) -> None:
+    assert extracted(SAMPLE)[0] == text.encode()
+
+
+def a_rejected_record(text: str) -> None:
+    records = [RECORD, RECORD, RECORD, b'{"patient_id":"C2"}']
+    assert extracted(b"[" + b",".join(records) + b"]")[1] == text.encode()
+
+
+def a_malformed_document(text: str) -> None:
+    with pytest.raises(MalformedScan) as error:
+        extracted((ROOT / "samples" / "invalid" / "truncated.json").read_bytes())
+    assert f'{{"reason":"{error.value.reason}","offset":{error.value.offset}}}\n' == text
+
+
+COMPARED: dict[str, Callable[[str], None]] = {
+    "[": a_processed_object,
+    '{"index":3,"reason":"patient_name: missing","record":{"patient_id":"C2"}}': a_rejected_record,
+    '{"reason":"truncated","offset":79}': a_malformed_document,
+}
+
+UPLOADED = 'aws s3 cp samples/ikerian_sample.json "s3://$RAW/in/first.json"'
+POSTED = (
+    'curl --silent --aws-sigv4 "aws:amz:$AWS_REGION:execute-api" '
+    '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\'
+)
+ANSWER = '{"records":['
+PROGRAM = "import os"
+
+
+def test_every_block_is_tried() -> None:
+    tried = {*ELSEWHERE, *COMPARED, UPLOADED, POSTED, ANSWER, PROGRAM}
+
+    assert {one.first for one in blocks()} == tried
+
+
+@pytest.mark.parametrize("one", [one for one in blocks() if one.first in COMPARED], ids=lambda one: one.first)
+def test_what_it_shows_is_what_comes_out(one: Block) -> None:
+    COMPARED[one.first](one.text)
+
+
+@pytest.fixture
+def environment(deployment: Deployment) -> dict[str, str]:
+    """What somebody has set who pastes from the README."""
+    names = {"RAW": deployment.raw, "PROCESSED": deployment.processed, "URL": deployment.url}
+    return {**os.environ, **names, "AWS_REGION": REGION, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"}
+
+
+def run(environment: dict[str, str], *command: str, text: str) -> str:
+    done = subprocess.run(
+        command, input=text, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_posted_sample_is_answered_as_shown(environment: dict[str, str]) -> None:
+    assert run(environment, "/bin/sh", "-e", text=block(POSTED).text).strip() == block(ANSWER).text.strip()
+
+
+def test_the_program_uploads_and_posts(deployment: Deployment, environment: dict[str, str]) -> None:
+    assert (
+        run(environment, sys.executable, "-", text=block(PROGRAM).text).strip() == block(ANSWER).text.strip()
+    )
+    assert deployment.get(deployment.raw, "in/second.json") == SAMPLE
+
+
+def test_an_uploaded_sample_is_copied_back(deployment: Deployment, environment: dict[str, str]) -> None:
+    up, back = (line.split()[3:5] for line in block(UPLOADED).text.splitlines())
+    source, (bucket, key) = up[0], s3_address(up[1], environment)
+    assert back[1] == "-"
+
+    deployment.upload((ROOT / source).read_bytes(), key)
+
+    assert bucket == deployment.raw
+    assert deployment.get(*s3_address(back[0], environment)) == extracted(SAMPLE)[0]
+
+
+def s3_address(text: str, environment: dict[str, str]) -> list[str]:
+    filled = re.sub(r"\$(\w+)", lambda name: environment[name[1]], text.strip('"'))
+    return filled.removeprefix("s3://").split("/", 1)
+
+
+@pytest.mark.parametrize(
+    "command", ["make run", "make up", "make deploy STAGE=dev", "make destroy STAGE=dev"]
+)
+def test_its_commands_are_the_operators_commands_that_other_tests_run(command: str) -> None:
+    done = subprocess.run(
+        [*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    told = {"run": "local", "up": "local --keep"}
+    verb, *stage = command.removeprefix("make ").split(" STAGE=")
+    arguments = " --stage ".join([told.get(verb, verb), *stage])
+
+    assert done.stdout.splitlines()[-1] == f".venv/bin/python -m infra.ops {arguments}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("what a valid record is", "class PatientRecord"),
+        ("the limits of the API", "MAX_DOCUMENT ="),
+        ("retries and timeouts of S3 requests", "retries"),
+        ("log events and metrics", "METRICS ="),
+        ("memory and timeout of a function", '"lambda_timeout"'),
+        ("retention", "rejected_object_days"),
+        ("buckets, roles, log groups", 'resource "aws_s3_bucket"'),
+        ("retries of a failed event, throttle, alarms", "maximum_retry_attempts"),
+    ],
+)
+def test_what_a_stranger_asks_for_is_where_the_readme_says(asked: str, found: str) -> None:
+    (link,) = re.findall(
+        rf"^\| {asked} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    place = ROOT / link
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*.tf*") if path.is_file())
+
+    assert any(found in path.read_text() for path in files)
+
+
+def links(page: Path) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if "://" not in target:
+            yield target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, _, heading = link.partition("#")
+        assert (ROOT / unquote(path)).exists(), link
+        assert not heading or heading in headings(ROOT / (path or page.name)), link
+
+
+def headings(page: Path) -> set[str]:
+    return {
+        title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    }
