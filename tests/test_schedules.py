@@ -7,7 +7,7 @@ import pytest
 from chalicelib import pipeline
 from chalicelib.object_store import ANYWAY, Head, OvertakenError, Upload
 from chalicelib.pipeline import Publication
-from tests.schedules import ANYTHING, DELETED, MALFORMED, A, B, Exploration, Story, WrongError, explore
+from tests.chaos.schedules import ANYTHING, DELETED, MALFORMED, A, B, Exploration, Story, WrongError, explore
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Every order in which the handlers of one key can take their steps, with everything that may come between.
 
 A world is a value: what happened to the raw object so far, what stands in the other buckets, how far each
-handler is (tests/model_s3.py). An exploration visits every world that any schedule leads to, each once,
+handler is (tests/chaos/model_s3.py). An exploration visits every world that any schedule leads to, each once,
 however many schedules do.
 
-python -m tests.schedules explores the large bounds, some minutes long.
+python -m tests.chaos.schedules explores the large bounds, some minutes long.
 """
 
 import itertools
@@ -15,7 +15,18 @@ from typing import NamedTuple, cast
 from unittest.mock import patch
 
 from chalicelib import object_store, telemetry
-from tests.model_s3 import KEY, SETTINGS, Answer, Answers, Read, Request, Stored, answer, md5, next_request
+from tests.chaos.model_s3 import (
+    KEY,
+    SETTINGS,
+    Answer,
+    Answers,
+    Read,
+    Request,
+    Stored,
+    answer,
+    md5,
+    next_request,
+)
 
 PART_SIZE = 200  # so that LARGE is uploaded in parts, and the others are not
 

@@ -112,7 +112,7 @@ class Client:
         return {"UploadId": "1"}
 
     def upload_part(self, **named: Any) -> dict[str, str]:
-        self._parts.append(named["Body"])
+        self._parts.append(bytes(named["Body"]))
         return {"ETag": md5(named["Body"])}
 
     def complete_multipart_upload(self, **named: Any) -> None:
