@@ -4,18 +4,20 @@ python -m tests.chaos.memory: an object of 200 MB and one of 2 GB, where all and
 are valid, and then 2,000 small ones in a row; it ends with 1 if the bounds do not hold.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, repeat
+from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
 from infra.ops import local_stage
 from infra.ops.cloud import client_environment
-from tests.chaos.worker import worker
+from tests.chaos.worker import Worker
 from tests.events import s3_event
 
 MB = 10**6
@@ -45,20 +47,24 @@ HALF_VALID = Shape("half rejected", (VALID + INVALID) * 50)
 def peak(shape: Shape, size: int) -> tuple[float, float]:
     """Handle an object of about so many bytes in a fresh process: its peak memory in MB, and the seconds."""
     started = time.monotonic()
-    with endless_s3(shape, size) as url, worker(**_environment(url)) as one:
+    with endless_s3(shape, size) as url, quiet_worker(url) as one:
         memory = one.handle(s3_event((RAW, "large.json")))
     return memory.peak, time.monotonic() - started
 
 
 def growth(objects: int) -> float:
     """Handle so many small objects in one process: by how many MB it grows after the first ones."""
-    with endless_s3(HALF_VALID, MB // 100) as url, worker(**_environment(url)) as one:
+    with endless_s3(HALF_VALID, MB // 100) as url, quiet_worker(url) as one:
         residents = [one.handle(s3_event((RAW, f"{number}.json"))).resident for number in range(objects)]
     return residents[-1] - residents[WARM]
 
 
-def _environment(url: str) -> dict[str, str]:
-    return local_stage.environment() | client_environment(url)
+@contextmanager
+def quiet_worker(url: str) -> Iterator[Worker]:
+    """Run a worker whose S3 is there, and whose log is of no interest."""
+    environment = local_stage.environment() | client_environment(url)
+    with Path(os.devnull).open("w") as log, Worker(environment, log) as worker:
+        yield worker
 
 
 @contextmanager

@@ -3,11 +3,10 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, Self
 
 from infra.ops.cloud import ROOT
 from tests.events import CONTEXT
@@ -22,38 +21,47 @@ class Memory(NamedTuple):
     peak: float
 
 
-class Worker:
-    """The process, from outside."""
+class FailedError(Exception):
+    """The worker could not handle an event, or died over it; says what it said."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+
+class Worker:
+    """The process, from outside: it runs in exactly this environment, and writes its log there."""
+
+    def __init__(self, environment: dict[str, str], log: IO[str]) -> None:
+        command = [sys.executable, "-m", "tests.chaos.worker"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=log, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._process.communicate()
 
     def handle(self, event: dict[str, Any]) -> Memory:
-        """Have an event handled; raises ValueError with what the worker says instead, if it fails."""
+        """Have an event handled; raises FailedError."""
         assert self._process.stdin
         assert self._process.stdout
-        print(json.dumps(event), file=self._process.stdin, flush=True)
-        return Memory(*json.loads(self._process.stdout.readline()))
-
-
-@contextmanager
-def worker(**environment: str) -> Iterator[Worker]:
-    """Run a worker that has exactly this environment."""
-    command = [sys.executable, "-m", "tests.chaos.worker"]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
         try:
-            yield Worker(process)
-        finally:
-            process.terminate()
+            print(json.dumps(event), file=self._process.stdin, flush=True)
+            error, memory = json.loads(self._process.stdout.readline())
+        except (BrokenPipeError, ValueError):
+            raise FailedError("killed") from None
+        if error:
+            raise FailedError(error)
+        return Memory(*memory)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it, whatever it is doing."""
+        self._process.kill()
 
 
 def main() -> None:
@@ -62,8 +70,13 @@ def main() -> None:
 
     context = SimpleNamespace(**vars(CONTEXT), get_remaining_time_in_millis=lambda: REMAINING)
     for line in sys.stdin:
-        data_processor(json.loads(line), context)
-        print(json.dumps([memory("VmRSS"), memory("VmHWM")]), file=answers, flush=True)
+        error = None
+        try:
+            data_processor(json.loads(line), context)
+        except Exception as failure:  # noqa: BLE001 - Lambda logs any, and answers with its words
+            traceback.print_exc()
+            error = f"{type(failure).__name__}: {failure}"
+        print(json.dumps([error, [memory("VmRSS"), memory("VmHWM")]]), file=answers, flush=True)
 
 
 def memory(name: str) -> float:
