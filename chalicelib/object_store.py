@@ -1,7 +1,9 @@
 """The S3 edge: read an object as a stream, publish one atomically."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -15,6 +17,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -24,11 +28,20 @@ READ_SIZE = 64 * 1024
 # S3 takes 10,000 parts: 78 GiB of output, more than a function can write in its 15 minutes.
 PART_SIZE = 8 * 1024 * 1024
 # Times that a stream may break without one more byte.
-RESUMES = 5
+RESUMES = 4
 
-CONNECTION_LOST = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+CONFIG = Config(connect_timeout=2.5, read_timeout=10, retries={"mode": "adaptive", "total_max_attempts": 5})
+# Milliseconds that must be left to begin another step: an attempt at a request, or a read. It may use up its
+# timeouts, be followed by botocore's longest pause, and then there is an upload to be aborted.
+MARGIN = 60_000
+# Milliseconds that must be left to begin aborting: the timeouts once more.
+LAST_MARGIN = 22_000
+
+# While S3 sends a body, botocore leaves some of urllib3's errors as they are.
+CONNECTION_LOST = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, HTTPError)
 # What S3 answers to a conditional write that lost: the condition fails, or another write is under way.
-OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+# NoSuchUpload too: if the answer to a completion is lost, its repetition finds the upload gone.
+OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload", "412", "409"}
 # HEAD has no body and so no code. NoSuchBucket is not here: that is a fault, not an absent object.
 ABSENT = {"NoSuchKey", "404"}
 
@@ -49,6 +62,10 @@ class OvertakenError(ObjectStoreError):
     """Somebody else wrote the object in between: look again at what is current."""
 
 
+class OutOfTimeError(ObjectStoreError):
+    """Too little time is left to begin another step."""
+
+
 class Head(NamedTuple):
     """An object as it stands: what it is (ETag, version) and the metadata that it was written with."""
 
@@ -67,6 +84,8 @@ class ObjectStore:
 
     def __init__(self, client: "S3Client") -> None:
         self._client = client
+        # Before every attempt, botocore's repetitions included, and after their pauses.
+        client.meta.events.register_last("before-send.s3", _check_time, unique_id="time is left")
 
     def head(self, bucket: str, key: str) -> Head | None:
         """Look at the current object without reading it; None where there is none."""
@@ -88,7 +107,7 @@ class ObjectStore:
             return getattr(self._client, operation)(**parameters)
         except ClientError as error:
             raise _safe(operation, error) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError, HTTPError) as error:
             raise ObjectStoreError(f"{operation}: {type(error).__name__}") from None
 
 
@@ -100,9 +119,9 @@ class Source:
         self._address = {"Bucket": bucket, "Key": key}
         answer = store.request("get_object", **self._address)
         self.head = _head(answer)
+        self.position = 0  # bytes read so far
         self._body = answer["Body"]
         self._size = answer["ContentLength"]
-        self._position = 0
 
     def __enter__(self) -> Self:
         return self
@@ -113,27 +132,39 @@ class Source:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes, once; OvertakenError if the object is replaced while a connection is mended."""
         lost = 0
-        while self._position < self._size:
-            try:
-                for chunk in self._body.iter_chunks(READ_SIZE):
-                    self._position += len(chunk)
-                    lost = 0
-                    yield chunk
-            except CONNECTION_LOST:
-                lost += 1
-                self._resume(lost)
-            except BotoCoreError as error:
-                raise ObjectStoreError(f"get_object: {type(error).__name__}") from None
+        while True:
+            before = self.position
+            yield from self._chunks()
+            if self.position == self._size:
+                return
+            lost = 1 if self.position > before else lost + 1
+            self._resume(lost)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Yield what comes until the connection ends, as it should or too early."""
+        try:
+            for chunk in self._body.iter_chunks(READ_SIZE):
+                self.position += len(chunk)
+                yield chunk
+                _check_time()
+        except CONNECTION_LOST:
+            return
+        except BotoCoreError as error:
+            raise ObjectStoreError(f"get_object: {type(error).__name__}") from None
 
     def _resume(self, lost: int) -> None:
         if lost > RESUMES:
             raise ObjectStoreError(f"get_object: connection lost {lost} times in a row")
         self._body.close()
-        rest = {"Range": f"bytes={self._position}-", "IfMatch": self.head.etag}
+        rest = {"Range": f"bytes={self.position}-", "IfMatch": self.head.etag}
         try:
-            self._body = self._store.request("get_object", **self._address, **rest)["Body"]
+            answer = self._store.request("get_object", **self._address, **rest)
         except AbsentError:
             raise OvertakenError("get_object: deleted while it was read") from None
+        self._body = answer["Body"]
+        expected = (f"bytes {self.position}-{self._size - 1}/{self._size}", self._size - self.position)
+        if (answer.get("ContentRange"), answer["ContentLength"]) != expected:
+            raise ObjectStoreError("get_object: not the range that was asked for")
 
 
 class Upload:
@@ -167,7 +198,8 @@ class Upload:
     ) -> None:
         if self._multipart:
             # Whatever led here matters more; what cannot be aborted now, the bucket's lifecycle rule sweeps.
-            with suppress(ObjectStoreError):
+            remaining, _ = _TIME.get()
+            with suppress(ObjectStoreError), within(remaining, LAST_MARGIN):
                 self._store.request("abort_multipart_upload", **self._multipart)
 
     def write(self, data: bytes) -> None:
@@ -215,8 +247,27 @@ class Upload:
 @cache
 def connect() -> ObjectStore:
     """Connect to S3, once a process, with timeouts and retries that are set rather than defaulted."""
-    config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "adaptive", "total_max_attempts": 5})
-    return ObjectStore(boto3.client("s3", config=config))
+    return ObjectStore(boto3.client("s3", config=CONFIG))
+
+
+@contextmanager
+def within(remaining: Callable[[], int], margin: int = MARGIN) -> Iterator[None]:
+    """Begin no step while less than `margin` of the `remaining` milliseconds is left: OutOfTimeError."""
+    token = _TIME.set((remaining, margin))
+    try:
+        yield
+    finally:
+        _TIME.reset(token)
+
+
+# A context's own: what botocore calls back gets no argument of ours.
+_TIME: ContextVar[tuple[Callable[[], int], int]] = ContextVar("time", default=(lambda: sys.maxsize, 0))
+
+
+def _check_time(**_: object) -> None:
+    remaining, margin = _TIME.get()
+    if remaining() < margin:
+        raise OutOfTimeError("too little time is left")
 
 
 def _head(answer: Mapping[str, Any]) -> Head:

@@ -12,7 +12,7 @@ so events may come twice, late or in any order:
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -26,18 +26,16 @@ from chalicelib.object_store import (
     Head,
     ObjectStore,
     ObjectStoreError,
+    OutOfTimeError,
     OvertakenError,
     Source,
     Upload,
+    within,
 )
 from chalicelib.settings import Settings
 
 # Each lost attempt is another writer's success; after this many, Lambda's later retry is the better one.
 ATTEMPTS = 10
-
-
-# Milliseconds kept for aborting uploads and saying so, before Lambda ends the process.
-MARGIN = 10_000
 
 type Clock = Callable[[], int]
 """Milliseconds that are left to the invocation."""
@@ -62,19 +60,16 @@ class ContentionError(Exception):
     """Others kept writing under the key, so nothing was published."""
 
 
-class OutOfTimeError(Exception):
-    """The object is too large for the function's time; says how many of its bytes were read."""
-
-
 def handle(arrivals: Iterable[Arrival], store: ObjectStore, settings: Settings, remaining: Clock) -> None:
     """Publish every upload of an event, each key once; one that fails does not hide the others.
 
     Raises UploadsFailedError when all have been tried. Its message, unlike its causes, is safe to log.
     """
-    publications = [Publication(arrival, store, settings, remaining) for arrival in dict.fromkeys(arrivals)]
+    publications = [Publication(arrival, store, settings) for arrival in dict.fromkeys(arrivals)]
     if not publications:
         telemetry.emit(telemetry.NoUploads())
-    failures = [failure for publication in publications if (failure := _failure(publication))]
+    with within(remaining):
+        failures = [failure for publication in publications if (failure := _failure(publication))]
     if failures:
         raise UploadsFailedError(f"{len(failures)} of {len(publications)} uploads: {'; '.join(failures)}")
 
@@ -92,20 +87,19 @@ def _failure(publication: "Publication") -> str | None:
 
 
 def _cause(error: Exception) -> telemetry.ErrorName:
-    # The words of these are S3's codes, or numbers; those of any other may quote a record or a key.
-    words = f" {error}" if isinstance(error, ObjectStoreError | OutOfTimeError) else ""
+    # The words of these are S3's codes and numbers; those of any other may quote a record or a key.
+    words = f" {error}" if isinstance(error, ObjectStoreError) else ""
     return telemetry.ErrorName(type(error).__name__ + words)
 
 
 class Publication:
     """One key on its way from the raw bucket to the processed and the rejected one."""
 
-    def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings, remaining: Clock) -> None:
+    def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings) -> None:
         self.name = telemetry.object_name(arrival.key, log_object_keys=settings.log_object_keys)
         self._arrival = arrival
         self._store = store
         self._settings = settings
-        self._remaining = remaining
 
     def publish(self) -> None:
         """Make the processed object the one of the current raw object."""
@@ -131,7 +125,11 @@ class Publication:
             if published and published.metadata == _origin(source):
                 telemetry.emit(telemetry.ObjectUnchanged(self.name, _version(source)))
                 return True
-            self._extract(source, published)
+            try:
+                self._extract(source, published)
+            except OutOfTimeError as error:
+                progress = OutOfTimeError(f"after {source.position} bytes")
+                raise progress.with_traceback(error.__traceback__) from None
         return published is None or self._is_current(source.head)
 
     def _is_current(self, head: Head) -> bool:
@@ -175,19 +173,11 @@ class Publication:
 
     def _transfer(self, source: Source, condition: Condition) -> Summary:
         with self._rejections(source) as rejected, self._processed(source, condition) as processed:
-            summary = extract(self._in_time(source), processed.write, rejected.write)
+            summary = extract(source, processed.write, rejected.write)
             if summary.rejected:
                 rejected.complete()
             processed.complete()
         return summary
-
-    def _in_time(self, source: Source) -> Iterator[bytes]:
-        read = 0
-        for chunk in source:
-            if self._remaining() < MARGIN:
-                raise OutOfTimeError(f"after {read} bytes")
-            read += len(chunk)
-            yield chunk
 
     def _report(self, source: Source, error: MalformedScan) -> None:
         with self._rejections(source) as report:

@@ -138,7 +138,7 @@ REFUSALS = {
         (503, "SlowDown"),
         (503, "ServiceUnavailable"),
         (500, "InternalError"),
-        (429, "TooManyRequests"),
+        (429, "TooManyRequestsException"),
         (400, "RequestTimeout"),
         (400, "ExpiredToken"),
     )

@@ -161,6 +161,10 @@ class Wire(BaseHTTPRequestHandler):
     exchange: Exchange
     sent: bytes
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the client has gone
+            super().handle()
+
     def finish(self) -> None:
         self.server.clients.discard(self.connection)
         super().finish()
@@ -169,10 +173,7 @@ class Wire(BaseHTTPRequestHandler):
         self.sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         asked = (self.command, self.path, self.headers.get("Range"), self.sent)
         self.exchange, fault = self.server.faulty.admit(*asked)
-        try:
-            fault.play(self)
-        except ConnectionError:  # the client has gone
-            self.close_connection = True
+        fault.play(self)
 
     do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = play  # noqa: N815 - the base class's names
 

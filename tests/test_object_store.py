@@ -1,17 +1,7 @@
-"""The S3 edge, against real S3 requests, and against a server whose connections break."""
+"""The S3 edge, against real S3 requests."""
 
-import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-
-import boto3
 import pytest
-from botocore.config import Config
 
-from chalicelib import object_store
 from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
@@ -133,79 +123,3 @@ def test_an_error_says_operation_and_code_but_not_the_key(store: ObjectStore, de
 
     assert "CANARY" not in str(error.value)
     assert error.value.__suppress_context__
-
-
-class Breaking(BaseHTTPRequestHandler):
-    """Serves one object, and drops each connection after so many bytes of it."""
-
-    body = b"0123456789" * 50_000
-    etag = '"1"'
-    lasts: int
-    ranges: list[str | None]
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.ranges.append(wanted)
-        if self.headers.get("If-Match", self.etag) != self.etag:
-            self.send_error(412)
-            return
-        start = int(re.findall(r"\d+", wanted)[0]) if wanted else 0
-        rest = self.body[start:]
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.send_header("ETag", self.etag)
-        self.end_headers()
-        self.wfile.write(rest[: self.lasts])
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
-        """Say nothing."""
-
-
-@contextmanager
-def breaking(*, lasts: int) -> Iterator[tuple[ObjectStore, type[Breaking]]]:
-    handler = type("Handler", (Breaking,), {"lasts": lasts, "ranges": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{server.server_address[1]}",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 - of a server of our own
-            region_name="us-east-1",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-        try:
-            yield ObjectStore(client), handler
-        finally:
-            server.shutdown()
-
-
-def test_a_broken_connection_is_resumed_where_it_broke() -> None:
-    with breaking(lasts=120_000) as (store, server):
-        source = store.open("bucket", "key")
-        assert source is not None
-        with source:
-            assert b"".join(source) == Breaking.body
-
-    assert server.ranges[0] is None
-    assert len(server.ranges) > 4
-    assert all(wanted and wanted.endswith("-") for wanted in server.ranges[1:])
-
-
-def test_a_connection_that_gives_nothing_any_more_is_an_error() -> None:
-    with breaking(lasts=0) as (store, server):
-        source = store.open("bucket", "key")
-        assert source is not None
-        with source, pytest.raises(ObjectStoreError, match="connection lost"):
-            list(source)
-
-    assert len(server.ranges) == object_store.RESUMES + 1
-
-
-def test_an_object_replaced_while_it_is_read_is_not_mixed_with_the_new_one() -> None:
-    with breaking(lasts=120_000) as (store, server):
-        source = store.open("bucket", "key")
-        assert source is not None
-        with source, pytest.raises(OvertakenError):
-            for _ in source:
-                server.etag = '"2"'

@@ -1,0 +1,260 @@
+"""From raw to processed when the network breaks and S3 refuses: published once, whole, or failed cleanly."""
+
+import gzip
+import itertools
+import json
+import re
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from chalicelib import object_store
+from chalicelib.object_store import LAST_MARGIN, MARGIN, ObjectStore
+from chalicelib.pipeline import Arrival, Clock, UploadsFailedError, handle
+from chalicelib.settings import Settings
+from tests.deployment import Deployment, new_key, structured
+from tests.faults import REFUSALS, Cut, Lost, Refused, Unsent, planned
+from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request, faulty_s3
+
+SETTINGS = Settings("faults-raw", "faults-processed", "faults-rejected")
+CONFIG = Config(read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+PART = 64 * 1024
+LARGE = 3000  # records that make more than one part
+SOUND = planned()
+
+
+def scans(count: int, name: str = "A", image: str = "x" * 50) -> bytes:
+    records = [{"patient_id": str(n), "patient_name": name, "image": image} for n in range(count)]
+    return json.dumps(records).encode()
+
+
+def patients(count: int, name: str = "A") -> list[dict[str, str]]:
+    return [{"patient_id": str(n), "patient_name": name} for n in range(count)]
+
+
+class Key:
+    """One key, with what stands under it, and the proxy on the pipeline's way to it."""
+
+    def __init__(self, proxy: FaultyS3) -> None:
+        self.name = f"Canary {new_key()}"
+        self.proxy = proxy
+        self.direct = boto3.client("s3")
+        self.store = ObjectStore(boto3.client("s3", endpoint_url=proxy.url, config=CONFIG))
+
+    def upload(self, body: bytes) -> None:
+        self.direct.put_object(Bucket=SETTINGS.raw_bucket, Key=self.name, Body=body)
+
+    def handle(self, policy: Policy = SOUND, remaining: Clock = lambda: MARGIN) -> list[Exchange]:
+        """Handle an event, with these faults on the way; returns what was asked of S3 for it."""
+        self.proxy.policy = policy
+        self.proxy.exchanges.clear()
+        handle([Arrival(SETTINGS.raw_bucket, self.name)], self.store, SETTINGS, remaining)
+        return list(self.proxy.exchanges)
+
+    def published(self) -> list[dict[str, str]]:
+        body = self.direct.get_object(Bucket=SETTINGS.processed_bucket, Key=self.name)["Body"].read()
+        patients: list[dict[str, str]] = json.loads(body)
+        return patients
+
+    def publications(self) -> int:
+        listing = self.direct.list_object_versions(Bucket=SETTINGS.processed_bucket, Prefix=self.name)
+        return len(listing.get("Versions", []))
+
+    def unfinished(self) -> int:
+        uploads = self.direct.list_multipart_uploads(Bucket=SETTINGS.processed_bucket).get("Uploads", [])
+        return [upload["Key"] for upload in uploads].count(self.name)
+
+
+@pytest.fixture(scope="module")
+def proxy(deployment: Deployment) -> Iterator[FaultyS3]:
+    for bucket in (SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket):
+        deployment.s3.create_bucket(Bucket=bucket)
+        deployment.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    with faulty_s3(planned(), deployment.s3.meta.endpoint_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def key(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> Key:
+    """A key of its own; parts are small, and retries come without a pause."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    monkeypatch.setattr(object_store, "PART_SIZE", PART)
+    return Key(proxy)
+
+
+def operations(exchanges: list[Exchange]) -> list[str]:
+    return [exchange.operation for exchange in exchanges]
+
+
+def at(number: int, fault: Fault) -> Policy:
+    return lambda request: fault if request.number == number else None
+
+
+def events(said: pytest.CaptureFixture[str]) -> list[str]:
+    return [event["message"] for event in structured(said.readouterr().out.splitlines())]
+
+
+def test_on_the_wire_a_new_object_costs_three_requests_and_a_replaced_one_four(key: Key) -> None:
+    key.upload(scans(1))
+    assert operations(key.handle()) == ["head_object", "get_object", "put_object"]
+
+    key.upload(scans(2))
+    assert operations(key.handle()) == ["head_object", "get_object", "put_object", "head_object"]
+
+
+def test_on_the_wire_an_unchanged_object_costs_two_requests_and_is_not_read(key: Key) -> None:
+    body = scans(5, image="x" * 4_000_000)
+    key.upload(body)
+    key.handle()
+
+    head, get = key.handle()
+
+    assert (head.operation, get.operation) == ("head_object", "get_object")
+    assert get.delivered < len(body) / 2  # what sockets hold is sent before anybody can decline it
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("repeated", [None, Refused(412, "PreconditionFailed"), Refused(404, "NoSuchUpload")])
+def test_a_large_publication_whose_answer_is_lost_is_in_effect_once(
+    key: Key, said: pytest.CaptureFixture[str], repeated: Fault | None, *, replaced: bool
+) -> None:
+    before = int(replaced)
+    for _ in range(before):
+        key.upload(scans(1, "before"))
+        key.handle()
+    key.upload(scans(LARGE))
+    said.readouterr()
+
+    key.handle(planned(complete_multipart_upload=[Lost(), repeated]))
+
+    assert key.published() == patients(LARGE)
+    assert key.publications() == before + 1
+    assert not key.unfinished()
+    assert events(said) == (["object_overtaken", "object_unchanged"] if repeated else ["object_published"])
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["new", "replaced"])
+def test_a_small_publication_whose_answer_is_lost_is_in_effect_once(
+    key: Key, said: pytest.CaptureFixture[str], *, replaced: bool
+) -> None:
+    before = int(replaced)
+    for _ in range(before):
+        key.upload(scans(1, "before"))
+        key.handle()
+    key.upload(scans(2))
+    said.readouterr()
+
+    key.handle(planned(put_object=[Lost()]))
+
+    assert key.published() == patients(2)
+    assert key.publications() == before + 1
+    assert events(said) == ["object_overtaken", "object_unchanged"]
+
+
+@pytest.mark.parametrize("after", [0, 1, 9, 10, 0.5, -8, -1])
+@pytest.mark.parametrize("ending", [Ending.RESET, Ending.CLOSED])
+def test_gzip_that_breaks_off_is_read_on(key: Key, after: float, ending: Ending) -> None:
+    key.upload(gzip.compress(scans(100)))
+
+    key.handle(planned(get_object=[Cut(after, ending)]))
+
+    assert key.published() == patients(100)
+
+
+def test_an_object_replaced_while_it_is_read_is_read_anew(key: Key) -> None:
+    key.upload(scans(LARGE, "old"))
+
+    def cut_and_replace(request: Request) -> Fault | None:
+        if request.operation == "get_object" and request.range:
+            key.upload(scans(LARGE, "new"))
+        return Cut(0.5) if request.number == first else None
+
+    first = key.proxy.operations.total() + 1
+    key.handle(cut_and_replace)
+
+    assert key.published() == patients(LARGE, "new")
+    assert key.publications() == 1
+    assert not key.unfinished()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        REFUSALS["SlowDown"],
+        REFUSALS["InternalError"],
+        *(fault(ending) for fault in (Unsent, Lost) for ending in (Ending.RESET, Ending.CLOSED)),
+        Cut(0.5),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_one_fault_in_any_request_is_mended(key: Key, fault: Fault) -> None:
+    key.upload(scans(LARGE))
+    requests = len(key.handle())
+
+    for nth in range(requests):
+        key.upload(scans(LARGE, str(nth)))
+        key.handle(at(key.proxy.operations.total() + nth, fault))
+
+        assert key.published() == patients(LARGE, str(nth))
+
+    assert key.publications() == requests + 1
+    # An upload whose beginning nobody was told of is for the bucket's lifecycle rule to sweep.
+    assert key.unfinished() == isinstance(fault, Lost | Cut)
+
+
+@pytest.mark.parametrize(
+    "operation", ["head_object", "get_object", "upload_part", "complete_multipart_upload"]
+)
+def test_expired_credentials_fail_the_invocation_which_works_when_sent_again(
+    key: Key, said: pytest.CaptureFixture[str], operation: str
+) -> None:
+    key.upload(scans(LARGE))
+    expired: dict[str, list[Fault | None]] = {operation: [REFUSALS["ExpiredToken"]] * 3}
+
+    with pytest.raises(UploadsFailedError) as error:
+        key.handle(planned(**expired))
+
+    assert re.fullmatch(rf"1 of 1 uploads: \w{{16}} ObjectStoreError {operation}: \w+", str(error.value))
+    assert "Canary" not in said.readouterr().out
+    assert key.publications() == 0
+    assert not key.unfinished()
+    key.handle()
+    assert key.published() == patients(LARGE)
+
+
+def test_a_document_malformed_at_its_last_byte_leaves_no_upload(
+    key: Key, said: pytest.CaptureFixture[str]
+) -> None:
+    key.upload(scans(LARGE)[:-1] + b"}")
+
+    exchanges = operations(key.handle())
+
+    assert "upload_part" in exchanges
+    assert "abort_multipart_upload" in exchanges
+    assert key.publications() == 0
+    assert not key.unfinished()
+    assert events(said) == ["object_malformed"]
+
+
+def test_time_that_runs_out_at_any_step_is_told_and_leaves_nothing(key: Key) -> None:
+    key.upload(scans(LARGE))
+    words = []
+
+    for steps in itertools.count():
+        clock = itertools.chain([MARGIN] * steps, itertools.repeat(LAST_MARGIN))
+        try:
+            key.handle(remaining=clock.__next__)
+        except UploadsFailedError as error:
+            words.append(str(error).partition(" OutOfTimeError ")[2])
+        else:
+            break
+        assert key.publications() == 0
+        assert not key.unfinished()
+
+    assert words[:2] == ["too little time is left"] * 2
+    progress = [int(word.removeprefix("after ").removesuffix(" bytes")) for word in words[2:]]
+    assert progress == sorted(progress)
+    assert progress.count(len(scans(LARGE))) > 1  # when nothing was left to do but to publish
+    assert key.published() == patients(LARGE)
