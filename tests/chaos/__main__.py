@@ -33,19 +33,18 @@ class Outcome(NamedTuple):
     verdict: Verdict
 
 
-def chaos(folder: Path, seconds: float, step: Step, *, seed: int = 1, kills: float = KILLS) -> Outcome:
-    """Let it rage in the local cloud that runs, and look at what it leaves."""
-    log = folder / "workers.log"
+def chaos(log: Path, seconds: float, announce: Step, *, seed: int = 1, kills: float = KILLS) -> Outcome:
+    """Let it rage in the local cloud that runs, and look at what it leaves; the workers write to `log`."""
     with faulty_s3(at_random(FAULTS, seed, stalls=STALLS)) as s3:
         crew = Crew(client_environment(s3.url), log)
         storm = Storm(crew, seed=seed)
         with crew.at_work():
-            step(f"Storm for {seconds:g} seconds, seed {seed}")
+            announce(f"Storm for {seconds:g} seconds, seed {seed}")
             storm.rage(seconds, rate=RATE, kills=kills)
-            step("Calm: every event comes to its end, what failed for good is sent again")
+            announce("Calm: every event comes to its end, what failed for good is sent again")
             s3.policy = lambda _: None
             crew.finish()
-        step("Looking at every key, log line and failure")
+        announce("Looking at every key, log line and failure")
         return Outcome(happened(s3, crew, storm), judge(storm, log.read_text(), crew.failed))
 
 
@@ -77,7 +76,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with local_cloud() as folder, steps() as step:
-        outcome = chaos(folder, options.seconds, step, seed=options.seed)
+        outcome = chaos(folder / "workers.log", options.seconds, step, seed=options.seed)
     show(outcome)
     return 0 if outcome.verdict.faultless else 1
 

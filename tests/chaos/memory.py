@@ -88,6 +88,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Endless(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_HEAD(self) -> None:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple, cast
+from unittest.mock import Mock
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
@@ -18,6 +19,7 @@ from chalicelib.settings import Settings
 
 SETTINGS = Settings("raw", "processed", "rejected")
 KEY = "key.json"
+FIFTEEN_MINUTES = 15 * 60 * 1000
 
 type Pairs = tuple[tuple[str, str], ...]
 
@@ -46,9 +48,10 @@ class Request(NamedTuple):
 
 
 class Read(NamedTuple):
-    """The answer where there is an object. The connection may break half-way through its bytes."""
+    """The answer where there is an object: its bytes from some place on, on a connection that may break."""
 
     stored: Stored
+    start: int = 0
     breaks: bool = False
 
 
@@ -70,7 +73,7 @@ def next_request(answers: Answers) -> Request | None:
     """Run the pipeline on these answers; None if that is all that it asks for."""
     store = ObjectStore(cast("Any", Client(answers)))
     try:
-        handle([Arrival(SETTINGS.raw_bucket, KEY)], store, SETTINGS, lambda: 60_000)
+        handle([Arrival(SETTINGS.raw_bucket, KEY)], store, SETTINGS, lambda: FIFTEEN_MINUTES)
     except AskedError as asked:
         return asked.request
     return None
@@ -86,11 +89,13 @@ def answer(request: Request, stands: Stored | None) -> tuple[Answer, Stored | No
     if request.writes:
         return None, request.writes
     start = int(conditions.get("Range", "bytes=0-")[len("bytes=") : -1])
-    return Read(cast("Stored", stands)._replace(body=cast("Stored", stands).body[start:])), stands
+    return Read(cast("Stored", stands), start), stands
 
 
 class Client:
     """S3 as boto3 offers it, to a handler that has had these answers."""
+
+    meta = Mock()  # botocore's events, of which there are none here
 
     def __init__(self, answers: Answers) -> None:
         self._answers = iter(answers)
@@ -153,10 +158,16 @@ class Body:
 
 
 def _read(answered: Read | None) -> dict[str, Any]:
-    stored, breaks = cast("Read", answered)
-    version = {"VersionId": stored.version} if stored.version != "null" else {}
-    head = {"ETag": stored.etag, "Metadata": dict(stored.metadata), "ContentLength": len(stored.body)}
-    return {**head, **version, "Body": Body(stored.body, breaks=breaks)}
+    stored, start, breaks = cast("Read", answered)
+    size, body = len(stored.body), stored.body[start:]
+    return {
+        "ETag": stored.etag,
+        "Metadata": dict(stored.metadata),
+        "ContentLength": len(body),
+        "ContentRange": f"bytes {start}-{size - 1}/{size}",
+        "Body": Body(body, breaks=breaks),
+        **({} if stored.version == "null" else {"VersionId": stored.version}),
+    }
 
 
 def md5(body: bytes) -> str:

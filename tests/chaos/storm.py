@@ -13,7 +13,7 @@ from tests.events import s3_event
 HOT = "hot-"
 HOT_KEYS = 6
 UPLOADERS = 4
-LATEST = 10  # seconds that a repeated event may be late
+LATEST = 4  # seconds that a repeated event may be late
 
 
 class Storm:
