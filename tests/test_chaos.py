@@ -12,6 +12,6 @@ def test_nothing_is_lost_or_stale_or_twice_or_leaked(tmp_path: Path) -> None:
     outcome = chaos(tmp_path / "log", seconds=4, kills=1.5, announce=lambda _: None)
 
     assert outcome.verdict.faultless, outcome.verdict
-    assert outcome.happened["versions uploaded"] > 30
-    assert outcome.happened["workers killed"] == 2
+    assert outcome.happened["versions uploaded"] > 10
+    assert outcome.happened["workers killed"] > 0
     assert any(name.startswith("fault: ") for name in outcome.happened)

@@ -9,6 +9,7 @@ and what was in the failure queue has been sent again; tests/chaos/verdict.py sa
 import argparse
 import sys
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from rich.table import Table
@@ -18,12 +19,13 @@ from infra.ops.progress import Step, console, steps
 from tests.chaos.crew import Crew
 from tests.chaos.storm import Storm
 from tests.chaos.verdict import Verdict, judge
-from tests.faults import at_random
-from tests.faulty_s3 import FaultyS3, faulty_s3
+from tests.faults import REFUSALS, at_random
+from tests.faulty_s3 import FaultyS3, Policy, faulty_s3
 
 RATE = 25  # things done a second
 KILLS = 3  # seconds
-FAULTS, STALLS = 0.1, 0.005  # share of S3's answers, and of those
+FAULTS, STALLS = 0.1, 0.005  # share of the requests to S3, and of those
+DENIALS = 0.04  # share of the requests that S3 refuses for good, so that the event has to come again
 
 
 class Outcome(NamedTuple):
@@ -35,7 +37,7 @@ class Outcome(NamedTuple):
 
 def chaos(log: Path, seconds: float, announce: Step, *, seed: int = 1, kills: float = KILLS) -> Outcome:
     """Let it rage in the local cloud that runs, and look at what it leaves; the workers write to `log`."""
-    with faulty_s3(at_random(FAULTS, seed, stalls=STALLS)) as s3:
+    with faulty_s3(weather(seed)) as s3:
         crew = Crew(client_environment(s3.url), log)
         storm = Storm(crew, seed=seed)
         with crew.at_work():
@@ -46,6 +48,12 @@ def chaos(log: Path, seconds: float, announce: Step, *, seed: int = 1, kills: fl
             crew.finish()
         announce("Looking at every key, log line and failure")
         return Outcome(happened(s3, crew, storm), judge(storm, log.read_text(), crew.failed))
+
+
+def weather(seed: int) -> Policy:
+    """Let faults befall requests that repeating mends, and now and then one that it does not."""
+    passing, dice = at_random(FAULTS, seed, stalls=STALLS), Random(seed)  # noqa: S311 - repeatable
+    return lambda request: REFUSALS["ExpiredToken"] if dice.random() < DENIALS else passing(request)
 
 
 def happened(s3: FaultyS3, crew: Crew, storm: Storm) -> dict[str, int]:

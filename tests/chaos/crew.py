@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
+from threading import Barrier
 from typing import Any
 
 import boto3
@@ -51,15 +52,17 @@ class Crew:
             },
         )
         self._workers: dict[int, Worker] = {}
+        self._started = Barrier(WORKERS + 1)
         self._stopped = False
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Have S3's events handled."""
+        """Have S3's events handled, once all workers have started."""
         self._make_buckets()
         with ThreadPoolExecutor(WORKERS) as threads:
             places = [threads.submit(self._handle, place) for place in range(WORKERS)]
             try:
+                self._started.wait()
                 yield
             finally:
                 self._stopped = True
@@ -86,8 +89,11 @@ class Crew:
 
     def _handle(self, place: int) -> None:
         with self._log.open("a") as log, ExitStack() as stack:
+            self._workers[place] = stack.enter_context(Worker(self._environment, log))
+            self._workers[place].handle({})
+            self._started.wait()
             while not self._stopped:
-                if place not in self._workers or not self._workers[place].alive:
+                if not self._workers[place].alive:
                     self._workers[place] = stack.enter_context(Worker(self._environment, log))
                 for message in self._receive(self._events):
                     self._try(self._workers[place], message)
