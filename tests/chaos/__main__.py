@@ -18,7 +18,7 @@ from infra.ops.cloud import client_environment, local_cloud
 from infra.ops.progress import Step, console, steps
 from tests.chaos.crew import Crew
 from tests.chaos.storm import Storm
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Verdict, judge, publications
 from tests.faults import REFUSALS, at_random
 from tests.faulty_s3 import FaultyS3, Policy, faulty_s3
 
@@ -60,6 +60,7 @@ def happened(s3: FaultyS3, crew: Crew, storm: Storm) -> dict[str, int]:
     return {
         "keys": len(storm.expected),
         "versions uploaded": sum(map(len, storm.expected.values())),
+        "publications": publications(),
         "requests of the workers": s3.operations.total(),
         **{f"fault: {kind}": count for kind, count in sorted(s3.faults.items())},
         "workers killed": crew.crashes,

@@ -8,10 +8,9 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from threading import Barrier
 from typing import Any
 
 import boto3
@@ -25,6 +24,7 @@ ATTEMPTS = 3  # as Lambda's
 # Seconds until the next attempt; Lambda takes a minute. What a killed worker still has on the way to S3 must
 # have arrived by then.
 PAUSE = 1
+ENDS_WITHIN = 300  # seconds, from the end of the uploads to the end of the last event
 SENDER = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}}
 S3_SENDS = {"Version": "2012-10-17", "Statement": [{**SENDER, "Action": "sqs:SendMessage", "Resource": "*"}]}
 
@@ -52,22 +52,25 @@ class Crew:
             },
         )
         self._workers: dict[int, Worker] = {}
-        self._started = Barrier(WORKERS + 1)
         self._stopped = False
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Have S3's events handled, once all workers have started."""
+        """Have S3's events handled, once a worker has started."""
         self._make_buckets()
         with ThreadPoolExecutor(WORKERS) as threads:
-            places = [threads.submit(self._handle, place) for place in range(WORKERS)]
+            places = [threads.submit(self._keep, place) for place in range(WORKERS)]
             try:
-                self._started.wait()
+                self._await_start()
                 yield
             finally:
                 self._stopped = True
         for place in places:
             place.result()
+
+    def _await_start(self) -> None:
+        self.send({})
+        self.finish()
 
     def send(self, event: dict[str, Any], *, delay: int = 0) -> None:
         """Have an event come, so many seconds from now."""
@@ -79,24 +82,27 @@ class Crew:
         self.crashes += 1
 
     def finish(self) -> None:
-        """Wait for every event's end, and send what failed for good again until nothing does."""
+        """Wait for every event's end, sending again what failed for good until nothing does; not for ever."""
+        deadline = time.monotonic() + ENDS_WITHIN
         while self._waiting(self._events) or self._waiting(self._failures):
+            if time.monotonic() > deadline:
+                return
             for message in self._receive(self._failures):
                 self.failed.append(json.loads(message["Body"]))
                 self.send(self.failed[-1])
                 self._sqs.delete_message(QueueUrl=self._failures, ReceiptHandle=message["ReceiptHandle"])
-            time.sleep(0.1)
 
-    def _handle(self, place: int) -> None:
-        with self._log.open("a") as log, ExitStack() as stack:
-            self._workers[place] = stack.enter_context(Worker(self._environment, log))
-            self._workers[place].handle({})
-            self._started.wait()
+    def _keep(self, place: int) -> None:
+        """Keep a worker at this place, whatever happens to it."""
+        with self._log.open("a") as log:
             while not self._stopped:
-                if not self._workers[place].alive:
-                    self._workers[place] = stack.enter_context(Worker(self._environment, log))
-                for message in self._receive(self._events):
-                    self._try(self._workers[place], message)
+                with Worker(self._environment, log) as self._workers[place]:
+                    self._work(self._workers[place])
+
+    def _work(self, worker: Worker) -> None:
+        while worker.alive and not self._stopped:
+            for message in self._receive(self._events):
+                self._try(worker, message)
 
     def _try(self, worker: Worker, message: Any) -> None:
         about = {"QueueUrl": self._events, "ReceiptHandle": message["ReceiptHandle"]}
@@ -115,9 +121,8 @@ class Crew:
         return any(int(count) for name, count in attributes.items() if name.startswith("ApproximateNumber"))
 
     def _arn(self, queue: str) -> str:
-        return self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
+        about = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        return about["Attributes"]["QueueArn"]
 
     def _make_buckets(self) -> None:
         s3: Any = boto3.client("s3")

@@ -43,6 +43,12 @@ def judge(storm: Storm, log: str, failed: list[dict[str, Any]]) -> Verdict:
     return Verdict(**by_kind)
 
 
+def publications() -> int:
+    """Count all versions of all processed objects."""
+    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=BUCKETS.processed)
+    return sum(len(page.get("Versions", [])) for page in pages)
+
+
 class Judge:
     """One key, as it stands in the buckets."""
 
