@@ -28,16 +28,16 @@ READ_SIZE = 64 * 1024
 # S3 takes 10,000 parts: 78 GiB of output, more than a function can write in its 15 minutes.
 PART_SIZE = 8 * 1024 * 1024
 # Times that a stream may break without one more byte.
-RESUMES = 4
+RESUMES = 5
 
-CONFIG = Config(connect_timeout=2.5, read_timeout=10, retries={"mode": "adaptive", "total_max_attempts": 5})
-# Milliseconds that must be left to begin another step: an attempt at a request, or a read. It may use up its
-# timeouts, be followed by botocore's longest pause, and then there is an upload to be aborted.
-MARGIN = 60_000
-# Milliseconds that must be left to begin aborting: the timeouts once more.
-LAST_MARGIN = 22_000
+CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "adaptive", "total_max_attempts": 5})
+# Milliseconds that must be left to begin another step: an attempt at a request, or a read (if some KiB a
+# second come). It may use up its timeouts and botocore's longest pause; then there is an upload to abort.
+MARGIN = 50_000
+# Milliseconds that must be left to begin to abort: the timeouts once more.
+LAST_MARGIN = 18_000
 
-# While S3 sends a body, botocore leaves some of urllib3's errors as they are.
+# While a body comes, botocore leaves some of urllib3's errors as they are.
 CONNECTION_LOST = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, HTTPError)
 # What S3 answers to a conditional write that lost: the condition fails, or another write is under way.
 # NoSuchUpload too: if the answer to a completion is lost, its repetition finds the upload gone.

@@ -4,23 +4,17 @@ import gzip
 import itertools
 import json
 import re
-from collections.abc import Iterator
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from chalicelib import object_store
 from chalicelib.object_store import LAST_MARGIN, MARGIN, ObjectStore
 from chalicelib.pipeline import Arrival, Clock, UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key, structured
 from tests.faults import REFUSALS, Cut, Lost, Refused, Unsent, planned
-from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request, faulty_s3
+from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request
 
 SETTINGS = Settings("faults-raw", "faults-processed", "faults-rejected")
-CONFIG = Config(read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-PART = 64 * 1024
 LARGE = 3000  # records that make more than one part
 SOUND = planned()
 
@@ -37,11 +31,11 @@ def patients(count: int, name: str = "A") -> list[dict[str, str]]:
 class Key:
     """One key, with what stands under it, and the proxy on the pipeline's way to it."""
 
-    def __init__(self, proxy: FaultyS3) -> None:
+    def __init__(self, deployment: Deployment, proxy: FaultyS3, store: ObjectStore) -> None:
         self.name = f"Canary {new_key()}"
+        self.direct = deployment.s3
         self.proxy = proxy
-        self.direct = boto3.client("s3")
-        self.store = ObjectStore(boto3.client("s3", endpoint_url=proxy.url, config=CONFIG))
+        self.store = store
 
     def upload(self, body: bytes) -> None:
         self.direct.put_object(Bucket=SETTINGS.raw_bucket, Key=self.name, Body=body)
@@ -67,21 +61,16 @@ class Key:
         return [upload["Key"] for upload in uploads].count(self.name)
 
 
-@pytest.fixture(scope="module")
-def proxy(deployment: Deployment) -> Iterator[FaultyS3]:
+@pytest.fixture(scope="module", autouse=True)
+def buckets(deployment: Deployment) -> None:
     for bucket in (SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket):
         deployment.s3.create_bucket(Bucket=bucket)
         deployment.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    with faulty_s3(planned(), deployment.s3.meta.endpoint_url) as proxy:
-        yield proxy
 
 
 @pytest.fixture
-def key(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> Key:
-    """A key of its own; parts are small, and retries come without a pause."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    monkeypatch.setattr(object_store, "PART_SIZE", PART)
-    return Key(proxy)
+def key(deployment: Deployment, s3: FaultyS3, faulty_store: ObjectStore) -> Key:
+    return Key(deployment, s3, faulty_store)
 
 
 def operations(exchanges: list[Exchange]) -> list[str]:

@@ -1,0 +1,41 @@
+"""Whole objects through the S3 edge, as the tests of its faults read and write them."""
+
+import boto3
+from botocore.config import Config
+
+from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Upload
+from tests.faults import REFUSALS, Lost, Unsent
+from tests.faulty_s3 import Ending, Fault, FaultyS3
+
+ATTEMPTS = 3
+BODY = bytes(range(251)) * 1200
+PART = 64 * 1024  # large enough for a stand-in that takes parts of any size
+PASSING: list[Fault] = [fault for code, fault in REFUSALS.items() if code != "ExpiredToken"]
+CONNECTIONS: list[Fault] = [Unsent(), Unsent(Ending.CLOSED), Lost(), Lost(Ending.CLOSED)]
+
+
+def named(fault: Fault) -> str:
+    return f"{fault.kind} {vars(fault).get('after', '')}".strip()
+
+
+def connect(proxy: FaultyS3, read_timeout: float, attempts: int) -> ObjectStore:
+    """Make a store whose requests go through the proxy."""
+    config = Config(read_timeout=read_timeout, retries={"mode": "standard", "total_max_attempts": attempts})
+    return ObjectStore(boto3.client("s3", endpoint_url=proxy.url, config=config))
+
+
+def read(store: ObjectStore, bucket: str, key: str, into: bytearray | None = None) -> bytes:
+    received = bytearray() if into is None else into
+    source = store.open(bucket, key)
+    assert source is not None
+    with source:
+        for chunk in source:
+            received += chunk
+    return bytes(received)
+
+
+def publish(store: ObjectStore, bucket: str, key: str, size: int, condition: Condition = ANYWAY) -> None:
+    with Upload(store, bucket, key, condition, "application/json", {}) as upload:
+        for start in range(0, size, PART):
+            upload.write(b"x" * min(PART, size - start))
+        upload.complete()
