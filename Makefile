@@ -1,6 +1,6 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test check bench fuzz audit bootstrap plan deploy destroy providers format clean
+.PHONY: help run up test check bench fuzz chaos audit bootstrap plan deploy destroy providers format clean
 
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
@@ -31,6 +31,12 @@ bench: .local/bench-venv/ready ## the extraction beside other ways to do it; abo
 
 fuzz: .venv/ready ## the extraction against a reference, on broken documents: make fuzz SECONDS=600
 	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)
+
+chaos: .venv/ready ## faults, races, load, memory, at length: make chaos SECONDS=600, and ten minutes more
+	@$(BIN)/python -m tests.chaos.schedules
+	@$(BIN)/python -m tests.chaos.memory
+	@$(BIN)/python -m tests.chaos.load
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS)
 
 audit: .local/audit-venv/ready ## look for what is unsafe in infra/
 	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact

@@ -227,9 +227,8 @@ class Upload:
             upload = self._store.request("create_multipart_upload", **self._address, **self._about)
             self._multipart = {**self._address, "UploadId": upload["UploadId"]}
         number = len(self._parts) + 1
-        part = self._store.request(
-            "upload_part", **self._multipart, PartNumber=number, Body=bytes(self._buffer)
-        )
+        # As it is: of bytes, http.client would make another copy to put the headers before them.
+        part = self._store.request("upload_part", **self._multipart, PartNumber=number, Body=self._buffer)
         # S3 wants back each part's checksum, which botocore adds by itself.
         about = {name: part[name] for name in ("ETag", "ChecksumCRC32") if name in part}
         self._parts.append({"PartNumber": number, **about})

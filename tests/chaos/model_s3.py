@@ -1,0 +1,178 @@
+"""S3 as far as the pipeline uses it, as a value: a handler is what it has been answered, a world what stands.
+
+What a handler asks of S3 next depends on nothing but the answers that it has had. So a handler that is
+half-way is the tuple of those answers: to learn its next request, the real `pipeline.handle` runs from its
+start on them until it asks for more.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple, cast
+from unittest.mock import Mock
+
+from botocore.exceptions import ClientError, IncompleteReadError
+
+from chalicelib.object_store import ObjectStore
+from chalicelib.pipeline import Arrival, handle
+from chalicelib.settings import Settings
+
+SETTINGS = Settings("raw", "processed", "rejected")
+KEY = "key.json"
+FIFTEEN_MINUTES = 15 * 60 * 1000
+
+type Pairs = tuple[tuple[str, str], ...]
+
+
+class Stored(NamedTuple):
+    """An object as it stands. Only raw ones have versions: the pipeline looks at no other's."""
+
+    body: bytes
+    etag: str
+    version: str = "null"
+    metadata: Pairs = ()
+
+    @property
+    def made_from(self) -> int:
+        return int(dict(self.metadata)["source-version"])
+
+
+class Request(NamedTuple):
+    """What a handler asks of S3, as far as anybody else could notice: the parts of an upload are its own."""
+
+    operation: str
+    bucket: str
+    key: str
+    conditions: Pairs  # IfMatch, IfNoneMatch, Range
+    writes: Stored | None = None
+
+
+class Read(NamedTuple):
+    """The answer where there is an object: its bytes from some place on, on a connection that may break."""
+
+    stored: Stored
+    start: int = 0
+    breaks: bool = False
+
+
+type Answer = Read | str | None
+"""An object; the code of an error; nothing but success."""
+
+type Answers = tuple[Answer, ...]
+
+
+class AskedError(BaseException):
+    """The handler waits for an answer. Not an Exception: it has to pass through the handler."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+@cache
+def next_request(answers: Answers) -> Request | None:
+    """Run the pipeline on these answers; None if that is all that it asks for."""
+    store = ObjectStore(cast("Any", Client(answers)))
+    try:
+        handle([Arrival(SETTINGS.raw_bucket, KEY)], store, SETTINGS, lambda: FIFTEEN_MINUTES)
+    except AskedError as asked:
+        return asked.request
+    return None
+
+
+def answer(request: Request, stands: Stored | None) -> tuple[Answer, Stored | None]:
+    """Do as S3 does, at once: what does it answer, and what stands there then."""
+    conditions = dict(request.conditions)
+    if stands is None and (not request.writes or "IfMatch" in conditions):
+        return ("404" if request.operation == "head_object" else "NoSuchKey"), stands
+    if stands and ("IfNoneMatch" in conditions or conditions.get("IfMatch", stands.etag) != stands.etag):
+        return "PreconditionFailed", stands
+    if request.writes:
+        return None, request.writes
+    start = int(conditions.get("Range", "bytes=0-")[len("bytes=") : -1])
+    return Read(cast("Stored", stands), start), stands
+
+
+class Client:
+    """S3 as boto3 offers it, to a handler that has had these answers."""
+
+    meta = Mock()  # botocore's events, of which there are none here
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = iter(answers)
+        self._parts: list[bytes] = []
+        self._metadata: Mapping[str, str] = {}
+
+    def head_object(self, **named: Any) -> dict[str, Any]:
+        return _read(self._ask("head_object", named))
+
+    def get_object(self, **named: Any) -> dict[str, Any]:
+        return _read(self._ask("get_object", named))
+
+    def put_object(self, **named: Any) -> None:
+        body = named["Body"]
+        self._ask("put_object", named, Stored(body, md5(body), metadata=pairs(named["Metadata"])))
+
+    def create_multipart_upload(self, **named: Any) -> dict[str, str]:
+        self._metadata, self._parts = named["Metadata"], []
+        return {"UploadId": "1"}
+
+    def upload_part(self, **named: Any) -> dict[str, str]:
+        self._parts.append(bytes(named["Body"]))
+        return {"ETag": md5(named["Body"])}
+
+    def complete_multipart_upload(self, **named: Any) -> None:
+        etag = f"{md5(b''.join(bytes.fromhex(md5(part)) for part in self._parts))}-{len(self._parts)}"
+        stored = Stored(b"".join(self._parts), etag, metadata=pairs(self._metadata))
+        self._ask("complete_multipart_upload", named, stored)
+
+    def abort_multipart_upload(self, **_: Any) -> None:
+        self._parts = []
+
+    def _ask(self, operation: str, named: Mapping[str, Any], writes: Stored | None = None) -> Read | None:
+        conditions = {name: named[name] for name in ("IfMatch", "IfNoneMatch", "Range") if name in named}
+        try:
+            answered = next(self._answers)
+        except StopIteration:
+            asked = Request(operation, named["Bucket"], named["Key"], pairs(conditions), writes)
+            raise AskedError(asked) from None
+        if isinstance(answered, str):
+            raise ClientError({"Error": {"Code": answered}}, operation)
+        return answered
+
+
+class Body:
+    """The bytes of an object as they come."""
+
+    def __init__(self, body: bytes, *, breaks: bool) -> None:
+        self._body = body
+        self._breaks = breaks
+
+    def iter_chunks(self, _: int) -> Iterator[bytes]:
+        if self._breaks:
+            yield self._body[:1]
+            raise IncompleteReadError(actual_bytes=1, expected_bytes=len(self._body))
+        yield self._body
+
+    def close(self) -> None:
+        pass
+
+
+def _read(answered: Read | None) -> dict[str, Any]:
+    stored, start, breaks = cast("Read", answered)
+    size, body = len(stored.body), stored.body[start:]
+    return {
+        "ETag": stored.etag,
+        "Metadata": dict(stored.metadata),
+        "ContentLength": len(body),
+        "ContentRange": f"bytes {start}-{size - 1}/{size}",
+        "Body": Body(body, breaks=breaks),
+        **({} if stored.version == "null" else {"VersionId": stored.version}),
+    }
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body).hexdigest()  # noqa: S324 - S3's ETag
+
+
+def pairs(named: Mapping[str, str]) -> Pairs:
+    return tuple(sorted(named.items()))

@@ -1,0 +1,236 @@
+"""Every order in which the handlers of one key can take their steps, with everything that may come between.
+
+A world is a value: what happened to the raw object so far, what stands in the other buckets, how far each
+handler is (tests/chaos/model_s3.py). An exploration visits every world that any schedule leads to, each once,
+however many schedules do.
+
+python -m tests.chaos.schedules explores the large bounds, some minutes long.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, cast
+from unittest.mock import patch
+
+from chalicelib import object_store, telemetry
+from tests.chaos.model_s3 import (
+    KEY,
+    SETTINGS,
+    Answer,
+    Answers,
+    Read,
+    Request,
+    Stored,
+    answer,
+    md5,
+    next_request,
+)
+
+PART_SIZE = 200  # so that LARGE is uploaded in parts, and the others are not
+
+
+class Document(NamedTuple):
+    """What somebody uploads, and what has to become of it: of a malformed one, nothing is published."""
+
+    name: str
+    raw: bytes
+    published: bytes | None
+    rejected: bytes = b""
+
+
+def scan(name: str, patient: str, more: str = "", rejected: bytes = b"") -> Document:
+    record = f'{{"patient_id":"1","patient_name":"{patient}"}}'
+    return Document(name, f"[{record}{more}]".encode(), f"[\n{record}\n]\n".encode(), rejected)
+
+
+A, B, LARGE = scan("A", "A"), scan("B", "B"), scan("large", "L" * PART_SIZE)
+# Its published object equals that of A.
+DIRTY = scan("dirty", "A", ",1", b'{"index":1,"reason":"record: not an object","record":1}\n')
+MALFORMED = Document("malformed", b"[", None, b'{"reason":"truncated","offset":1}\n')
+DELETED = None
+ANYTHING = (A, B, DIRTY, LARGE, MALFORMED, DELETED)
+
+type Story = tuple[Document | None, ...]
+"""What happens to the raw object, in this order."""
+
+
+class World(NamedTuple):
+    """What a schedule has brought about so far, and what may still come between."""
+
+    happened: int  # of the story
+    processed: Stored | None
+    rejected: frozenset[tuple[str, bytes]]
+    handlers: tuple[Answers, ...]
+    duplicates: int  # events that may still come again
+    faults: int
+
+
+class WrongError(Exception):
+    """A schedule, and what is wrong with where it leads."""
+
+
+class Exploration:
+    """All schedules of a story."""
+
+    def __init__(self, story: Story, *, duplicates: int = 0, faults: int = 0) -> None:
+        self._story = story
+        self._versions = {number: document for number, document in enumerate(story, 1) if document}
+        contents = [document.published for document in self._versions.values()]
+        self._content_returns = len(set(contents)) < len(contents)
+        self._start = World(0, None, frozenset(), (), duplicates, faults)
+        self._known: dict[World, int] = {}
+
+    @property
+    def worlds(self) -> int:
+        """How many different ones were visited."""
+        return len(self._known)
+
+    def run(self) -> int:
+        """Follow every schedule; returns their number, or raises WrongError."""
+        next_request.cache_clear()
+        with patch.object(telemetry, "emit"), patch.object(object_store, "PART_SIZE", PART_SIZE):
+            return self._follow(self._start, ())
+
+    def _follow(self, world: World, schedule: tuple[str, ...]) -> int:
+        if world not in self._known:
+            steps = list(self._steps(world))
+            if wrong := self._wrong(world, [after for _, after in steps]):
+                raise WrongError("\n".join((*schedule, wrong)))
+            self._known[world] = sum(self._follow(after, (*schedule, step)) for step, after in steps) or 1
+        return self._known[world]
+
+    def _steps(self, world: World) -> Iterator[tuple[str, World]]:
+        if world.happened < len(self._story):
+            yield self._next_of_the_story(world)
+        if world.duplicates and world.happened:
+            yield "an event comes again", event(world._replace(duplicates=world.duplicates - 1))
+        for handler in dict.fromkeys(world.handlers):
+            yield from self._steps_of(handler, world)
+
+    def _next_of_the_story(self, world: World) -> tuple[str, World]:
+        document, after = self._story[world.happened], world._replace(happened=world.happened + 1)
+        if document is None:
+            return "deleted", after
+        return f"version {after.happened} uploaded: {document.name}", event(after)
+
+    def _steps_of(self, handler: Answers, world: World) -> Iterator[tuple[str, World]]:
+        request = cast("Request", next_request(handler))
+        others = list(world.handlers)
+        others.remove(handler)
+        world = world._replace(handlers=tuple(others))
+        answered, after = self._answered(request, world)
+        step = f"{request.operation} in {request.bucket} {dict(request.conditions)}: {answered}"
+        yield step, continued(after, (*handler, answered))
+        if world.faults:
+            world, after = (each._replace(faults=world.faults - 1) for each in (world, after))
+            # Lambda sends the event of a killed handler again.
+            yield f"killed before {step}", event(world)
+            yield f"killed after {step}", event(after)
+            again, twice = self._answered(request, after)
+            yield f"{step}, which is lost, so it is sent again: {again}", continued(twice, (*handler, again))
+            if request.operation == "get_object" and isinstance(answered, Read):
+                yield f"{step}, and breaks", continued(after, (*handler, answered._replace(breaks=True)))
+
+    def _answered(self, request: Request, world: World) -> tuple[Answer, World]:
+        if request.bucket == SETTINGS.rejected_bucket:
+            written = (request.key, cast("Stored", request.writes).body)
+            return None, world._replace(rejected=world.rejected | {written})
+        if request.bucket == SETTINGS.processed_bucket:
+            answered, processed = answer(request, world.processed)
+            return answered, world._replace(processed=processed)
+        return answer(request, self._raw(world))[0], world
+
+    def _raw(self, world: World) -> Stored | None:
+        document = self._versions.get(world.happened)
+        return document and Stored(document.raw, md5(document.raw), str(world.happened))
+
+    def _wrong(self, world: World, following: Iterable[World]) -> str | None:
+        """Say what is wrong, on the way or in the end; nothing if nothing is."""
+        processed = world.processed
+        if processed and processed.body != self._versions[processed.made_from].published:
+            return "something else is published than what the version becomes"
+        if any(self._versions[number].rejected != body for number, body in reports(world)):
+            return "something else is kept as rejected than what the version becomes"
+        if not self._content_returns and any(goes_back(world, after) for after in following):
+            return "and then the same or an older version is published over a newer one"
+        return None if following else self._wrong_in_the_end(world)
+
+    def _wrong_in_the_end(self, world: World) -> str | None:
+        newest = self._versions.get(len(self._story))
+        if newest and newest.rejected and (len(self._story), newest.rejected) not in reports(world):
+            return "what the newest version has to be rejected is not kept"
+        if (
+            newest
+            and newest.published
+            and (not world.processed or world.processed.made_from != len(self._story))
+        ):
+            return f"the newest version is not published in the end, but {world.processed}"
+        return None
+
+
+def reports(world: World) -> list[tuple[int, bytes]]:
+    """List what is kept as rejected, by the number of its version."""
+    return [(int(key.removeprefix(f"{KEY}/").removesuffix(".jsonl")), body) for key, body in world.rejected]
+
+
+def goes_back(world: World, after: World) -> bool:
+    """Tell whether a step publishes again what was, or less than, what stands."""
+    written = after.processed is not world.processed
+    return bool(
+        written
+        and world.processed
+        and after.processed
+        and after.processed.made_from <= world.processed.made_from
+    )
+
+
+def event(world: World) -> World:
+    """Have an event come: another handler, which has not asked for anything yet."""
+    return continued(world, ())
+
+
+def continued(world: World, handler: Answers) -> World:
+    """Let a handler be where it is, unless it has ended. Handlers are alike: their order is no matter."""
+    request = next_request(handler)
+    if request is None:
+        return world
+    if request == next_request(()):  # a new attempt knows nothing of the one before
+        handler = ()
+    return world._replace(handlers=tuple(sorted((*world.handlers, handler), key=hash)))
+
+
+def stories(length: int, alphabet: Story) -> list[Story]:
+    """Tell every story of so many uploads and deletions. A and B are alike, so A comes first."""
+    told = itertools.product(alphabet, repeat=length)
+    return [story for story in told if B not in story or A in story[: story.index(B)]]
+
+
+def explore(length: int, alphabet: Story, *, duplicates: int, faults: int) -> str:
+    """Explore every story of this length; says how much that was."""
+    begun, worlds, schedules = time.monotonic(), 0, 0
+    told = stories(length, alphabet)
+    for story in told:
+        exploration = Exploration(story, duplicates=duplicates, faults=faults)
+        schedules += exploration.run()
+        worlds += exploration.worlds
+    seconds = time.monotonic() - begun
+    return f"{len(told)} stories, {worlds:,} worlds, {schedules:.1e} schedules, {seconds:.0f} s"
+
+
+def main() -> None:
+    for length, alphabet, duplicates, faults in (
+        (2, ANYTHING, 2, 2),
+        (3, ANYTHING, 1, 1),
+        (4, ANYTHING, 0, 0),
+        (4, (A, B), 0, 1),
+        (4, (A, B), 1, 0),
+    ):
+        found = explore(length, alphabet, duplicates=duplicates, faults=faults)
+        sys.stdout.write(f"{length} versions, {duplicates} duplicates, {faults} faults: {found}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Many uploads at once, of few keys and of many, with everything that can come between."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import boto3
+
+from tests.chaos.crew import BUCKETS, Crew
+from tests.chaos.documents import NAMES, Expected, document, scans
+from tests.events import s3_event
+
+HOT = "hot-"
+HOT_KEYS = 6
+UPLOADERS = 4
+LATEST = 4  # seconds that a repeated event may be late
+
+
+class Storm:
+    """Uploads, and by key and version what each has to become."""
+
+    def __init__(self, crew: Crew, *, seed: int) -> None:
+        self.expected: dict[str, dict[str, Expected]] = {}
+        self._crew = crew
+        self._dice = [Random(f"{seed} {number}") for number in range(UPLOADERS + 1)]  # noqa: S311 - repeatable
+        self._s3 = boto3.client("s3")
+
+    def rage(self, seconds: float, *, rate: float, kills: float) -> None:
+        """Do for so long so many things a second, and kill a worker every so many seconds."""
+        end = time.monotonic() + seconds
+        with ThreadPoolExecutor() as threads:
+            running = [threads.submit(self._act, end, rate / UPLOADERS, dice) for dice in self._dice[1:]]
+            running.append(threads.submit(self._kill, end, kills, self._dice[0]))
+        for thread in running:
+            thread.result()
+
+    def _act(self, end: float, rate: float, random: Random) -> None:
+        acts = (self._upload_hot, self._upload_cold, self._repeat, self._delete)
+        while time.monotonic() < end:
+            time.sleep(random.expovariate(rate))
+            random.choices(acts, (9, 8, 2, 1))[0](random)
+
+    def _kill(self, end: float, every: float, random: Random) -> None:
+        while time.monotonic() + every < end:
+            time.sleep(every)
+            self._crew.kill_one(random)
+
+    def _upload_hot(self, random: Random) -> None:
+        # Mostly one of three contents, so that earlier ones return.
+        number, returning = random.randrange(3), random.random() < 0.7
+        key = f"{HOT}{random.randrange(HOT_KEYS)}.json"
+        self._upload(key, *(scans(number) if returning else document(random, number)))
+
+    def _upload_cold(self, random: Random) -> None:
+        key = f"{random.getrandbits(64):x} {random.choice(NAMES)}.json"
+        self._upload(key, *document(random, random.getrandbits(32)))
+
+    def _upload(self, key: str, body: bytes, expected: Expected) -> None:
+        versions = self.expected.setdefault(key, {})
+        answer = self._s3.put_object(Bucket=BUCKETS.raw, Key=key, Body=body)
+        versions[answer["VersionId"]] = expected
+
+    def _repeat(self, random: Random) -> None:
+        for key in self._some(random, ""):
+            self._crew.send(s3_event((BUCKETS.raw, key)), delay=random.randrange(LATEST))
+
+    def _delete(self, random: Random) -> None:
+        for key in self._some(random, HOT):
+            self._s3.delete_object(Bucket=BUCKETS.raw, Key=key)
+
+    def _some(self, random: Random, name: str) -> list[str]:
+        keys = [key for key in tuple(self.expected) if name in key]
+        return random.sample(keys, min(len(keys), 1))
