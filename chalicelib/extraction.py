@@ -21,7 +21,6 @@ REVISION = f"1:{','.join(FIELDS)}"
 """Changes whenever the output for some input does, so that a replay redoes it: with the fields by itself."""
 
 PIECE = 64 * 1024  # memory for 128 KiB and more would be mapped anew each time, at half the speed
-
 type Write = Callable[[bytes], object]
 
 
@@ -102,7 +101,7 @@ class _Output:
             self._rejected(batch.rejected)
             self.rejected += batch.rejected_count
         if batch.valid_count:
-            lead = b",\n" if self.extracted else b"[\n"
-            self._processed(lead + batch.valid[:-1].replace(b"\n", b",\n"))
+            self._processed(b",\n" if self.extracted else b"[\n")
+            self._processed(batch.valid[:-1].replace(b"\n", b",\n"))
             self.extracted += batch.valid_count
         return batch.valid_count + batch.rejected_count > 0

@@ -19,7 +19,8 @@ from msgspec.json import Decoder
 
 from chalicelib.records import Form, MalformedScan, Reason, legible
 
-BLOCK = 512 * 1024  # what a batch costs apart from its records disappears in so many bytes
+BLOCK = 512 * 1024
+bytes(8 * BLOCK)  # until so large a block has been freed, glibc maps each anew, at a cost
 RECORD_LIMIT = 8 * 1024 * 1024
 WASTE = 2
 SMALLEST_GUESS = 1024

@@ -149,24 +149,25 @@ def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
         raise DecodeError  # msgspec does not mind what is between them
     rows = _encode(drafts)
     valid, rejected, passed = [], [], 0
-    for i, line in _suspects(rows):
+    for i, line, end in _suspects(rows):
         if reason := reason_to_reject(drafts[i]):
             rejected.append(RejectedRecord(index + i, reason, raws[i]))
             valid.append(rows[passed:line])
-            passed = rows.find(b"\n", line) + 1
+            passed = end
     valid.append(rows[passed:])
     return Sorted(b"".join(valid), len(drafts) - len(rejected), _encode_rejected(rejected), len(rejected))
 
 
-def _suspects(rows: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the index of every record that may be invalid, and where its line starts."""
-    index, line = 0, -1
+def _suspects(rows: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the index of every record that may be invalid, and where its line starts and ends."""
+    index, end = -1, 0
     for suspect in find_suspects(rows):
-        start = rows.rfind(b"\n", 0, suspect.start()) + 1
-        if start > line:
-            index += rows.count(b"\n", max(line, 0), start)
-            line = start
-            yield index, line
+        at = suspect.start()
+        if at >= end:
+            index += rows.count(b"\n", end, at) + 1
+            line = rows.rfind(b"\n", end, at) + 1 or end
+            end = rows.find(b"\n", at) + 1
+            yield index, line, end
 
 
 def legible(text: bytes) -> bytes:
@@ -194,7 +195,7 @@ def _reason(*faults: str) -> str:
 
 
 def _fault(value: object) -> str:
-    if isinstance(value, str):
+    if type(value) is str:
         return "" if value.strip() else "blank"
     if value is MISSING:
         return "missing"
