@@ -9,7 +9,7 @@ CONTEXT = SimpleNamespace(
     memory_limit_in_mb=1,
     invoked_function_arn="arn",
     aws_request_id="request",
-    get_remaining_time_in_millis=lambda: 60_000,
+    get_remaining_time_in_millis=lambda: 900_000,
 )
 
 

@@ -71,6 +71,7 @@ class Crew:
     def _await_start(self) -> None:
         self.send({})
         self.finish()
+        assert not self._waiting(self._events), "no worker started; its log says why"
 
     def send(self, event: dict[str, Any], *, delay: int = 0) -> None:
         """Have an event come, so many seconds from now."""

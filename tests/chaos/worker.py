@@ -5,13 +5,10 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any, NamedTuple, Self
 
 from infra.ops.cloud import ROOT
 from tests.events import CONTEXT
-
-REMAINING = 15 * 60 * 1000  # milliseconds, as long as a function may have
 
 
 class Memory(NamedTuple):
@@ -68,11 +65,10 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # the application's log is not for who waits for answers
     from app import data_processor  # noqa: PLC0415 - it reads its environment, and gets hold of stdout
 
-    context = SimpleNamespace(**vars(CONTEXT), get_remaining_time_in_millis=lambda: REMAINING)
     for line in sys.stdin:
         error = None
         try:
-            data_processor(json.loads(line), context)
+            data_processor(json.loads(line), CONTEXT)
         except Exception as failure:  # noqa: BLE001 - Lambda logs any, and answers with its words
             traceback.print_exc()
             error = f"{type(failure).__name__}: {failure}"
