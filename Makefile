@@ -32,10 +32,11 @@ bench: .local/bench-venv/ready ## the extraction beside other ways to do it; abo
 fuzz: .venv/ready ## the extraction against a reference, on broken documents: make fuzz SECONDS=600
 	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)
 
-chaos: .venv/ready ## faults, races, load, memory, at length: make chaos SECONDS=600, and ten minutes more
+chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECONDS=600 takes 20 minutes and as much again
 	@$(BIN)/python -m tests.chaos.schedules
 	@$(BIN)/python -m tests.chaos.memory
 	@$(BIN)/python -m tests.chaos.load
+	@$(BIN)/python -m tests.hammer --seconds $(SECONDS)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS)
 
 audit: .local/audit-venv/ready ## look for what is unsafe in infra/
@@ -54,7 +55,7 @@ destroy: .venv/ready ## the stage back to nothing: make destroy STAGE=dev
 	@$(BIN)/python -m infra.ops destroy --stage $(STAGE)
 
 providers: ## keep the AWS provider where Terraform looks first, to be fetched but once
-	@terraform -chdir=infra providers mirror -platform=linux_amd64 $(HOME)/.terraform.d/plugins
+	@terraform -chdir=infra/operations providers mirror -platform=linux_amd64 $(HOME)/.terraform.d/plugins
 
 format: .venv/ready ## mend what can be mended by itself
 	@$(BIN)/ruff format .

@@ -20,7 +20,7 @@ __all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
 REVISION = f"1:{','.join(FIELDS)}"
 """Changes whenever the output for some input does, so that a replay redoes it: with the fields by itself."""
 
-PIECE = 64 * 1024  # memory for 128 KiB and more would be mapped anew each time, at half the speed
+PIECE = 64 * 1024
 type Write = Callable[[bytes], object]
 
 

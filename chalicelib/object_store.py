@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Larger reads go through mmap and its page faults; measured, they halve the speed.
+# Larger ones are no faster, and are cut into such pieces by the extraction.
 READ_SIZE = 64 * 1024
 # S3 takes 10,000 parts: 78 GiB of output, more than a function can write in its 15 minutes.
 PART_SIZE = 8 * 1024 * 1024

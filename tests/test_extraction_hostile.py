@@ -96,6 +96,7 @@ class Counter:
 def test_work_is_linear(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     document = hostile(MIB // 2)[kind]
     counter = Counter(monkeypatch)
+    monkeypatch.setattr(json_batches, "BLOCK", 64 * 1024)  # so that the document is many of them
 
     extraction(chunked(document, [size] * (len(document) // size)))
 

@@ -22,10 +22,9 @@ TRY = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 from chalice.test import Client
-from msgspec.json import schema
 import app
 from chalicelib.extraction import REVISION, extract
-from chalicelib.records import PatientRecord
+from infra.ops.openapi import describe
 
 document = sys.stdin.buffer.read()
 processed, rejected = bytearray(), bytearray()
@@ -37,7 +36,7 @@ print(json.dumps({
     "processed": json.loads(processed),
     "rejected": [json.loads(line) for line in rejected.splitlines()],
     "answer": answer,
-    "required": schema(PatientRecord)["$defs"]["PatientRecord"]["required"],
+    "required": describe()["components"]["schemas"]["Record"]["required"],
     "revision": REVISION,
 }))
 """

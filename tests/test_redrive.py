@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -63,3 +64,51 @@ def left(queue: str) -> int:
     answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
     counts = [value for name, value in answer["Attributes"].items() if name.startswith("ApproximateNumber")]
     return sum(map(int, counts))
+
+
+class Slow:
+    """A queue whose messages take so long, and all fail, that they come into sight again meanwhile."""
+
+    def __init__(self, messages: int) -> None:
+        self.hidden_until = dict.fromkeys(map(str, range(messages)), 0)
+        self.tried: list[str] = []
+        self.now = 0
+
+    def get_queue_url(self, **_: str) -> dict[str, str]:
+        return {"QueueUrl": "queue"}
+
+    def receive_message(self, *, VisibilityTimeout: int, **_: object) -> dict[str, Any]:  # noqa: N803 - AWS's
+        for name, until in self.hidden_until.items():
+            if until <= self.now:
+                self.hidden_until[name] = self.now + VisibilityTimeout
+                body = json.dumps({"requestPayload": name})
+                return {"Messages": [{"MessageId": name, "ReceiptHandle": name, "Body": body}]}
+        return {}
+
+    def change_message_visibility(self, *, ReceiptHandle: str, **_: object) -> None:  # noqa: N803 - AWS's
+        self.hidden_until[ReceiptHandle] = self.now
+
+    def invoke(self, *, Payload: bytes, **_: object) -> dict[str, str]:  # noqa: N803 - AWS's
+        self.tried.append(json.loads(Payload))
+        self.now += 500
+        return {"FunctionError": "Unhandled"}
+
+
+def test_what_fails_is_tried_once_however_long_that_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(messages=5)
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: slow)
+
+    assert redrive(FUNCTION, region=REGION, timeout=900) == Redriven(handled=0, failed=5)
+    assert sorted(slow.tried) == ["0", "1", "2", "3", "4"]
+    assert max(slow.hidden_until.values()) <= slow.now
+
+
+def test_what_lambda_did_not_write_stays_and_stops_nothing(queue: str) -> None:
+    sqs = boto3.client("sqs")
+    for strange in ("no JSON", "[]", "{}"):
+        sqs.send_message(QueueUrl=queue, MessageBody=strange)
+
+    assert redrive(FUNCTION, region=REGION, timeout=60) == Redriven(handled=0, failed=3)
+
+    assert left(queue) == 3
+    sqs.purge_queue(QueueUrl=queue)

@@ -175,7 +175,7 @@ def test_a_plan_is_shown_on_its_pull_request(tmp_path: Path) -> None:
     subprocess.run([GITHUB / "comment-plan"], env=env, check=True)
 
     comment = (tmp_path / "comment").read_text()
-    assert comment == "Terraform plan of `infra/` for `dev`:\n\n```\nNo changes.\n```\n"
+    assert comment == "Terraform plan of `infra/` for `dev`:\n\n````\nNo changes.\n````\n"
     said = (tmp_path / "said").read_text()
     assert said.startswith("pr comment https://pull/1 --edit-last --create-if-none --body-file ")
 

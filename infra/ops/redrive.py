@@ -5,10 +5,13 @@ records of how they failed, with the event inside.
 """
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 GRACE = 60  # seconds, beyond the function's timeout
 
@@ -21,20 +24,23 @@ class Redriven(NamedTuple):
 
 
 def redrive(function: str, *, region: str, timeout: int) -> Redriven:
-    """Send a function each event in its failure queue; its timeout is in seconds."""
+    """Send a function each event in its failure queue, once; its timeout is in seconds."""
     sqs = boto3.client("sqs", region_name=region)
     queue = sqs.get_queue_url(QueueName=f"{function}-failures")["QueueUrl"]
-    handled, failed = 0, []
-    while message := _next(sqs, queue, seconds=timeout + GRACE):
-        receipt = message["ReceiptHandle"]
-        if _succeeds(function, message["Body"], region, timeout):
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
-            handled += 1
-        else:
-            failed.append(receipt)
-    # Not before: each is tried once.
-    for receipt in failed:
-        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+    # One attempt that waits as long as the function may take: whatever comes of it, the event is still there.
+    config = Config(read_timeout=timeout + GRACE, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+    functions = boto3.client("lambda", region_name=region, config=config)
+    handled, failed = 0, {}
+    try:
+        while message := _next(sqs, queue, seconds=timeout + GRACE):
+            # One that has failed comes into sight again when the others take long.
+            tried = message["MessageId"] in failed
+            failed[message["MessageId"]] = message["ReceiptHandle"]
+            if not tried and _succeeds(functions, function, message["Body"]):
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=failed.pop(message["MessageId"]))
+                handled += 1
+    finally:
+        _show(sqs, queue, failed.values())
     return Redriven(handled, len(failed))
 
 
@@ -44,9 +50,15 @@ def _next(sqs: Any, queue: str, *, seconds: int) -> Any:
     return next(iter(answer.get("Messages", [])), None)
 
 
-def _succeeds(function: str, body: str, region: str, timeout: int) -> bool:
-    # One attempt that waits as long as the function may take: whatever comes of it, the event is still there.
-    config = Config(read_timeout=timeout + GRACE, retries={"total_max_attempts": 1})
-    client = boto3.client("lambda", region_name=region, config=config)
-    event = json.dumps(json.loads(body)["requestPayload"]).encode()
-    return "FunctionError" not in client.invoke(FunctionName=function, Payload=event)
+def _succeeds(functions: Any, function: str, body: str) -> bool:
+    try:
+        event = json.dumps(json.loads(body)["requestPayload"]).encode()
+    except (LookupError, TypeError, ValueError):
+        return False  # Lambda did not write it
+    return "FunctionError" not in functions.invoke(FunctionName=function, Payload=event)
+
+
+def _show(sqs: Any, queue: str, receipts: Iterable[str]) -> None:
+    for receipt in receipts:
+        with suppress(ClientError):  # by now it is in sight by itself
+            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)

@@ -79,7 +79,7 @@ run "a_deployer_is_one_environment_of_one_repository" {
       "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
       "token.actions.githubusercontent.com:sub" = "repo:somebody/data-pipeline:environment:dev"
     }
-    error_message = "No other repository, branch or environment deploys the stage."
+    error_message = "No other repository or environment deploys the stage."
   }
   assert {
     condition = 10240 > length(join("", [
