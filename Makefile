@@ -55,6 +55,7 @@ destroy: .venv/ready ## the stage back to nothing: make destroy STAGE=dev
 	@$(BIN)/python -m infra.ops destroy --stage $(STAGE)
 
 providers: ## keep the AWS provider where Terraform looks first, to be fetched but once
+	@mkdir -p $(HOME)/.terraform.d/plugins
 	@terraform -chdir=infra/operations providers mirror -platform=linux_amd64 $(HOME)/.terraform.d/plugins
 
 format: .venv/ready ## mend what can be mended by itself

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -165,6 +166,18 @@ def test_the_provider_that_github_keeps_is_found(tmp_path: Path) -> None:
 
     found = terraform.init_options({"HOME": str(tmp_path)})
     assert found == [f"-plugin-dir={kept.replace('~', str(tmp_path))}"]
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
+def test_the_provider_is_named_by_a_root_that_needs_no_modules_installed(tmp_path: Path) -> None:
+    (root,) = re.findall(r"terraform -chdir=(\S+) providers mirror", (ROOT / "Makefile").read_text())
+    command = ["/usr/bin/env", "terraform", f"-chdir={root}", "providers"]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "TF_DATA_DIR": str(tmp_path)}, check=True, capture_output=True
+    )
+
+    assert b"registry.terraform.io/hashicorp/aws" in done.stdout
 
 
 def test_a_plan_is_shown_on_its_pull_request(tmp_path: Path) -> None:
