@@ -129,7 +129,11 @@ def s3_address(text: str, environment: dict[str, str]) -> list[str]:
 )
 def test_its_commands_are_the_operators_commands_that_other_tests_run(command: str) -> None:
     done = subprocess.run(
-        [*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True
+        [*command.split(), "--dry-run", "--no-print-directory"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     told = {"run": "local", "up": "local --keep"}
     verb, *stage = command.removeprefix("make ").split(" STAGE=")
