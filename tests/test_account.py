@@ -327,8 +327,8 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     assert sent["s3"]["object"]["key"] == key
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
-    redriven = account.run(sys.executable, "-m", "infra.ops", "redrive", "--stage", STAGE)
-    assert redriven.stdout.startswith("1 handled."), redriven.stderr
+    operator = Account(account.checkout)  # not in GitHub's role
+    assert "1 handled" in operator.ops("redrive", "--stage", STAGE)
     assert key in keys(account.buckets().processed)
 
 
