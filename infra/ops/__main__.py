@@ -40,6 +40,7 @@ AGAIN = "Mend that and run the same command again: it goes on where it stopped."
 def ops() -> None:
     """Operate the retina-scan data pipeline."""
     # Whatever was started is stopped on the way out, as it is on Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 

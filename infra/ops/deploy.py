@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 
+from chalicelib.records import FIELDS
 from infra.ops import deployed
 from infra.ops.bytecode import add_bytecode
 from infra.ops.chalice import chalice, process_url
@@ -79,7 +80,7 @@ def _state_bucket(stage: Stage) -> str:
 def _smoke_test(stage: Stage, foundation: dict[str, Any], url: str) -> None:
     buckets = Buckets(*(foundation[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")))
     key = f"{SMOKE_PREFIX}{uuid.uuid4()}.json"
-    scan = [{"patient_id": "synthetic", "patient_name": "Nobody"}]
+    scan = [dict.fromkeys(FIELDS, "synthetic")]
     try:
         outcome = upload(
             buckets, key, json.dumps(scan).encode(), seconds=PUBLISHED_WITHIN, region=stage.region

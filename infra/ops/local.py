@@ -75,7 +75,8 @@ def _show(title: str, text: bytes) -> None:
 
 def _stay(url: str) -> None:
     buckets = local_stage.buckets()
-    environment = client_environment(os.environ["AWS_ENDPOINT_URL"])
+    named = {"RAW": buckets.raw, "PROCESSED": buckets.processed, "URL": url, "AWS_REGION": REGION}
+    environment = client_environment(os.environ["AWS_ENDPOINT_URL"]) | named
     lines = [
         *(f"export {name}={value}" for name, value in environment.items()),
         f"aws s3 cp {SAMPLE.relative_to(ROOT)} s3://{buckets.raw}/in/first.json",
