@@ -102,6 +102,8 @@ decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_l
 # Where an encoded record has a value that is no text, or empty, or begins like white space. A text with a
 # colon may look like that; and what looks different is valid.
 find_suspects = re.compile(rb':(?!"[!#-\[\]-\xc1\xc3-\xe0\xe4-\xff])').finditer
+# Where one has a text that begins like white space, in ASCII without escapes and in general. One that is
+# empty is no FilledRecord.
 find_space = re.compile(rb':" ').search
 find_any_space = re.compile(rb':"[\x20\\\xc2\xe1-\xe3]').search
 
@@ -128,7 +130,8 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     except (ValidationError, UnicodeDecodeError):
         pass
     except DecodeError:
-        if not _has_surrogates(bytes(text)):
+        text = bytes(text)
+        if not _has_surrogates(text):
             raise
     return _sort_apart(bytes(text), form, index)
 

@@ -48,6 +48,12 @@ class Deployment:
         named = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         return post(self.url, document, named, region=REGION if signed else None)
 
+    def make_versioned(self, *buckets: str) -> None:
+        """Make buckets beside the stage's own, which no function watches."""
+        for bucket in buckets:
+            self.s3.create_bucket(Bucket=bucket)
+            self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object."""
         return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()

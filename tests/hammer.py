@@ -6,7 +6,6 @@ It deploys the application into a local cloud of its own, and prints how often e
 Who answers shows in the body: the function says `reason`, API Gateway (here: MiniStack) `message`.
 """
 
-import argparse
 import gzip
 import http.client
 import json
@@ -28,6 +27,7 @@ from infra.ops.openapi import describe
 from infra.ops.posting import Answer, sign
 from tests.benchmarks.fuzz import cases
 from tests.canaries import DOCUMENTS
+from tests.long_runs import run_options
 
 WITHIN = 20  # seconds
 OPERATION = describe()["paths"]["/process"]["post"]
@@ -189,12 +189,7 @@ def hammer(url: str, some: Iterable[Request]) -> Counter[int]:
 
 def main() -> int:
     """Hammer an API for some time; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = run_options(__doc__)
     with local_cloud() as folder:
         local_stage.make_buckets()
         url = local_stage.deploy(folder)

@@ -14,10 +14,10 @@ from chalicelib import telemetry
 from chalicelib.object_store import MARGIN, ObjectStore
 from chalicelib.pipeline import Arrival, UploadsFailedError, handle
 from chalicelib.settings import Settings
+from tests.canaries import CANARY
 from tests.deployment import Deployment, new_key
 from tests.events import CONTEXT, s3_event
 
-CANARY = "Canary-Wilhelmina"
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
 SETTINGS = Settings("raw", "processed", "rejected")
 

@@ -64,9 +64,7 @@ class Key:
 
 @pytest.fixture(scope="module", autouse=True)
 def buckets(deployment: Deployment) -> None:
-    for bucket in (SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket):
-        deployment.s3.create_bucket(Bucket=bucket)
-        deployment.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    deployment.make_versioned(SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ random limits: small blocks, so that small documents are cut into many batches. 
 disagreement and prints the case so that it can become a test. Memory must not grow.
 """
 
-import argparse
 import gzip
 import resource
 import sys
@@ -20,6 +19,7 @@ from unittest.mock import patch
 
 from chalicelib import extraction, json_batches
 from tests import reference
+from tests.long_runs import run_options
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -207,12 +207,7 @@ def disagreement(case: Case) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = run_options(__doc__)
     end = time.monotonic() + options.seconds
     count = 0
     for case in cases(options.seed):

@@ -6,7 +6,6 @@ Ends with 1 if anything is lost, stale, wrong, published twice or leaked, once e
 and what was in the failure queue has been sent again; tests/chaos/verdict.py says what these words mean.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from random import Random
@@ -21,6 +20,7 @@ from tests.chaos.storm import Storm
 from tests.chaos.verdict import Verdict, judge, publications
 from tests.faults import REFUSALS, at_random
 from tests.faulty_s3 import FaultyS3, Policy, faulty_s3
+from tests.long_runs import run_options
 
 RATE = 25  # things done a second
 KILLS = 3  # seconds
@@ -78,12 +78,7 @@ def show(outcome: Outcome) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = run_options(__doc__)
     with local_cloud() as folder, steps() as step:
         outcome = chaos(folder / "workers.log", options.seconds, step, seed=options.seed)
     show(outcome)

@@ -6,7 +6,10 @@ import json
 from random import Random
 from typing import NamedTuple
 
-CANARIES = CANARY, KEY_CANARY = "Canary-Wilhelmina", "Canary-Theodora"
+from tests.canaries import CANARY
+
+KEY_CANARY = "Canary-Theodora"
+CANARIES = CANARY, KEY_CANARY
 NAMES = ("scan", "a b+ü=1 (copy)", "100%25 & #?{}[]", "日本 🦉", f"of {KEY_CANARY}", "-rf $(x)`", "a//b/../c")
 MB = 10**6
 
