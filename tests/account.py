@@ -16,7 +16,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.ops.uploads import Buckets
+from infra.ops.aws.uploads import Buckets
 from tests.events import s3_event
 
 STAGE = "dev"

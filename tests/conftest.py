@@ -9,8 +9,8 @@ import pytest
 
 from chalicelib import object_store, telemetry
 from chalicelib.object_store import ObjectStore
-from infra.ops import local_stage
-from infra.ops.cloud import local_cloud
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import local_cloud
 from tests.deployment import Deployment, new_key
 from tests.events import CONTEXT
 from tests.faults import planned

@@ -9,10 +9,10 @@ from typing import Any
 
 import boto3
 
-from infra.ops import local_stage
-from infra.ops.cloud import REGION
-from infra.ops.posting import Answer, post
-from infra.ops.uploads import Outcome, upload
+from infra.ops.aws.posting import Answer, post
+from infra.ops.aws.uploads import Outcome, upload
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import REGION
 from tests.events import s3_event
 
 FUNCTION = "ikerian-data-pipeline-local-data-processor"

@@ -27,7 +27,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from infra.ops.cloud import trust
+from infra.ops.local.cloud import trust
 
 PIECE = 64 * 1024
 KEPT = 10_000  # exchanges that are remembered

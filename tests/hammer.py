@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSRequest
 from jsonschema import Draft202012Validator
 
-from infra.ops import local_stage
-from infra.ops.cloud import REGION, local_cloud
-from infra.ops.openapi import describe
-from infra.ops.posting import Answer, sign
+from infra.ops.aws.posting import Answer, sign
+from infra.ops.commands.openapi import describe
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import REGION, local_cloud
 from tests.benchmarks.fuzz import cases
 from tests.canaries import DOCUMENTS
 from tests.long_runs import run_options

@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 
 STARTS_WITHIN = 30  # seconds
 

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 
 
 class Block(NamedTuple):

@@ -15,9 +15,9 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.ops.cloud import ROOT, local_cloud
-from infra.ops.posting import post
-from infra.ops.uploads import upload
+from infra.ops.aws.posting import post
+from infra.ops.aws.uploads import upload
+from infra.ops.local.cloud import ROOT, local_cloud
 from tests.account import (
     ACCOUNT,
     API,
@@ -147,7 +147,7 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
 
 
 def test_chalice_deploys_the_stage_by_itself_afterwards(account: Account, url: str) -> None:
-    chalice = [sys.executable, "-m", "infra.ops.local_chalice", "deploy", "--stage", STAGE]
+    chalice = [sys.executable, "-m", "infra.ops.local.chalice", "deploy", "--stage", STAGE]
 
     done = account.run(*chalice, AWS_DEFAULT_REGION=REGION)
 

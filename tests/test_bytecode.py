@@ -4,8 +4,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from infra.ops.bytecode import add_bytecode
-from infra.ops.cloud import LOCAL, ROOT
+from infra.ops.local.cloud import LOCAL, ROOT
+from infra.ops.tools.bytecode import add_bytecode
 
 
 @pytest.fixture

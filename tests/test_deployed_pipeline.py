@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from chalicelib.telemetry import object_name
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'

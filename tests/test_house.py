@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 
 MODULES = sorted((ROOT / "chalicelib").glob("*.py"))
 CORE = [path for path in MODULES if path.stem in {"extraction", "json_batches", "records"}]

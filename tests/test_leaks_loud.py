@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.ops import local_stage
+from infra.ops.local import stage as local_stage
 from tests.account import acting_as, allow
 from tests.canaries import CANARY, DOCUMENTS
 from tests.deployment import Deployment

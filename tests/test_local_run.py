@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.ops.cloud import LOCAL, ROOT
+from infra.ops.local.cloud import LOCAL, ROOT
 from tests.readme import block, is_shown
 
 COMMAND = [sys.executable, "-m", "infra.ops", "local"]

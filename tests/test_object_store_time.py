@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import object_store
 from chalicelib.object_store import LAST_MARGIN, MARGIN, RESUMES, ObjectStore, OutOfTimeError, within
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut
 from tests.faulty_s3 import Ending, FaultyS3

@@ -10,8 +10,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 import app
-from infra.ops.cloud import ROOT
-from infra.ops.openapi import describe
+from infra.ops.commands.openapi import describe
+from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment
 from tests.hammer import hammer, requests
 

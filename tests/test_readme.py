@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from chalicelib.extraction import MalformedScan, extract
-from infra.ops.cloud import REGION, ROOT
+from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import Deployment
 from tests.readme import Block, block, blocks
 

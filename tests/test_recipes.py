@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from infra.ops import local_stage, terraform
-from infra.ops.cloud import ROOT
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import ROOT
+from infra.ops.tools import terraform
 from tests.readme import block
 
 PARTS = ("app.py", "chalicelib", ".chalice", "infra")
@@ -24,7 +25,7 @@ warnings.simplefilter("ignore")
 from chalice.test import Client
 import app
 from chalicelib.extraction import REVISION, extract
-from infra.ops.openapi import describe
+from infra.ops.commands.openapi import describe
 
 document = sys.stdin.buffer.read()
 processed, rejected = bytearray(), bytearray()

@@ -7,8 +7,8 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.ops.cloud import REGION
-from infra.ops.redrive import Redriven, redrive
+from infra.ops.commands.redrive import Redriven, redrive
+from infra.ops.local.cloud import REGION
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
 
 PATIENT = "Wilhelmina"

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from infra.ops import deployed, stage
-from infra.ops.cloud import REGION, ROOT
+from infra.ops import stage
+from infra.ops.aws import deployed
+from infra.ops.local.cloud import REGION, ROOT
 from infra.ops.stage import Stage, UnknownStageError
 from tests.deployment import Deployment
 

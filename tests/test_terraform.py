@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib import telemetry
-from infra.ops import terraform
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
+from infra.ops.tools import terraform
 
 INFRA = ROOT / "infra"
 ROOTS = {"foundation": INFRA, "bootstrap": INFRA / "bootstrap", "operations": INFRA / "operations"}

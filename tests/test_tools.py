@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.ops import chalice
-from infra.ops.cloud import ROOT
-from infra.ops.tools import ToolError, run
+from infra.ops.local.cloud import ROOT
+from infra.ops.tools import chalice
+from infra.ops.tools.run import ToolError, run
 
 
 def test_chalice_can_be_started_without_a_local_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_ctrl_c_is_passed_on_once_and_the_program_may_finish(tmp_path: Path) -> 
             time.sleep(0.1)
         notes.write("finished\\n")
     """)
-    caller = f"from infra.ops.tools import run; import sys; run([sys.executable, '-c', {program!r}])"
+    caller = f"from infra.ops.tools.run import run; import sys; run([sys.executable, '-c', {program!r}])"
 
     with subprocess.Popen([sys.executable, "-c", caller], cwd=ROOT, start_new_session=True) as process:
         while not notes.exists() or "started" not in notes.read_text():

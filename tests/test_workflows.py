@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from infra.ops import terraform
-from infra.ops.cloud import ROOT
-from infra.ops.summary import summarise
+from infra.ops.local.cloud import ROOT
+from infra.ops.screen.summary import summarise
+from infra.ops.tools import terraform
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.ops.cloud import LocalCloudError
-from infra.ops.deploy import SmokeTestError, bootstrap, deploy, plan
-from infra.ops.destroy import InUseError, destroy
-from infra.ops.local import run_local
-from infra.ops.openapi import describe
-from infra.ops.progress import console, steps
-from infra.ops.redrive import redrive
+from infra.ops.aws.uploads import UnhandledError
+from infra.ops.commands.deploy import SmokeTestError, bootstrap, deploy, plan
+from infra.ops.commands.destroy import InUseError, destroy
+from infra.ops.commands.local import run_local
+from infra.ops.commands.openapi import describe
+from infra.ops.commands.redrive import redrive
+from infra.ops.local.cloud import LocalCloudError
+from infra.ops.screen.progress import console, steps
+from infra.ops.screen.summary import summarise
 from infra.ops.stage import Stage, UnknownStageError
-from infra.ops.summary import summarise
-from infra.ops.tools import ToolError
-from infra.ops.uploads import UnhandledError
+from infra.ops.tools.run import ToolError
 
 # What is told in a line or two; anything else is a bug, and shows its traceback.
 FAILURES = (

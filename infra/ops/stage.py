@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from infra.ops.cloud import ROOT
-from infra.ops.files import replace_text
+from infra.ops.local.cloud import ROOT
+from infra.ops.tools.files import replace_text
 
 CONFIG = ROOT / ".chalice" / "config.json"
 APPLICATION = "ikerian-data-pipeline"

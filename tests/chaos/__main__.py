@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from infra.ops.cloud import client_environment, local_cloud
-from infra.ops.progress import Step, console, steps
+from infra.ops.local.cloud import client_environment, local_cloud
+from infra.ops.screen.progress import Step, console, steps
 from tests.chaos.crew import Crew
 from tests.chaos.storm import Storm
 from tests.chaos.verdict import Verdict, judge, publications

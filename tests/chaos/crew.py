@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from infra.ops.uploads import Buckets
+from infra.ops.aws.uploads import Buckets
 from tests.chaos.worker import FailedError, Worker
 
 BUCKETS = Buckets("chaos-raw", "chaos-processed", "chaos-rejected")

@@ -11,9 +11,9 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from infra.ops import local_stage
-from infra.ops.cloud import local_cloud
-from infra.ops.progress import Step, console, steps
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import local_cloud
+from infra.ops.screen.progress import Step, console, steps
 from tests.chaos.documents import scans
 from tests.deployment import Deployment
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
-from infra.ops import local_stage
-from infra.ops.cloud import client_environment
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import client_environment
 from tests.chaos.worker import Worker
 from tests.events import s3_event
 

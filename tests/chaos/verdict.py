@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import boto3
 
-from infra.ops.uploads import report_key
+from infra.ops.aws.uploads import report_key
 from tests.chaos.crew import BUCKETS
 from tests.chaos.documents import CANARIES, Expected, digest
 from tests.chaos.storm import HOT, Storm

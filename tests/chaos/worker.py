@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 from tests.events import CONTEXT
 
 

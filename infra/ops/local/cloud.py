@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOCAL = ROOT / ".local"
 PYTHON = LOCAL / "cloud-venv" / "bin" / "python"
 REGION = "us-east-1"

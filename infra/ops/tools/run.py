@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 
 
 class ToolError(Exception):

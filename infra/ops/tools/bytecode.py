@@ -6,7 +6,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from py_compile import compile as compile_module
 
-from infra.ops.cloud import ROOT
+from infra.ops.local.cloud import ROOT
 
 # What Chalice adds to the package as it is, beside the requirements and the application.
 VENDOR = "vendor"

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.ops.progress import console
+from infra.ops.screen.progress import console
 
 
 def summarise(title: str, facts: Mapping[str, str]) -> None:

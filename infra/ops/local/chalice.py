@@ -1,4 +1,4 @@
-"""Chalice's own command line, for the local cloud: `python -m infra.ops.local_chalice deploy --stage local`.
+"""Chalice's own command line, for the local cloud: `python -m infra.ops.local.chalice deploy --stage local`.
 
 One step is not Chalice's own. MiniStack ignores the body of ImportRestApi and has no PutRestApi, so the
 REST API that Chalice describes (as Swagger) is built from the same description call by call. Everything

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import boto3
 
-from infra.ops.bytecode import add_bytecode
-from infra.ops.cloud import LOCAL, ROOT
-from infra.ops.files import replace_bytes
-from infra.ops.tools import run
-from infra.ops.uploads import Buckets
+from infra.ops.aws.uploads import Buckets
+from infra.ops.local.cloud import LOCAL, ROOT
+from infra.ops.tools.bytecode import add_bytecode
+from infra.ops.tools.files import replace_bytes
+from infra.ops.tools.run import run
 
 PACKAGES = LOCAL / "deployments"
 
@@ -44,7 +44,7 @@ def deploy(folder: Path) -> str:
     A copy, because Chalice keeps what it deployed beside the application, and every local cloud starts empty.
     """
     project = _copy(folder / "project")
-    chalice = [sys.executable, "-m", "infra.ops.local_chalice", "--project-dir", str(project)]
+    chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
     return _process_url(project)

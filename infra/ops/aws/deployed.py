@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from infra.ops.files import replace_text
 from infra.ops.stage import APPLICATION, Stage
+from infra.ops.tools.files import replace_text
 
 HANDLERS = {
     "api_handler": "",

@@ -5,11 +5,11 @@ from typing import Any
 
 import boto3
 
-from infra.ops import deployed
-from infra.ops.chalice import chalice
-from infra.ops.progress import Step
-from infra.ops.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
+from infra.ops.aws import deployed
+from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
+from infra.ops.tools.chalice import chalice
+from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
 
 class InUseError(Exception):

@@ -9,15 +9,15 @@ from typing import Any
 import boto3
 
 from chalicelib.records import FIELDS
-from infra.ops import deployed
-from infra.ops.bytecode import add_bytecode
-from infra.ops.chalice import chalice, process_url
-from infra.ops.cloud import ROOT
-from infra.ops.posting import Answer, post
-from infra.ops.progress import Step
-from infra.ops.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
+from infra.ops.aws import deployed
+from infra.ops.aws.posting import Answer, post
+from infra.ops.aws.uploads import Buckets, upload
+from infra.ops.local.cloud import ROOT
+from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
-from infra.ops.uploads import Buckets, upload
+from infra.ops.tools.bytecode import add_bytecode
+from infra.ops.tools.chalice import chalice, process_url
+from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
 SMOKE_PREFIX = "smoke-test/"
 PUBLISHED_WITHIN = 120  # seconds

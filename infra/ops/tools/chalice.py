@@ -3,13 +3,13 @@
 import os
 import sys
 
-from infra.ops import deployed
+from infra.ops.aws import deployed
 from infra.ops.stage import Stage
-from infra.ops.tools import run
+from infra.ops.tools.run import run
 
 # Chalice's command by this Python, whatever the PATH says.
 IN_AWS = ["-c", "import sys; from chalice.cli import main; sys.exit(main())"]
-IN_THE_LOCAL_CLOUD = ["-m", "infra.ops.local_chalice"]
+IN_THE_LOCAL_CLOUD = ["-m", "infra.ops.local.chalice"]
 
 
 def chalice(stage: Stage, verb: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.ops.cloud import LOCAL, ROOT
-from infra.ops.tools import run
+from infra.ops.local.cloud import LOCAL, ROOT
+from infra.ops.tools.run import run
 
 PROVIDER = Path("registry.terraform.io", "hashicorp", "aws")
 # Somebody else may be deploying, or what is left of a deployment that was killed.

@@ -9,7 +9,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import NoCredentialsError
 
-from infra.ops.cloud import trust
+from infra.ops.local.cloud import trust
 
 
 class Answer(NamedTuple):

@@ -9,11 +9,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.ops import local_stage
-from infra.ops.cloud import REGION, ROOT, client_environment, local_cloud
-from infra.ops.posting import post
-from infra.ops.progress import console, steps
-from infra.ops.uploads import Outcome, upload
+from infra.ops.aws.posting import post
+from infra.ops.aws.uploads import Outcome, upload
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import REGION, ROOT, client_environment, local_cloud
+from infra.ops.screen.progress import console, steps
 
 SAMPLE = ROOT / "samples" / "ikerian_sample.json"
 HANDLED_WITHIN = 60  # seconds

@@ -5,11 +5,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from infra.ops import deployed
-from infra.ops.cloud import ROOT
+from infra.ops.aws import deployed
+from infra.ops.local.cloud import ROOT
 from infra.ops.stage import APPLICATION, Stage
-from infra.ops.terraform import Root
-from infra.ops.tools import ToolError
+from infra.ops.tools.run import ToolError
+from infra.ops.tools.terraform import Root
 
 
 def state_bucket(stage: Stage) -> str:

@@ -1,0 +1,1 @@
+"""What is asked of AWS: uploads and what became of them, signed requests, what Chalice deployed."""

@@ -1,0 +1,1 @@
+"""Other programs and files here: Terraform, Chalice, what goes into the package."""
