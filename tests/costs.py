@@ -15,9 +15,10 @@ from infra.ops.local.cloud import ROOT
 KB, MB, GB = 10**3, 10**6, 2**30
 MILLION = 10**6
 
-# US dollars in us-east-1, first tier, without the free tier, as of 2026-11-25. Lambda's are from AWS's own
-# paper; those of CloudWatch and S3 from memory, and as others quoted the pages named in 2026. Look again
-# before you count on them.
+# US dollars in us-east-1, first tier, without the free tier. Lambda's are from AWS's own paper; those of
+# CloudWatch and S3 from memory, and as others quoted the pages named in 2026. Look again before you count
+# on them.
+AS_OF = "2026-11-25"
 PRICES = {
     # https://aws.amazon.com/cloudwatch/pricing/
     "alarm": 0.10,  # a month
@@ -33,9 +34,10 @@ PRICES = {
     "storage": 0.023 / GB,  # a byte for a month
 }
 
-# Assumed of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
-REQUEST_SECONDS = 0.05  # AWS: tens of milliseconds
-STREAM = 85 * MB  # bytes a second; AWS: 85 to 90
+# Assumed of S3, as AWS says in its paper on it ("Best Practices Design Patterns", 2019): the median of a
+# small request is some tens of milliseconds, and a connection gives 85 to 90 MB/s.
+REQUEST_SECONDS = 0.05
+STREAM = 85 * MB  # bytes a second
 EXTRACTION = 350 * MB  # bytes a second on a whole core, as measured: README.md, Performance
 MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_memory_size"]
 VCPU = MEMORY / 1769  # AWS: one at 1,769 MB
@@ -56,7 +58,7 @@ def alarms() -> int:
 def writes(size: int) -> int:
     """Count the requests that publish what comes of an object: one, or the parts, a first and a last."""
     parts = ceil(size * PUBLISHED / PART_SIZE)
-    return 1 if parts == 1 else parts + 2
+    return 1 if parts <= 1 else parts + 2
 
 
 def seconds(size: int) -> float:
@@ -67,7 +69,7 @@ def seconds(size: int) -> float:
 def costs(objects: int, size: int) -> dict[str, float]:
     """Add up a month with so many new objects of so many bytes, uploaded with one PUT each; US dollars."""
     gigabyte_seconds = seconds(size) * MEMORY / 1024
-    months = {
+    items = {
         "alarms, dashboard": alarms() * PRICES["alarm"] + PRICES["dashboard"],
         "metrics": len(ObjectPublished.counts) * PRICES["metric"] if objects else 0,
         "logs": objects * LOGGED * PRICES["logs"],
@@ -75,7 +77,7 @@ def costs(objects: int, size: int) -> dict[str, float]:
         "S3 requests": objects * (READS * PRICES["read"] + (1 + writes(size)) * PRICES["write"]),
     }
     stored = objects * size * (1 + PUBLISHED) * PRICES["storage"]
-    return {**months, "together": sum(months.values()), "and each month that they are kept": stored}
+    return {**items, "together": sum(items.values()), "and each month that they are kept": stored}
 
 
 def table() -> str:

@@ -28,6 +28,7 @@ def scans(size: int) -> bytes:
 
 def test_the_readme_shows_what_the_program_prints() -> None:
     assert f"\n\n{costs.table()}\n" in README
+    assert f"for us-east-1, as of {costs.AS_OF} and without the free tier." in README
 
 
 def test_the_readme_says_how_long_a_function_works() -> None:
