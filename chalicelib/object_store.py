@@ -248,9 +248,9 @@ class Upload:
         number = len(self._parts) + 1
         # As it is: of bytes, http.client would make another copy to put the headers before them.
         part = self._store.request("upload_part", **self._multipart, PartNumber=number, Body=self._buffer)
-        # S3 wants back each part's checksum, which botocore adds by itself.
-        about = {name: part[name] for name in ("ETag", "ChecksumCRC32") if name in part}
-        self._parts.append({"PartNumber": number, **about})
+        # The ETag alone: S3 has checked the part's checksum, which botocore adds by itself, and refuses a
+        # completion that names one unless the upload was created for it.
+        self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
         self._buffer.clear()
 
     def _complete_multipart(self) -> None:

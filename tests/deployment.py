@@ -53,6 +53,7 @@ class Deployment:
         for bucket in buckets:
             self.s3.create_bucket(Bucket=bucket)
             self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        time.sleep(0.5)  # as in AWS, where it takes longer: what is put at once may not be seen
 
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object."""

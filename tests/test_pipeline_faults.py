@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from chalicelib import object_store
 from chalicelib.events import Arrival
 from chalicelib.object_store import LAST_MARGIN, MARGIN, ObjectStore
 from chalicelib.pipeline import Clock, UploadsFailedError, handle
@@ -65,10 +66,19 @@ class Key:
 @pytest.fixture(scope="module", autouse=True)
 def buckets(deployment: Deployment) -> None:
     deployment.make_versioned(SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket)
+    deployment.s3.put_bucket_tagging(
+        Bucket=SETTINGS.processed_bucket,
+        Tagging={
+            "TagSet": [{"Key": "takes-small-parts", "Value": "hundreds of publications of several parts"}]
+        },
+    )
 
 
 @pytest.fixture
-def key(deployment: Deployment, s3: FaultyS3, faulty_store: ObjectStore) -> Key:
+def key(
+    deployment: Deployment, s3: FaultyS3, faulty_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> Key:
+    monkeypatch.setattr(object_store, "PART_SIZE", 64 * 1024)
     return Key(deployment, s3, faulty_store)
 
 
