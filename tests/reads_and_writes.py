@@ -3,13 +3,14 @@
 import boto3
 from botocore.config import Config
 
-from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Upload
+from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Source, Upload
 from tests.faults import REFUSALS, Lost, Unsent
 from tests.faulty_s3 import Ending, Fault, FaultyS3
 
 ATTEMPTS = 3
 BODY = bytes(range(251)) * 1200
-PART = 64 * 1024  # large enough for a stand-in that takes parts of any size
+PART = 5 * 1024 * 1024  # the least that S3 takes, but for the last one
+PIECE = 64 * 1024  # written at a time
 PASSING: list[Fault] = [fault for code, fault in REFUSALS.items() if code != "ExpiredToken"]
 CONNECTIONS: list[Fault] = [Unsent(), Unsent(Ending.CLOSED), Lost(), Lost(Ending.CLOSED)]
 
@@ -27,7 +28,7 @@ def connect(proxy: FaultyS3, read_timeout: float, attempts: int) -> ObjectStore:
 def read(store: ObjectStore, bucket: str, key: str, into: bytearray | None = None) -> bytes:
     received = bytearray() if into is None else into
     source = store.open(bucket, key)
-    assert source is not None
+    assert isinstance(source, Source)
     with source:
         for chunk in source:
             received += chunk
@@ -36,6 +37,6 @@ def read(store: ObjectStore, bucket: str, key: str, into: bytearray | None = Non
 
 def publish(store: ObjectStore, bucket: str, key: str, size: int, condition: Condition = ANYWAY) -> None:
     with Upload(store, bucket, key, condition, "application/json", {}) as upload:
-        for start in range(0, size, PART):
-            upload.write(b"x" * min(PART, size - start))
+        for start in range(0, size, PIECE):
+            upload.write(b"x" * min(PIECE, size - start))
         upload.complete()

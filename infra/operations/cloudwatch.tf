@@ -5,10 +5,12 @@ locals {
     "DocumentsFailed",
     "Duration",
     "ObjectsMalformed",
+    "ObjectsMissing",
     "ObjectsProcessed",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
+    "RecordsUnreadable",
   ]
   metrics = { for name in local.metric_names : name => name }
 
@@ -99,6 +101,7 @@ locals {
         [local.application, local.metrics.ObjectsProcessed, "function_name", local.data_processor_name, { label = "published" }],
         [local.application, local.metrics.ObjectsUnchanged, "function_name", local.data_processor_name, { label = "unchanged" }],
         [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed" }],
+        [local.application, local.metrics.ObjectsMissing, "function_name", local.data_processor_name, { label = "missing" }],
       ]
     },
     {
@@ -115,6 +118,7 @@ locals {
         ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
         [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API answers of 500" }],
+        [local.application, local.metrics.RecordsUnreadable, "function_name", local.data_processor_name, { label = "events that name no object" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
       ]
     },

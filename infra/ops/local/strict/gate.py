@@ -1,0 +1,88 @@
+"""Where the rules stand: between MiniStack's entrance, which knows the caller, and its services."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ministack.core.iam_evaluator import enforce
+from ministack.core.router import extract_access_key_id, extract_region
+
+type Answer = tuple[int, dict[str, Any], Any]  # status, headers, body
+type Handler = Callable[..., Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as MiniStack's services get it: checked, decoded, its header names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    query: dict[str, list[str]]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of a request to S3."""
+        return self.path.lstrip("/").partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """The key of a request to S3; empty where it is about the bucket."""
+        return self.path.lstrip("/").partition("/")[2]
+
+    @property
+    def reads(self) -> bool:
+        """Whether it is a GET or HEAD of an object."""
+        return self.method in {"GET", "HEAD"} and bool(self.key)
+
+    @property
+    def upload(self) -> str | None:
+        """The multipart upload that it completes, if any."""
+        return self.query.get("uploadId", [None])[0] if self.method == "POST" else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether an object stands once it has succeeded: PutObject, CopyObject, CompleteMultipartUpload."""
+        whole = self.method == "PUT" and all(name.lower().startswith("x-") for name in self.query)
+        return bool(self.key) and (whole or self.upload is not None)
+
+    def may(self, action: str, resource: str) -> bool:
+        """Ask MiniStack's IAM whether the caller may do this, too."""
+        caller = extract_access_key_id(self.headers, self.query)
+        region = extract_region(self.headers, self.query)
+        return enforce(caller, action, action.partition(":")[0], region, resource_arn=resource) is None
+
+
+def around(module: ModuleType, name: str = "handle_request") -> Callable[[Callable[..., Any]], None]:
+    """Put a rule in the place of one of MiniStack's functions, which it gets first."""
+
+    def place(rule: Callable[..., Any]) -> None:
+        inner = getattr(module, name)
+        setattr(module, name, functools.wraps(inner)(functools.partial(rule, inner)))
+
+    return place
+
+
+def before(service: ModuleType) -> Callable[[Callable[[Request], Answer | None]], None]:
+    """Show a rule every request to a service first; if it returns an answer, that is it."""
+
+    def place(rule: Callable[[Request], Answer | None]) -> None:
+        @around(service)
+        async def strict(inner: Handler, *request: Any, **about: Any) -> Answer:
+            return rule(Request(*request)) or await inner(*request, **about)
+
+    return place
+
+
+def after(service: ModuleType) -> Callable[[Callable[[Request, Answer], Answer]], None]:
+    """Show a rule every answer of a service; what it returns goes out instead."""
+
+    def place(rule: Callable[[Request, Answer], Answer]) -> None:
+        @around(service)
+        async def strict(inner: Handler, *request: Any, **about: Any) -> Answer:
+            return rule(Request(*request), await inner(*request, **about))
+
+    return place
