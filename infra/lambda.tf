@@ -1,12 +1,19 @@
 # What the two functions stand on; the functions themselves are Chalice's.
 
+locals {
+  boundary_arn = coalesce(
+    var.permissions_boundary_arn,
+    "arn:aws:iam::${data.aws_caller_identity.current.account_id}:policy/ikerian-${var.stage}-boundary",
+  )
+}
+
 module "api" {
   source = "./modules/function"
 
   name                     = local.api_name
   in_vpc                   = var.vpc_cidr != null
   log_retention_days       = var.log_retention_days
-  permissions_boundary_arn = var.permissions_boundary_arn
+  permissions_boundary_arn = local.boundary_arn
 }
 
 module "data_processor" {
@@ -15,7 +22,7 @@ module "data_processor" {
   name                     = local.data_processor_name
   in_vpc                   = var.vpc_cidr != null
   log_retention_days       = var.log_retention_days
-  permissions_boundary_arn = var.permissions_boundary_arn
+  permissions_boundary_arn = local.boundary_arn
 }
 
 resource "aws_iam_role_policy" "publishes_uploads" {

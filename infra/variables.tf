@@ -52,7 +52,7 @@ variable "noncurrent_version_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of the IAM policy that bounds the functions' roles, where the organisation demands one; null for none."
+  description = "ARN of the IAM policy that bounds the functions' roles, where the organisation demands one of its own; null for the one that bootstrap/ has made. GitHub's role deploys with that one only."
   type        = string
   default     = null
 

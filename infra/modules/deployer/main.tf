@@ -17,7 +17,15 @@ locals {
   data_processor = "${local.api}-data-processor"
   functions      = [local.api, local.data_processor]
 
-  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-*"]
+  # GitHub names a job by its repository. Repositories made, renamed or moved since 2026-07-15 add their numbers,
+  # and so does every other that has asked for it.
+  owner    = split("/", var.repository)[0]
+  name     = split("/", var.repository)[1]
+  subjects = ["${local.owner}/${local.name}", "${local.owner}@${var.owner_id}/${local.name}@${var.repository_id}"]
+
+  # Terraform ends a bucket's name with 26 characters. An asterisk in their place would match every object, too.
+  unique  = join("", [for _ in range(26) : "?"])
+  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
 }
 
@@ -36,7 +44,7 @@ resource "aws_iam_role" "this" {
       Condition = {
         StringEquals = {
           "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
-          "token.actions.githubusercontent.com:sub" = "repo:${var.repository}:environment:${var.stage}"
+          "token.actions.githubusercontent.com:sub" = [for subject in local.subjects : "repo:${subject}:environment:${var.stage}"]
         }
       }
     }]
@@ -69,6 +77,26 @@ resource "aws_iam_role_policy" "keeps_the_state" {
         Resource = ["${var.state_bucket_arn}/${var.stage}/*.tflock", "${var.state_bucket_arn}/${var.stage}/chalice.json"]
       },
     ]
+  })
+}
+
+resource "aws_iam_role_policy" "sees_no_scan" {
+  name = "sees-no-scan"
+  role = aws_iam_role.this.name
+
+  # A denial beats whatever a bucket's policy allows, also one that was set in this role.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid    = "TouchesNothingElseInS3"
+      Effect = "Deny"
+      Action = "s3:*"
+      NotResource = concat(
+        local.buckets,
+        [for bucket in local.buckets : "${bucket}/smoke-test/*"],
+        [var.state_bucket_arn, "${var.state_bucket_arn}/${var.stage}/*"],
+      )
+    }]
   })
 }
 
@@ -117,10 +145,17 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Resource = local.buckets
       },
       {
-        Sid    = "MakesTheRolesOfTheFunctions"
+        # What a role may do reaches no further than its boundary, which cannot be changed in this role.
+        Sid       = "MakesTheRolesOfTheFunctionsWithinTheirBoundary"
+        Effect    = "Allow"
+        Action    = ["iam:CreateRole", "iam:PutRolePolicy"]
+        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Condition = { StringEquals = { "iam:PermissionsBoundary" = var.boundary_arn } }
+      },
+      {
+        Sid    = "SeesAndRemovesTheRolesOfTheFunctions"
         Effect = "Allow"
         Action = [
-          "iam:CreateRole",
           "iam:DeleteRole",
           "iam:DeleteRolePolicy",
           "iam:GetRole",
@@ -128,7 +163,6 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "iam:ListAttachedRolePolicies",
           "iam:ListInstanceProfilesForRole",
           "iam:ListRolePolicies",
-          "iam:PutRolePolicy",
           "iam:TagRole",
         ]
         Resource = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]

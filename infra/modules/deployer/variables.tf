@@ -3,6 +3,16 @@ variable "account" {
   type        = string
 }
 
+variable "boundary_arn" {
+  description = "ARN of the policy that bounds the roles of the stage's functions."
+  type        = string
+}
+
+variable "owner_id" {
+  description = "GitHub's number for the repository's owner."
+  type        = number
+}
+
 variable "provider_arn" {
   description = "ARN of the identity provider that vouches for GitHub's jobs."
   type        = string
@@ -16,6 +26,11 @@ variable "region" {
 variable "repository" {
   description = "GitHub repository that deploys, as owner/name."
   type        = string
+}
+
+variable "repository_id" {
+  description = "GitHub's number for the repository."
+  type        = number
 }
 
 variable "stage" {

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from ministack.services import apigateway_v1, lambda_svc, s3, sqs
+from ministack.core import iam_actions
+from ministack.core.responses import get_account_id
+from ministack.services import apigateway_v1, iam, lambda_svc, s3, sqs
 
 from infra.ops.local.strict.gate import Answer, Request, after, around, before
 
@@ -146,6 +148,23 @@ def what_is_written_meanwhile_is_not_seen_yet(request: Request, answer: Answer) 
 
 
 _unsettled: dict[str, tuple[float, set[str]]] = {}  # bucket: until when, and the keys written meanwhile
+
+
+@around(iam_actions, "request_tag_context")
+def a_change_of_a_role_is_judged_by_its_boundary(
+    inner: Callable[..., dict[str, Any]], service: str, action: str, body: bytes, named: dict[str, Any]
+) -> dict[str, Any]:
+    """Let policies ask for the permissions boundary of a role that is made or changed: iam:PermissionsBoundary.
+
+    Service Authorization Reference, "Condition keys for AWS Identity and Access Management", 2025-11.
+    """
+    context = inner(service, action, body, named)
+    if service != "iam":
+        return context
+    name, *_ = named.get("RoleName", [""])
+    role = iam._roles.get_scoped(get_account_id(), None, name) or {}
+    boundary, *_ = named.get("PermissionsBoundary", [role.get("PermissionsBoundary")])
+    return context | ({"iam:PermissionsBoundary": boundary} if boundary else {})
 
 
 @before(lambda_svc)
