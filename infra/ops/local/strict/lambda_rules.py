@@ -72,7 +72,7 @@ def a_queue_hides_a_message_while_its_function_runs(request: Request) -> Answer 
     if request.method != "POST" or not request.path.rstrip("/").endswith("/event-source-mappings"):
         return None
     mapping = json.loads(request.body)
-    queue = sqs._queue_by_arn(mapping["EventSourceArn"])
+    queue = sqs._queue_by_arn(mapping.get("EventSourceArn", ""))
     name, _, error = lambda_svc._resolve_existing_esm_function(mapping["FunctionName"])
     if error or not queue:
         return None
