@@ -242,7 +242,6 @@ NOT_ENFORCED = {
     "WritesItsOwnLog: logs:CreateLogStream",  # MiniStack writes a function's log, whatever the role may do
     "WritesItsOwnLog: logs:PutLogEvents",  # likewise
     "SendsFailuresToTheirQueue: sqs:SendMessage",  # MiniStack sends there, whatever the role may do
-    "SeesWhetherAnObjectExists: s3:ListBucket",  # an absent key is 404 to MiniStack, to S3 without it 403
 }
 
 
