@@ -27,6 +27,8 @@ ACCOUNT = "000000000000"
 STATE_BUCKET = f"ikerian-data-pipeline-state-{ACCOUNT}"
 GITHUB = "token.actions.githubusercontent.com"
 REPOSITORY = "somebody/data-pipeline"
+OWNER, NUMBER = 12, 345
+NUMBERED = f"somebody@{OWNER}/data-pipeline@{NUMBER}"
 WITHIN = 120  # seconds
 REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"}
 

@@ -22,6 +22,9 @@ from tests.account import (
     ACCOUNT,
     API,
     FUNCTION,
+    NUMBER,
+    NUMBERED,
+    OWNER,
     REGION,
     REPOSITORY,
     STAGE,
@@ -55,13 +58,20 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]
         account = Account(checkout_in(tmp_path_factory.mktemp("administrator")))
         add_stage(account.checkout)
         who = account.checkout / "infra" / "bootstrap" / "github.auto.tfvars"
-        marked = f'github_repository = "{REPOSITORY}"'
-        who.write_text(who.read_text().replace('# github_repository = "owner/name"', marked))
+        who.write_text(named_in(who.read_text()))
         printed = account.ops("bootstrap", "--stage", STAGE)
         for stage in (STAGE, "staging"):
             assert f"{stage} is deployed by arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}" in printed
             widen_for_the_stand_in(deployer_role(stage))
         yield account
+
+
+def named_in(settings: str) -> str:
+    """Take the marks off, and name the repository."""
+    for default, ours in {"owner/name": REPOSITORY, "= 1": f"= {OWNER}", "= 2": f"= {NUMBER}"}.items():
+        assert default in settings
+        settings = settings.replace(default, ours)
+    return settings.replace("# github_", "github_")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +107,8 @@ def url(account: Account) -> str:
 def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
     """One more stage, in another job: two files and a block, then `deploy`, which goes on meanwhile."""
     assert url
-    account = Account(checkout_in(tmp_path_factory.mktemp("staging")), deployer("staging"))
+    job = deployer("staging", f"repo:{NUMBERED}:environment:staging")
+    account = Account(checkout_in(tmp_path_factory.mktemp("staging")), job)
     add_stage(account.checkout)
     account.begin("deploy", "--stage", "staging")
     return account
@@ -164,6 +175,10 @@ def test_chalice_deploys_the_stage_by_itself_afterwards(account: Account, url: s
         f"repo:{REPOSITORY}:environment:prod",
         f"repo:{REPOSITORY}:pull_request",
         f"repo:{REPOSITORY}:ref:refs/heads/main",
+        f"repo:{REPOSITORY.title()}:environment:dev",
+        f"repo:{NUMBERED}:environment:prod",
+        f"repo:{NUMBERED.replace(str(OWNER), '99')}:environment:dev",
+        f"repo:{NUMBERED.replace(str(NUMBER), '99')}:environment:dev",
     ],
 )
 def test_no_other_job_gets_the_role(subject: str) -> None:
@@ -172,25 +187,76 @@ def test_no_other_job_gets_the_role(subject: str) -> None:
 
 @pytest.mark.usefixtures("url")
 def test_who_deploys_sees_no_scan_and_no_other_stage(account: Account) -> None:
-    access = deployer(STAGE)
-    session = boto3.Session(
-        access["AWS_ACCESS_KEY_ID"],
-        access["AWS_SECRET_ACCESS_KEY"],
-        access["AWS_SESSION_TOKEN"],
-        region_name=REGION,
-    )
+    session = deployers_session()
     s3, iam = session.client("s3"), session.client("iam")
     key = "deployers-must-not-read.json"
     client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=SCAN)
 
     for bucket in account.buckets():
-        assert denied(s3.get_object, Bucket=bucket, Key=key)
-        assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
-        assert denied(s3.delete_object, Bucket=bucket, Key=key)
+        with open_to_everybody(s3, bucket):
+            assert denied(s3.get_object, Bucket=bucket, Key=key)
+            assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
+            assert denied(s3.delete_object, Bucket=bucket, Key=key)
     assert denied(s3.get_object, Bucket=STATE_BUCKET, Key="prod/foundation.tfstate")
     assert denied(s3.list_objects_v2, Bucket="ikerian-prod-raw-1")
     for role in (deployer_role(STAGE), "ikerian-data-pipeline-prod"):
         assert denied(iam.put_role_policy, RoleName=role, PolicyName="all", PolicyDocument="{}")
+
+
+def deployers_session() -> boto3.Session:
+    access = deployer(STAGE)
+    return boto3.Session(
+        access["AWS_ACCESS_KEY_ID"],
+        access["AWS_SECRET_ACCESS_KEY"],
+        access["AWS_SESSION_TOKEN"],
+        region_name=REGION,
+    )
+
+
+@contextmanager
+def open_to_everybody(s3: Any, bucket: str) -> Iterator[None]:
+    """Set a bucket's policy to one that allows everything, as a deployer may."""
+    before = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    everybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": resources}
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+    )
+    try:
+        yield
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=before)
+
+
+@pytest.mark.usefixtures("url")
+def test_who_deploys_makes_no_role_more_powerful_than_its_boundary() -> None:
+    iam = deployers_session().client("iam")
+    everything = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
+    boundary = client("iam").get_role(RoleName=FUNCTION)["Role"]["PermissionsBoundary"]
+    trust = client("iam").get_role(RoleName=FUNCTION)["Role"]["AssumeRolePolicyDocument"]
+
+    assert boundary["PermissionsBoundaryArn"] == f"arn:aws:iam::{ACCOUNT}:policy/ikerian-{STAGE}-boundary"
+    assert denied(iam.delete_role_permissions_boundary, RoleName=FUNCTION)
+    assert denied(
+        iam.put_role_permissions_boundary,
+        RoleName=FUNCTION,
+        PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess",
+    )
+    assert denied(
+        iam.create_policy_version,
+        PolicyArn=boundary["PermissionsBoundaryArn"],
+        PolicyDocument=everything,
+        SetAsDefault=True,
+    )
+    assert denied(iam.create_role, RoleName=API, AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName=FUNCTION, PolicyName="everything", PolicyDocument=everything)
+    try:
+        powerful = role_session(FUNCTION)
+        assert denied(powerful.client("s3").list_buckets)
+        assert denied(powerful.client("s3").get_object, Bucket=STATE_BUCKET, Key="prod/foundation.tfstate")
+        assert denied(powerful.client("iam").list_roles)
+    finally:
+        iam.delete_role_policy(RoleName=FUNCTION, PolicyName="everything")
 
 
 @pytest.mark.usefixtures("url")
@@ -242,7 +308,6 @@ NOT_ENFORCED = {
     "WritesItsOwnLog: logs:CreateLogStream",  # MiniStack writes a function's log, whatever the role may do
     "WritesItsOwnLog: logs:PutLogEvents",  # likewise
     "SendsFailuresToTheirQueue: sqs:SendMessage",  # MiniStack sends there, whatever the role may do
-    "SeesWhetherAnObjectExists: s3:ListBucket",  # an absent key is 404 to MiniStack, to S3 without it 403
 }
 
 

@@ -1,0 +1,27 @@
+"""What IAM does and MiniStack's does not."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import iam_actions
+from ministack.core.responses import get_account_id
+from ministack.services import iam
+
+from infra.ops.local.strict.gate import around
+
+
+@around(iam_actions, "request_tag_context")
+def a_change_of_a_role_is_judged_by_its_boundary(
+    inner: Callable[..., dict[str, Any]], service: str, action: str, body: bytes, named: dict[str, Any]
+) -> dict[str, Any]:
+    """Let policies ask for the boundary of a role that is made or changed: iam:PermissionsBoundary.
+
+    Service Authorization Reference, "Condition keys for AWS Identity and Access Management (IAM)", 2025-11.
+    """
+    context = inner(service, action, body, named)
+    if service != "iam":
+        return context
+    (name,) = named.get("RoleName", [""])
+    role = iam._roles.get_scoped(get_account_id(), None, name) or {}
+    (boundary,) = named.get("PermissionsBoundary", [role.get("PermissionsBoundary")])
+    return context | ({"iam:PermissionsBoundary": boundary} if boundary else {})
