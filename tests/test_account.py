@@ -193,7 +193,7 @@ def test_who_deploys_sees_no_scan_and_no_other_stage(account: Account) -> None:
     client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=SCAN)
 
     for bucket in account.buckets():
-        with open_to_everybody(s3, bucket):
+        with open_to_the_deployer(s3, bucket):
             assert denied(s3.get_object, Bucket=bucket, Key=key)
             assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
             assert denied(s3.delete_object, Bucket=bucket, Key=key)
@@ -214,13 +214,14 @@ def deployers_session() -> boto3.Session:
 
 
 @contextmanager
-def open_to_everybody(s3: Any, bucket: str) -> Iterator[None]:
-    """Set a bucket's policy to one that allows everything, as a deployer may."""
+def open_to_the_deployer(s3: Any, bucket: str) -> Iterator[None]:
+    """Set a bucket's policy to one that allows a deployer everything, as a deployer may."""
     before = s3.get_bucket_policy(Bucket=bucket)["Policy"]
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    everybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": resources}
+    role = f"arn:aws:iam::{ACCOUNT}:role/{deployer_role(STAGE)}"
+    opened = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": "s3:*", "Resource": resources}
     s3.put_bucket_policy(
-        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [opened]})
     )
     try:
         yield
