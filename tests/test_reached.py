@@ -35,8 +35,10 @@ def another_emulator() -> Iterator[str]:
     """Something on this machine that answers, but is no local cloud of ours."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def test_a_local_cloud_is_told(deployment: Deployment) -> None:
@@ -45,6 +47,7 @@ def test_a_local_cloud_is_told(deployment: Deployment) -> None:
     assert reached(stage) == {
         "account": "000000000000",
         "region": stage.region,
+        "region of the state": stage.state_region,
         "AWS_ENDPOINT_URL": deployment.s3.meta.endpoint_url,
     }
 

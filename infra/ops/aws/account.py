@@ -45,14 +45,16 @@ class ForeignEndpointError(Exception):
 
 
 def reached(stage: Stage) -> dict[str, str]:
-    """Say which account and region are reached and, where they are set, which endpoints.
-
-    Raises ForeignEndpointError.
-    """
+    """Say which account, regions and, where they are set, endpoints are reached; ForeignEndpointError."""
     endpoints = dict(_configured())
     for name, endpoint in endpoints.items():
         _refuse_foreign(name, endpoint)
-    return {"account": account(stage.region), "region": stage.region, **endpoints}
+    return {
+        "account": account(stage.region),
+        "region": stage.region,
+        "region of the state": stage.state_region,
+        **endpoints,
+    }
 
 
 def account(region: str) -> str:
