@@ -16,7 +16,7 @@ from infra.ops.local.cloud import ROOT
 from infra.ops.stage import Stage
 from tests.deployment import Deployment
 
-OURS = "http://127.0.0.1:9"  # where nothing runs
+DEAD = "http://127.0.0.1:9"  # where nothing runs
 
 
 def operate(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -70,7 +70,7 @@ def test_an_endpoint_of_aws_is_told_too(endpoint: str, monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("deployment")
 @pytest.mark.parametrize(
     "endpoint",
-    [OURS, "http://localhost:4566", "https://amazonaws.com.example.org", "https://amazonaws.com@example.org"],
+    [DEAD, "http://localhost:4566", "https://amazonaws.com.example.org", "https://amazonaws.com@example.org"],
 )
 def test_an_endpoint_of_nobody_we_know_is_refused(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
@@ -90,28 +90,35 @@ def test_another_emulator_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("deployment")
 @pytest.mark.parametrize(
-    "profile",
+    ("profile", "whose"),
     [
-        f"[default]\nendpoint_url = {OURS}\n",
-        f"[default]\nservices = mine\n[services mine]\ns3 =\n  endpoint_url = {OURS}\n",
+        (f"[default]\nendpoint_url = {DEAD}\n", "the profile"),
+        (
+            (
+                f"[default]\nservices = mine\n[services mine]\ns3 =\n  endpoint_url = {DEAD}\n"
+                "sts =\n  endpoint_url = https://sts.amazonaws.com\n"
+            ),
+            "s3",
+        ),
     ],
+    ids=["of all services", "of one"],
 )
 def test_a_profiles_endpoint_counts_as_well(
-    profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    profile: str, whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config").write_text(profile)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
 
-    with pytest.raises(ForeignEndpointError, match="endpoint_url of the profile is"):
+    with pytest.raises(ForeignEndpointError, match=f"endpoint_url of {whose} is {DEAD}"):
         reached(Stage("dev"))
 
 
 @pytest.mark.parametrize("command", ["bootstrap", "configure", "deploy", "destroy"])
 def test_nothing_is_done_where_a_local_cloud_was(command: str) -> None:
-    code, said = ops(command, "--stage", "dev", AWS_ENDPOINT_URL=OURS)
+    code, said = ops(command, "--stage", "dev", AWS_ENDPOINT_URL=DEAD)
 
     assert code == 1
-    assert said.startswith(f"Error: AWS_ENDPOINT_URL is {OURS}: neither AWS nor a local cloud")
+    assert said.startswith(f"Error: AWS_ENDPOINT_URL is {DEAD}: neither AWS nor a local cloud")
 
 
 @pytest.mark.parametrize("command", ["bootstrap", "configure", "deploy", "destroy", "plan", "redrive"])

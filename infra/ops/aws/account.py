@@ -77,9 +77,9 @@ def _configured() -> Iterator[tuple[str, str]]:
     session = Session()
     profile: dict[str, Any] = session.get_scoped_config()
     services = session.full_config.get("services", {}).get(profile.get("services"), {})
-    for section in (profile, *services.values()):
+    for name, section in {"the profile": profile, **services}.items():
         if "endpoint_url" in section:
-            yield "endpoint_url of the profile", section["endpoint_url"]
+            yield f"endpoint_url of {name}", section["endpoint_url"]
 
 
 def _refuse_foreign(name: str, endpoint: str) -> None:
