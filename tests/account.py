@@ -17,10 +17,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.ops.aws.uploads import Buckets
+from infra.ops.stage import Stage
 from tests.events import s3_event
 
 STAGE = "dev"
-REGION = "eu-central-1"
+REGION = Stage(STAGE).region
 API = f"ikerian-data-pipeline-{STAGE}"
 FUNCTION = f"{API}-data-processor"
 ACCOUNT = "000000000000"
