@@ -71,7 +71,10 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]
 def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
     """A job of GitHub Actions: its checkout, and the role in which it deploys the stage."""
     assert administrator
-    return Account(checkout_in(tmp_path_factory.mktemp("job")), deployer(STAGE))
+    checkout = checkout_in(tmp_path_factory.mktemp("job"))
+    with (checkout / "infra" / "env" / f"{STAGE}.tfvars").open("a") as settings:
+        settings.write("rejected_records_threshold = 7\nreserved_concurrency = 50\n")
+    return Account(checkout, deployer(STAGE))
 
 
 def checkout_in(folder: Path) -> Path:
@@ -359,6 +362,15 @@ def without_policy(name: str) -> Iterator[None]:
         yield
     finally:
         iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))
+
+
+@pytest.mark.usefixtures("url")
+def test_what_a_stages_file_sets_is_so() -> None:
+    reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
+    (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[f"{API}-rejected-records"])["MetricAlarms"]
+
+    assert reserved["ReservedConcurrentExecutions"] == 50
+    assert alarm["Threshold"] == 7
 
 
 @pytest.mark.usefixtures("url")

@@ -13,6 +13,7 @@ import pytest
 from chalicelib import telemetry
 from infra.ops.local.cloud import ROOT
 from infra.ops.tools import terraform
+from infra.ops.tools.roots import HANDED_ON
 
 INFRA = ROOT / "infra"
 ROOTS = {"foundation": INFRA, "bootstrap": INFRA / "bootstrap", "operations": INFRA / "operations"}
@@ -81,6 +82,19 @@ def test_every_validation_is_tried(directory: Path) -> None:
     tried = Counter(name for names in failures for name in re.findall(r"var\.(\w+)", names))
 
     assert not validations - tried
+
+
+def test_operations_are_told_all_that_they_want() -> None:
+    wanted = set(
+        re.findall(r'^variable "(\w+)"', sources(INFRA / "operations", "variables.tf"), re.MULTILINE)
+    )
+    page = (INFRA / "README.md").read_text()
+    (by_hand,) = re.findall(r"^for name in (.+); do$", page, re.MULTILINE)
+
+    assert wanted == {*HANDED_ON, "rest_api_id", "timeout_seconds"}
+    assert set(by_hand.split()) == set(HANDED_ON)
+    for name in HANDED_ON:
+        assert f'output "{name}"' in sources(INFRA, "outputs.tf")
 
 
 def test_every_root_locks_the_provider_for_every_platform() -> None:

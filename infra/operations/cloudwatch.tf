@@ -32,7 +32,7 @@ locals {
     },
     {
       for label, function in local.functions : "${label}-throttles" => {
-        meaning    = "The function ${label} was held back: the account's concurrency is used up."
+        meaning    = "The function ${label} was held back: the account's concurrency is used up, or its own (reserved_concurrency)."
         namespace  = "AWS/Lambda"
         metric     = "Throttles"
         dimensions = { FunctionName = function }

@@ -208,6 +208,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "lambda:GetFunctionEventInvokeConfig",
           "lambda:GetPolicy",
           "lambda:ListTags",
+          "lambda:PutFunctionConcurrency",
           "lambda:PutFunctionEventInvokeConfig",
           "lambda:RemovePermission",
           "lambda:TagResource",
