@@ -148,7 +148,8 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
-  alarm_name          = "${local.api_name}-${each.key}"
+  # A stage's name has no dot, so no other stage's alarms begin like this one's: policies name them by it.
+  alarm_name          = "${local.api_name}.${each.key}"
   alarm_description   = each.value.meaning
   namespace           = each.value.namespace
   metric_name         = each.value.metric

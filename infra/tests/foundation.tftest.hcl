@@ -127,7 +127,7 @@ run "only_alarms_of_this_stage_ring_the_topic" {
   command = plan
 
   assert {
-    condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:*:cloudwatch:eu-central-1:123456789012:alarm:ikerian-data-pipeline-test-*"
+    condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:*:cloudwatch:eu-central-1:123456789012:alarm:ikerian-data-pipeline-test.*"
     error_message = "The topic must take alarms of this stage and nothing else."
   }
 }

@@ -60,7 +60,7 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   assert {
     condition = alltrue([
       for key, alarm in aws_cloudwatch_metric_alarm.this :
-      alarm.alarm_actions == toset([var.alarm_topic_arn]) && startswith(alarm.alarm_name, "ikerian-data-pipeline-test-")
+      alarm.alarm_actions == toset([var.alarm_topic_arn]) && alarm.alarm_name == "ikerian-data-pipeline-test.${key}"
     ])
     error_message = "Every alarm rings the topic, under a name that the topic's policy lets in."
   }
