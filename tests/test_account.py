@@ -81,7 +81,10 @@ def named_in(settings: str) -> str:
 def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
     """A job of GitHub Actions: its checkout, and the role in which it deploys the stage."""
     assert administrator
-    return Account(checkout_in(tmp_path_factory.mktemp("job")), deployer(STAGE))
+    checkout = checkout_in(tmp_path_factory.mktemp("job"))
+    with (checkout / "infra" / "env" / f"{STAGE}.tfvars").open("a") as settings:
+        settings.write("rejected_records_threshold = 7\nreserved_concurrency = 50\n")
+    return Account(checkout, deployer(STAGE))
 
 
 def checkout_in(folder: Path) -> Path:
@@ -426,14 +429,23 @@ def without_policy(name: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("url")
+def test_what_a_stages_file_sets_is_so() -> None:
+    reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
+    (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[f"{API}-rejected-records"])["MetricAlarms"]
+
+    assert reserved["ReservedConcurrentExecutions"] == 50
+    assert alarm["Threshold"] == 7
+
+
+@pytest.mark.usefixtures("url")
 def test_nothing_passes_unencrypted(account: Account) -> None:
     raw = account.buckets().raw
     policy = client("s3").get_bucket_policy(Bucket=raw)["Policy"]
 
     with local_cloud(tls=False):
-        s3 = client("s3")
+        s3 = boto3.client("s3")
         for bucket in (raw, "ordinary"):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            s3.create_bucket(Bucket=bucket)
         s3.put_bucket_policy(Bucket=raw, Policy=policy)
         with acting_as("clinic", allow("s3:*", "*")):
             put = client("s3").put_object

@@ -23,7 +23,8 @@ locals {
   name     = split("/", var.repository)[1]
   subjects = ["${local.owner}/${local.name}", "${local.owner}@${var.owner_id}/${local.name}@${var.repository_id}"]
 
-  # Terraform ends a bucket's name with 26 characters. An asterisk in their place would match every object, too.
+  # Terraform makes a bucket's name unique by 26 characters: a time and a counter. An asterisk in their place would
+  # let `dev` have the buckets of `dev-raw`, and what has "/smoke-test/" anywhere in its key.
   unique  = join("", [for _ in range(26) : "?"])
   buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
@@ -185,11 +186,11 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         ])
       },
       {
-        # AWS asks for the right to look at every log group's name.
+        # AWS knows no resource of this action.
         Sid      = "FindsTheLogs"
         Effect   = "Allow"
         Action   = "logs:DescribeLogGroups"
-        Resource = "arn:aws:logs:${local.here}:log-group:*"
+        Resource = "*"
       },
       {
         Sid    = "MakesTheFailureQueue"
@@ -242,6 +243,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "lambda:GetFunctionEventInvokeConfig",
           "lambda:GetPolicy",
           "lambda:ListTags",
+          "lambda:PutFunctionConcurrency",
           "lambda:PutFunctionEventInvokeConfig",
           "lambda:RemovePermission",
           "lambda:TagResource",
@@ -273,7 +275,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "cloudwatch:PutMetricAlarm",
           "cloudwatch:TagResource",
         ]
-        Resource = "arn:aws:cloudwatch:${local.here}:alarm:${local.api}-*"
+        Resource = "arn:aws:cloudwatch:${local.here}:alarm:${local.api}.*"
       },
       {
         # AWS asks for the right to look at every alarm.

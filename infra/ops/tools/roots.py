@@ -12,6 +12,17 @@ from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.run import ToolError
 from infra.ops.tools.terraform import Root
 
+# What the foundation makes, or a stage's file sets there, and operations are to know.
+HANDED_ON = (
+    "alarm_topic_arn",
+    "api_burst_limit",
+    "api_rate_limit",
+    "failure_queue_arn",
+    "region",
+    "rejected_records_threshold",
+    "stage",
+)
+
 
 def state_bucket(stage: Stage) -> str:
     """Name the bucket with the states of all stages of this account."""
@@ -111,13 +122,9 @@ class Operations:
         self._root.destroy(*self._variables())
 
     def _variables(self) -> list[str]:
-        values = {
-            "alarm_topic_arn": self._foundation["alarm_topic_arn"],
-            "failure_queue_arn": self._foundation["failure_queue_arn"],
-            "region": self._stage.region,
+        values = {name: self._foundation[name] for name in HANDED_ON} | {
             # Terraform wants a value to destroy too; nobody reads it then.
             "rest_api_id": deployed.rest_api_id(self._stage) or "none",
-            "stage": self._stage.name,
             "timeout_seconds": self._stage.timeout_seconds,
         }
         return [f"-var={name}={value}" for name, value in values.items()]

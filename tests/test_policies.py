@@ -1,0 +1,91 @@
+"""What a stage's policies let its roles do, read from what Terraform would make of several stages."""
+
+import re
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.account import listed
+from tests.rendering import ACCOUNT, HERE, INFRA, STATES, Rendered, environment, initialised, rendered
+
+# Each begins like another, and one goes on like the name of a bucket.
+STAGES = ("dev", "dev-eu", "dev-raw")
+DEPLOYER = "aws_iam_role_policy.deploys", "aws_iam_role_policy.keeps", "aws_iam_role_policy.tries"
+# To find its own, a deployer looks at the names of all.
+LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"}
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
+    foundation = initialised(INFRA, environment(tmp_path_factory.mktemp("terraform")), "env")
+    return [rendered(foundation, stage) for stage in STAGES]
+
+
+def owned(stage: Rendered) -> list[str]:
+    """All that is a stage's own, what is in it and what Chalice makes included."""
+    buckets = [f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket")]
+    roles = [arn.rpartition("/")[2] for arn in stage.arns("role") if not arn.endswith("-deployer")]
+    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in roles]
+    streams = [f"{group}:log-stream:2026" for group in stage.arns("log_group")]
+    states = [f"{STATES}/{stage.name}/{name}" for name in ("foundation.tfstate", "chalice.json")]
+    return [*stage.arns(), *buckets, *functions, *streams, *states]
+
+
+def allows(statement: dict[str, Any], arn: str) -> bool:
+    """Say whether a statement lets somebody do anything to a resource."""
+    actions = set(listed(statement["Action"])) - LOOKS
+    return (
+        statement["Effect"] == "Allow"
+        and arn.split(":")[2] in {action.partition(":")[0] for action in actions}
+        and any(matches(arn, pattern) for pattern in listed(statement["Resource"]))
+    )
+
+
+def matches(arn: str, pattern: str) -> bool:
+    """Compare as IAM does: an asterisk is any number of any characters, a question mark any one."""
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(expression, arn, re.DOTALL) is not None
+
+
+def deployer(stage: Rendered) -> list[dict[str, Any]]:
+    return [statement for address in DEPLOYER for statement in stage.statements(address)]
+
+
+def test_no_stage_may_do_anything_to_anothers(stages: list[Rendered]) -> None:
+    reached = {
+        (one.name, statement["Sid"], arn)
+        for one, other in permutations(stages, 2)
+        for statement in one.statements()
+        for arn in owned(other)
+        if allows(statement, arn)
+    }
+
+    assert not reached
+
+
+def test_a_stage_is_deployed_by_its_role(stages: list[Rendered]) -> None:
+    for stage in stages:
+        beyond = [arn for arn in owned(stage) if not any(allows(said, arn) for said in deployer(stage))]
+        assert beyond == [f"arn:aws:iam::{ACCOUNT}:role/ikerian-{stage.name}-deployer"]
+
+
+def test_a_topic_is_rung_by_the_alarms_of_its_stage_alone(stages: list[Rendered]) -> None:
+    for stage in stages:
+        (said,) = stage.statements("aws_sns_topic_policy")
+        rings = said["Condition"]["ArnLike"]["aws:SourceArn"]
+        everybodys = [alarm for one in stages for alarm in one.arns("alarm")]
+        assert [alarm for alarm in everybodys if matches(alarm, rings)] == stage.arns("alarm")
+
+
+def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered]) -> None:
+    for stage in stages:
+        scans = [f"{bucket}/{key}" for bucket in stage.arns("bucket") for key in ("a.json", "a/smoke-test/b")]
+        seen = [
+            scan for scan in scans for said in deployer(stage) if _of_objects(said) and allows(said, scan)
+        ]
+        assert not seen
+
+
+def _of_objects(statement: dict[str, Any]) -> bool:
+    return any("Object" in action for action in listed(statement["Action"]))
