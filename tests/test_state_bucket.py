@@ -23,7 +23,9 @@ SOMEBODY_ELSE: Any = {"TagSet": [{"Key": "belongs-to", "Value": "999999999999"}]
 def stage(tmp_path: Path) -> Stage:
     file = tmp_path / "local.json"
     file.write_text("{}")
-    here = SimpleNamespace(name="local", region=REGION, state_region=REGION, deployed=file, backend=file)
+    here = SimpleNamespace(
+        name="local", region=REGION, state_region=REGION, deployed=file, backend=file, variables=file
+    )
     return cast("Stage", here)
 
 
