@@ -166,7 +166,6 @@ ASKED_FOR_EVERYTHING = {
     "cloudwatch:ListTagsForResource",
     "cloudwatch:PutDashboard",
     "lambda:CreateFunction",
-    "logs:DescribeLogGroups",
     "sns:ListTagsForResource",
 }
 # ... and by another name than AWS.
