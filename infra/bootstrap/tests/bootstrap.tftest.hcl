@@ -150,6 +150,24 @@ run "roles_are_made_within_their_boundary" {
   }
 }
 
+run "nobody_deploys_a_stage_that_is_named_like_another_ones_function" {
+  command = plan
+  module {
+    source = "../modules/deployer"
+  }
+  variables {
+    account          = "123456789012"
+    provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+    boundary_arn     = "arn:aws:iam::123456789012:policy/boundary"
+    owner_id         = 12
+    repository       = "somebody/data-pipeline"
+    repository_id    = 345
+    stage            = "dev-data-processor"
+    state_bucket_arn = "arn:aws:s3:::state"
+  }
+  expect_failures = [var.stage]
+}
+
 run "github_repository_must_be_one" {
   command = plan
   variables {

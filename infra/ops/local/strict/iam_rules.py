@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import iam_actions
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
 from ministack.services import iam
 
 from infra.ops.local.strict.gate import around
+from infra.ops.local.strict.s3_rules import owner
+
+S3 = "arn:aws:s3:::"
 
 
 @around(iam_actions, "request_tag_context")
@@ -25,3 +28,14 @@ def a_change_of_a_role_is_judged_by_its_boundary(
     role = iam._roles.get_scoped(get_account_id(), None, name) or {}
     (boundary,) = named.get("PermissionsBoundary", [role.get("PermissionsBoundary")])
     return context | ({"iam:PermissionsBoundary": boundary} if boundary else {})
+
+
+@around(iam_evaluator, "_resolve_condition_key")
+def the_account_of_a_resource_is_its_owners(inner: Callable[..., Any], key: str, about: Any) -> Any:
+    """Tell policies whose a bucket is by aws:ResourceAccount; MiniStack says the caller's, always.
+
+    IAM User Guide, "AWS global condition context keys", 2025-11.
+    """
+    if key.lower() != "aws:resourceaccount" or not about.resource_arn.startswith(S3):
+        return inner(key, about)
+    return owner(about.resource_arn.removeprefix(S3).partition("/")[0])
