@@ -8,55 +8,48 @@ import os
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import unquote_to_bytes
 
 from chalice import Chalice, ConvertToMiddleware, IAMAuthorizer, Response
 from chalice.app import Request, S3Event
 
 from chalicelib import object_store, pipeline, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
+from chalicelib.events import arrivals
 from chalicelib.extraction import MalformedScan, decoded, extract
 from chalicelib.settings import Settings
 
 SETTINGS = Settings.load(os.environ)
+CHANGES_OF_WHAT_IS_CURRENT = [
+    "s3:ObjectCreated:*",
+    # For good: what stood below it is current now. A delete marker is removed in this way, too.
+    "s3:ObjectRemoved:Delete",
+    # From an archive: only now can it be read.
+    "s3:ObjectRestore:Completed",
+]
 
 app = Chalice(app_name="ikerian-data-pipeline")
 app.register_middleware(ConvertToMiddleware(telemetry.traced))
 
 
-class UploadEvent(S3Event):
-    """An S3 notification as it comes: with any number of records, an `s3:TestEvent` with none.
-
-    Chalice's own class reads the first record only, and fails where there is none.
-    """
+class AnyEvent(S3Event):
+    """An event as it comes, by whichever way. Chalice's own class reads the first record of one way only."""
 
     context: Any  # Lambda's; Chalice says dict
 
     def _extract_attributes(self, event_dict: dict[str, Any]) -> None:
-        self.arrivals = [_arrival(record) for record in event_dict.get("Records", [])]
-
-
-def _arrival(record: Any) -> pipeline.Arrival | None:
-    """Read which object a record names; None if it names none, so that it does not hide the others."""
-    try:
-        bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
-        # Strictly: with U+FFFD for what is not UTF-8, it would be the key of some other object.
-        key = unquote_to_bytes(key.replace("+", " ")).decode()
-        return pipeline.Arrival(str(bucket), key)  # str: of whatever it is, to be refused as foreign
-    except (AttributeError, LookupError, TypeError, UnicodeError):
-        return None
+        """Leave it to `events`."""
 
 
 @app.on_s3_event(
-    bucket=SETTINGS.raw_bucket, events=["s3:ObjectCreated:*"], suffix=".json", name="data-processor"
+    bucket=SETTINGS.raw_bucket, events=CHANGES_OF_WHAT_IS_CURRENT, suffix=".json", name="data-processor"
 )
-def data_processor(event: UploadEvent) -> None:
-    """Publish the patients of every uploaded object."""
+def data_processor(event: AnyEvent) -> None:
+    """Publish the patients of every object that an event names."""
     remaining = event.context.get_remaining_time_in_millis
-    pipeline.handle(event.arrivals, object_store.connect(), SETTINGS, remaining)
+    pipeline.handle(arrivals(event.to_dict()), object_store.connect(), SETTINGS, remaining)
 
 
-data_processor.event_class = UploadEvent
+data_processor.event_class = AnyEvent
 
 
 @app.route(

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from enum import Enum
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -58,12 +59,23 @@ class AbsentError(ObjectStoreError):
     """There is no such object."""
 
 
+class DeletedError(AbsentError):
+    """The object was deleted: a delete marker stands in its place."""
+
+
 class OvertakenError(ObjectStoreError):
     """Somebody else wrote the object in between: look again at what is current."""
 
 
 class OutOfTimeError(ObjectStoreError):
     """Too little time is left to begin another step."""
+
+
+class Absence(Enum):
+    """Why there is nothing to open."""
+
+    DELETED = "a delete marker says so"
+    UNSEEN = "nothing is there, or it is too new to be seen"
 
 
 class Head(NamedTuple):
@@ -94,12 +106,19 @@ class ObjectStore:
         except AbsentError:
             return None
 
-    def open(self, bucket: str, key: str) -> "Source | None":
-        """Open the current object for reading; None where there is none."""
+    def open(self, bucket: str, key: str) -> "Source | Absence":
+        """Open the current object for reading, or say why there is none.
+
+        S3 marks the 404 of a deleted object. An object that it does not show yet has no such mark: while a
+        bucket's versioning is new, which takes up to 15 minutes, a fresh object may be answered with 404
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html).
+        """
         try:
             return Source(self, bucket, key)
+        except DeletedError:
+            return Absence.DELETED
         except AbsentError:
-            return None
+            return Absence.UNSEEN
 
     def request(self, operation: str, **parameters: object) -> Any:
         """Call one operation of S3, its errors made safe for the log."""
@@ -280,5 +299,11 @@ def _head(answer: Mapping[str, Any]) -> Head:
 
 def _safe(operation: str, error: ClientError) -> ObjectStoreError:
     code = error.response["Error"]["Code"]
-    kind = AbsentError if code in ABSENT else OvertakenError if code in OVERTAKEN else ObjectStoreError
-    return kind(f"{operation}: {code}")
+    return _kind(code, error.response)(f"{operation}: {code}")
+
+
+def _kind(code: str, response: Mapping[str, Any]) -> type[ObjectStoreError]:
+    if code in ABSENT:
+        deleted = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-delete-marker")
+        return DeletedError if deleted == "true" else AbsentError
+    return OvertakenError if code in OVERTAKEN else ObjectStoreError

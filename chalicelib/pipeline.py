@@ -1,4 +1,4 @@
-"""One upload from raw to processed: publish what is current, whatever the event said and whenever it came.
+"""One key from raw to processed: publish what is current, whatever the event said and whenever it came.
 
 An event is only a reason to look. What is published depends on what stands in the buckets at that moment,
 so events may come twice, late or in any order:
@@ -7,21 +7,26 @@ so events may come twice, late or in any order:
 2. GET the current raw object. If that is what the processed object was made from: done.
 3. Extract it into an upload that nobody sees until it is complete. What was rejected is published first.
 4. Complete it only if the processed object is still the one of step 1. If it is not: start again.
-5. If one was replaced, HEAD the raw object: if it is no longer the one just published, start again.
-   (An ETag is a digest of content, so when content goes A, B, A, a slow writer of B passes step 4.)
+5. HEAD the raw object: if it is no longer the one just published, start again.
+   Step 4 alone lets two older versions pass. An ETag is a digest of content, so when content goes A, B, A, a
+   slow writer of B passes. And when somebody deletes the processed object, so does any slow writer.
+
+S3 sends an event whenever another version becomes current: one was uploaded, or what stood above it, a
+version or a delete marker, was removed for good. Nothing is published while a delete marker stands.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from chalicelib import telemetry
+from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION, MalformedScan, Summary, extract
 from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
+    Absence,
     Condition,
     Head,
     ObjectStore,
@@ -38,16 +43,11 @@ from chalicelib.settings import Settings
 ATTEMPTS = 10
 # Failures that an error names; the log has them all.
 TOLD = 10
+# Seconds after its upload that S3 may not show an object, while its bucket's versioning is new.
+SEEN_WITHIN = 15 * 60
 
 type Clock = Callable[[], int]
 """Milliseconds that are left to the invocation."""
-
-
-class Arrival(NamedTuple):
-    """An object that an event names; the key as it is, not as events encode it."""
-
-    bucket: str
-    key: str
 
 
 class UploadsFailedError(Exception):
@@ -62,17 +62,21 @@ class ContentionError(Exception):
     """Others kept writing under the key, so nothing was published."""
 
 
+class UnseenError(Exception):
+    """S3 announced an upload a moment ago and does not show it yet; a later attempt will see it."""
+
+
 def handle(
     arrivals: Sequence[Arrival | None], store: ObjectStore, settings: Settings, remaining: Clock
 ) -> None:
-    """Publish every upload of an event, each key once; one that fails does not hide the others.
+    """Publish every key of an event once; one that fails does not hide the others.
 
     None stands for a record that names no object. Raises UploadsFailedError when all have been tried.
     Its message, unlike its causes, is safe to log.
     """
     if not arrivals:
         telemetry.emit(telemetry.NoUploads())
-    uploads = [Publication(one, store, settings) for one in dict.fromkeys(arrivals) if one]
+    uploads = [Publication(one, store, settings) for one in _last_of_each_key(arrivals)]
     with within(remaining):
         failures = [failure for upload in uploads if (failure := _failure(upload))]
     if unreadable := arrivals.count(None):
@@ -80,6 +84,11 @@ def handle(
         failures += ["unreadable record"] * unreadable
     if failures:
         raise UploadsFailedError(_told(failures, len(uploads) + unreadable))
+
+
+def _last_of_each_key(arrivals: Sequence[Arrival | None]) -> list[Arrival]:
+    by_time = sorted(filter(None, arrivals), key=lambda arrival: arrival.uploaded)
+    return list({arrival[:2]: arrival for arrival in by_time}.values())
 
 
 def _told(failures: list[str], uploads: int) -> str:
@@ -131,8 +140,8 @@ class Publication:
         """Publish what is current; False if it no longer was at the end."""
         published = self._store.head(self._settings.processed_bucket, self._arrival.key)
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
-        if source is None:
-            telemetry.emit(telemetry.ObjectMissing(self.name))
+        if isinstance(source, Absence):
+            self._miss(source)
             return True
         with source:
             if published and published.metadata == _origin(source):
@@ -143,7 +152,12 @@ class Publication:
             except OutOfTimeError as error:
                 progress = OutOfTimeError(f"after {source.position} bytes")
                 raise progress.with_traceback(error.__traceback__) from None
-        return published is None or self._is_current(source.head)
+        return self._is_current(source.head)
+
+    def _miss(self, absence: Absence) -> None:
+        telemetry.emit(telemetry.ObjectMissing(self.name, deleted=absence is Absence.DELETED))
+        if absence is Absence.UNSEEN and time.time() - self._arrival.uploaded < SEEN_WITHIN:
+            raise UnseenError
 
     def _is_current(self, head: Head) -> bool:
         current = self._store.head(self._settings.raw_bucket, self._arrival.key)

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, NewType
+from typing import ClassVar, Literal, NewType
 
 import msgspec
 from aws_lambda_powertools import Logger, Metrics
@@ -27,8 +27,10 @@ METRICS = {
     "ObjectsProcessed": MetricUnit.Count,
     "ObjectsUnchanged": MetricUnit.Count,
     "ObjectsMalformed": MetricUnit.Count,
+    "ObjectsMissing": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
+    "RecordsUnreadable": MetricUnit.Count,
     "DocumentsFailed": MetricUnit.Count,
     "BytesRead": MetricUnit.Bytes,
     "Duration": MetricUnit.Milliseconds,
@@ -48,6 +50,8 @@ class Event(msgspec.Struct, frozen=True):
     """One line in the log: the class gives its name, the fields are all that it can say."""
 
     counts: ClassVar[dict[str, str]] = {}  # metric -> the field that it adds up, or "" for one
+    # An alarm points at a line in the log: no level that is set from outside may hide that line.
+    level: ClassVar[Literal["info", "warning", "error"]] = "info"
 
     def metrics(self) -> dict[str, int]:
         """Values of the metrics that this event moves."""
@@ -62,12 +66,14 @@ class FunctionStarted(Event, frozen=True):
 
 
 class NoUploads(Event, frozen=True):
-    """An event that names no upload, as S3 sends to try a new notification."""
+    """An event that rightly names no object: the `s3:TestEvent` that S3 sends to a new queue or topic."""
 
 
 class RecordsUnreadable(Event, frozen=True):
-    """Records of an event that name no object; the invocation fails when the others have been handled."""
+    """Parts of an event that name no object; the invocation fails when the others have been handled."""
 
+    counts = {"RecordsUnreadable": "records"}
+    level = "error"
     records: int
 
 
@@ -110,13 +116,17 @@ class ObjectUnchanged(ObjectEvent, frozen=True):
 
 
 class ObjectMissing(ObjectEvent, frozen=True):
-    """The object is gone; there is nothing to publish."""
+    """There is nothing to publish: the object was deleted, or S3 knows of none, or shows it later."""
+
+    counts = {"ObjectsMissing": ""}
+    deleted: bool
 
 
 class ObjectMalformed(ObjectEvent, frozen=True):
     """The object is no use as a whole; `offset` is in bytes of the decoded document."""
 
     counts = {"ObjectsMalformed": "", "Duration": "milliseconds"}
+    level = "warning"
     version: Version
     reason: Reason
     offset: int
@@ -132,6 +142,7 @@ class ObjectOvertaken(ObjectEvent, frozen=True):
 class ObjectFailed(ObjectEvent, frozen=True):
     """The object could not be handled; the invocation fails and Lambda tries again."""
 
+    level = "error"
     error: ErrorName
     at: list[CodeLocation]
 
@@ -150,6 +161,7 @@ class DocumentFailed(Event, frozen=True):
     """A posted document was answered with 500, which Lambda does not take for a failure."""
 
     counts = {"DocumentsFailed": ""}
+    level = "error"
     error: ErrorName
     at: list[CodeLocation]
 
@@ -160,7 +172,7 @@ def emit(event: Event) -> None:
     Not while an exception is handled: should writing fail, Python would print that one too, with its words.
     """
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    _logger().info(name, extra=msgspec.to_builtins(event))
+    getattr(_logger(), event.level)(name, extra=msgspec.to_builtins(event))
     for metric, value in event.metrics().items():
         _metrics().add_metric(metric, METRICS[metric], value)
 
@@ -213,7 +225,8 @@ def _announce() -> None:
 def _logger() -> Logger:
     # Libraries speak freely, boto3 even of whole requests, and Lambda prints what reaches the root logger.
     logging.getLogger().handlers = [logging.NullHandler()]
-    return Logger(service=LOG, location=None, utc=True, use_rfc3339=True)
+    # No trace id: whoever invokes the function may put anything into that header.
+    return Logger(service=LOG, location=None, utc=True, use_rfc3339=True, xray_trace_id=None)
 
 
 @cache

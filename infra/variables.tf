@@ -1,5 +1,5 @@
 variable "access_log_bucket" {
-  description = "Name of an existing bucket that takes the access logs of the three buckets; null for no access logs. Its policy must let logging.s3.amazonaws.com put objects."
+  description = "Name of an existing bucket that takes the access logs of the three buckets; null for no access logs. S3 wants it in the same region and account, without Object Lock, Requester Pays and a KMS key as its default, and its policy must let logging.s3.amazonaws.com put objects (S3 user guide: enabling server access logging)."
   type        = string
   default     = null
 

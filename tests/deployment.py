@@ -13,7 +13,7 @@ from infra.ops.aws.posting import Answer, post
 from infra.ops.aws.uploads import Outcome, upload
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import REGION
-from tests.events import s3_event
+from tests.events import TEST_EVENT, s3_event
 
 FUNCTION = "ikerian-data-pipeline-local-data-processor"
 WITHIN = 30  # seconds
@@ -64,6 +64,20 @@ class Deployment:
         listing = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
         return [item["Key"] for item in listing.get("Contents", [])]
 
+    def await_key(self, bucket: str, key: str, version: str | None = None) -> None:
+        """Wait for an object, or for one that was made from this version of the raw object."""
+        deadline = time.monotonic() + WITHIN
+        while not self._stands(bucket, key, version):
+            assert time.monotonic() < deadline, f"{key} did not come"
+            time.sleep(0.05)
+
+    def _stands(self, bucket: str, key: str, version: str | None) -> bool:
+        try:
+            metadata = self.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+        except self.s3.exceptions.ClientError:
+            return False
+        return version in {None, metadata.get("source-version")}
+
     def logged(self, message: str, **fields: Any) -> dict[str, Any]:
         """Wait for a log event of the function with this message and these fields."""
         deadline = time.monotonic() + WITHIN
@@ -72,7 +86,7 @@ class Deployment:
                 if event["message"] == message and fields.items() <= event.items():
                     return event
             # The stand-in collects a function's late lines when it runs again.
-            self.invoke()
+            self.invoke_with(TEST_EVENT)
         raise AssertionError(f"{message} was not logged")
 
 

@@ -1,5 +1,6 @@
 """What Lambda hands to a function: events as S3 sends them, keys encoded; and a context."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
@@ -13,9 +14,12 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def s3_event(*objects: tuple[str, str], unencoded: str = "/") -> dict[str, Any]:
-    """Make the event of objects (bucket, key) that were uploaded."""
-    return {"Records": [_record(bucket, key, unencoded) for bucket, key in objects]}
+def s3_event(*objects: tuple[str, str], unencoded: str = "/", uploaded: float = 0) -> dict[str, Any]:
+    """Make the event of objects (bucket, key) that were uploaded, so many seconds after 1970."""
+    return {"Records": [_record(bucket, key, unencoded, uploaded) for bucket, key in objects]}
+
+
+TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "raw"}
 
 
 def api_event(body: str | None, headers: dict[str, str] | None, **more: Any) -> dict[str, Any]:
@@ -32,10 +36,11 @@ def api_event(body: str | None, headers: dict[str, str] | None, **more: Any) -> 
     }
 
 
-def _record(bucket: str, key: str, unencoded: str) -> dict[str, Any]:
+def _record(bucket: str, key: str, unencoded: str, uploaded: float) -> dict[str, Any]:
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
+        "eventTime": datetime.fromtimestamp(uploaded, UTC).isoformat(),
         "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe=unencoded)}},
     }

@@ -3,7 +3,7 @@
 import boto3
 from botocore.config import Config
 
-from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Upload
+from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Source, Upload
 from tests.faults import REFUSALS, Lost, Unsent
 from tests.faulty_s3 import Ending, Fault, FaultyS3
 
@@ -28,7 +28,7 @@ def connect(proxy: FaultyS3, read_timeout: float, attempts: int) -> ObjectStore:
 def read(store: ObjectStore, bucket: str, key: str, into: bytearray | None = None) -> bytes:
     received = bytearray() if into is None else into
     source = store.open(bucket, key)
-    assert source is not None
+    assert isinstance(source, Source)
     with source:
         for chunk in source:
             received += chunk

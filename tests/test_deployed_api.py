@@ -37,6 +37,15 @@ def test_a_gzip_document_is_decompressed(deployment: Deployment) -> None:
     assert json.loads(answer.body)["records"] == [PATIENT]
 
 
+def test_a_gzip_document_that_came_as_text_for_want_of_its_header_is_malformed(
+    deployment: Deployment,
+) -> None:
+    # As API Gateway hands it on: what is not UTF-8 becomes U+FFFD.
+    mangled = gzip.compress(f"[{RECORD}]".encode()).decode(errors="replace")
+
+    assert deployment.post(mangled.encode()).status == 400
+
+
 def test_a_rejected_record_is_named_by_index_and_reason_and_not_echoed(deployment: Deployment) -> None:
     answer = deployment.post(f'[{RECORD},{{"patient_id":"CANARY","patient_name":7}}]'.encode())
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import pytest
 from chalicelib.telemetry import object_name
 from infra.ops.local.cloud import ROOT
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
+from tests.events import TEST_EVENT, s3_event
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
 
@@ -159,14 +161,59 @@ def test_an_object_that_is_gone_is_no_failure(deployment: Deployment) -> None:
 
     assert deployment.invoke((deployment.raw, key)) is None
 
-    deployment.logged("object_missing", object=named(key))
+    deployment.logged("object_missing", object=named(key), deleted=False)
 
 
-def test_an_event_without_records_is_answered_calmly(deployment: Deployment) -> None:
-    test_event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": deployment.raw}
+def test_a_fresh_upload_that_s3_does_not_show_fails_the_invocation_so_that_lambda_looks_again(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
 
-    assert deployment.invoke_with(test_event) is None
-    assert deployment.invoke_with({"Records": []}) is None
+    error = deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time() - 60))
+
+    assert error is not None
+    assert error["errorMessage"] == f"1 of 1 uploads: {named(key)['digest']} UnseenError"
+
+
+def test_a_fresh_upload_that_was_deleted_is_no_failure(deployment: Deployment) -> None:
+    key = f"{new_key()}.unannounced"
+    deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+    deployment.s3.delete_object(Bucket=deployment.raw, Key=key)
+
+    assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time())) is None
+
+    deployment.logged("object_missing", object=named(key), deleted=True)
+    assert deployment.keys(deployment.processed, key) == []
+
+
+def test_what_is_undeleted_is_published_however_soon_it_was_deleted(deployment: Deployment) -> None:
+    keys = [new_key() for _ in range(5)]
+    for key in keys:
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+        marker = deployment.s3.delete_object(Bucket=deployment.raw, Key=key)["VersionId"]
+        time.sleep(0.4)
+        deployment.s3.delete_object(Bucket=deployment.raw, Key=key, VersionId=marker)
+
+    for key in keys:
+        deployment.await_key(deployment.processed, key)
+
+
+def test_when_the_newest_version_is_removed_for_good_the_one_before_it_is_published_again(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    before = deployment.upload(SCAN, key)
+    newest = deployment.upload(b"[]", key)
+
+    deployment.s3.delete_object(Bucket=deployment.raw, Key=key, VersionId=newest.version)
+
+    deployment.await_key(deployment.processed, key, version=before.version)
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+
+
+def test_a_test_event_is_answered_calmly(deployment: Deployment) -> None:
+    assert deployment.invoke_with(TEST_EVENT) is None
+
     deployment.logged("no_uploads")
 
 

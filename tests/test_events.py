@@ -1,7 +1,9 @@
 """Events as they should not be: one poisonous record hides no other, and none says what was in it."""
 
 import json
+import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -9,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import UploadEvent, data_processor
-from chalicelib import telemetry
+from app import data_processor
+from chalicelib import events, telemetry
+from chalicelib.events import Arrival
 from chalicelib.object_store import MARGIN, ObjectStore
-from chalicelib.pipeline import Arrival, UploadsFailedError, handle
+from chalicelib.pipeline import UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.canaries import CANARY
 from tests.deployment import Deployment, new_key
-from tests.events import CONTEXT, s3_event
+from tests.events import CONTEXT, TEST_EVENT, s3_event
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
 SETTINGS = Settings("raw", "processed", "rejected")
@@ -57,7 +60,7 @@ FOREIGN: dict[str, Any] = {
 
 
 def arrivals(*records: Any) -> list[Arrival | None]:
-    return UploadEvent({"Records": list(records)}, {}).arrivals
+    return events.arrivals({"Records": list(records)})
 
 
 def failure(records: list[Any], remaining: int = 60_000) -> str:
@@ -145,6 +148,71 @@ def test_between_poisonous_records_the_deployed_function_publishes_the_good_ones
     deployment.logged("records_unreadable", records=len(UNREADABLE))
 
 
+def notification(name: str = "ObjectCreated:Put", when: str = "2026-01-02T03:04:05.678Z") -> dict[str, Any]:
+    return {"Records": [record("a+b.json") | {"eventName": name, "eventTime": when}]}
+
+
+def by_eventbridge(what: str = "Object Created") -> dict[str, Any]:
+    detail = {"bucket": {"name": "raw"}, "object": {"key": "a b.json"}}
+    return {"source": "aws.s3", "detail-type": what, "time": "2026-01-02T03:04:05Z", "detail": detail}
+
+
+def by_sqs(event: Any) -> dict[str, Any]:
+    return {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(event)}]}
+
+
+def by_sns(event: Any) -> dict[str, Any]:
+    return {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(event)}}]}
+
+
+def by_sns_and_sqs(event: Any) -> dict[str, Any]:
+    return by_sqs({"Type": "Notification", "Message": json.dumps(event)})
+
+
+def failed(event: Any) -> dict[str, Any]:
+    """As Lambda writes it into the failure queue."""
+    context = {"requestId": "1", "functionArn": "arn", "condition": "RetriesExhausted"}
+    return {"version": "1.0", "requestContext": context, "requestPayload": event}
+
+
+WAYS = [lambda event: event, by_sqs, by_sns, by_sns_and_sqs, failed, lambda event: failed(by_sqs(event))]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("event", "uploaded"),
+    [
+        (notification(), 1767323045.678),
+        (notification("ObjectRemoved:Delete"), 0),
+        (notification("ObjectRestore:Completed"), 0),
+        (by_eventbridge(), 1767323045),
+        (by_eventbridge("Object Deleted"), 0),
+    ],
+)
+def test_an_event_names_its_object_by_whichever_way_it_comes(
+    way: Callable[[Any], Any], event: Any, uploaded: float
+) -> None:
+    assert events.arrivals(way(event)) == [Arrival("raw", "a b.json", uploaded)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_test_event_names_nothing_by_whichever_way_it_comes(way: Callable[[Any], Any]) -> None:
+    assert events.arrivals(way(TEST_EVENT)) == []
+
+
+def test_one_key_that_several_records_name_is_as_young_as_the_youngest(deployment: Deployment) -> None:
+    old, young = (s3_event((deployment.raw, "a.json"), uploaded=when)["Records"] for when in (1, time.time()))
+
+    error = deployment.invoke_with({"Records": [*old, *young, *old]})
+
+    assert error is not None
+    assert error["errorMessage"] == f"1 of 1 uploads: {named('a.json')} UnseenError"
+
+
+def nested(depth: int) -> Any:
+    return json.loads('{"Records":[' * depth + "1" + "]}" * depth)
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -152,18 +220,30 @@ def test_between_poisonous_records_the_deployed_function_publishes_the_good_ones
         7,
         CANARY,
         [CANARY],
+        {},
         {"Records": None},
         {"Records": 7},
+        {"Records": []},
         {"Records": CANARY},
         {"Records": {CANARY: 1}},
+        {"Records": [{"eventSource": "aws:sqs", "body": CANARY}]},
+        {"Records": [{"eventSource": "aws:sqs", "body": "[" * 100_000}]},
+        {"Records": [{"eventSource": "aws:kinesis", "kinesis": {"data": CANARY}}]},
+        {"Event": CANARY},
+        {"source": "aws.events", "detail-type": "Scheduled Event", "time": "", "detail": {}},
+        notification(when=CANARY),
+        nested(50),
     ],
-    ids=str,
+    ids=lambda event: str(event)[:40],
 )
-def test_what_is_no_event_of_s3_fails_without_its_words(event: Any) -> None:
-    with pytest.raises(Exception) as error:  # noqa: PT011 - whatever it is, it goes to the failure queue
+def test_what_is_no_event_of_s3_fails_without_its_words(event: Any, said: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UploadsFailedError, match=r"^1 of 1 uploads: unreadable record$") as error:
         data_processor(event, CONTEXT)
 
     assert CANARY not in "".join(traceback.format_exception(error.value))
+    output = "".join(said.readouterr())
+    assert '"RecordsUnreadable":[1' in output
+    assert CANARY not in output
 
 
 def test_keys_under_which_nothing_stands_are_calm_or_refused_by_s3(deployment: Deployment) -> None:

@@ -8,6 +8,7 @@ from chalice.test import Client
 
 import app
 from chalicelib import pipeline
+from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
 from tests.canaries import CANARY, DOCUMENTS
@@ -67,7 +68,7 @@ def test_an_object_without_a_version_is_not_named_by_a_digest_of_its_content(
     answer = deployment.s3.put_object(Bucket=settings.raw_bucket, Key="a", Body=DOCUMENTS["published"])
 
     pipeline.handle(
-        [pipeline.Arrival(settings.raw_bucket, "a")],
+        [Arrival(settings.raw_bucket, "a")],
         ObjectStore(deployment.s3),
         settings,
         CONTEXT.get_remaining_time_in_millis,

@@ -6,10 +6,12 @@ from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
     PART_SIZE,
+    Absence,
     Condition,
     ObjectStore,
     ObjectStoreError,
     OvertakenError,
+    Source,
     Upload,
 )
 from tests.deployment import Deployment, new_key
@@ -30,15 +32,24 @@ def test_an_object_is_read_as_it_was_written(store: ObjectStore, deployment: Dep
 
     source = store.open(deployment.processed, key)
 
-    assert source is not None
+    assert isinstance(source, Source)
     with source:
         assert source.head.version == version
         assert b"".join(source) == body
 
 
-def test_an_absent_object_is_none(store: ObjectStore, deployment: Deployment) -> None:
-    assert store.open(deployment.raw, new_key()) is None
-    assert store.head(deployment.raw, new_key()) is None
+def test_an_object_that_was_deleted_is_told_from_one_that_is_not_seen(
+    store: ObjectStore, deployment: Deployment
+) -> None:
+    key = new_key()
+    assert store.open(deployment.processed, key) is Absence.UNSEEN
+    assert store.head(deployment.processed, key) is None
+
+    deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=b"")
+    deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
+
+    assert store.open(deployment.processed, key) is Absence.DELETED
+    assert store.head(deployment.processed, key) is None
 
 
 def test_an_absent_bucket_is_a_fault_not_an_absent_object(store: ObjectStore) -> None:

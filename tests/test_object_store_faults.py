@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib import object_store
-from chalicelib.object_store import RESUMES, ObjectStore, ObjectStoreError, OvertakenError
+from chalicelib.object_store import RESUMES, ObjectStore, ObjectStoreError, OvertakenError, Source
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut, Lied, OtherRange, Refused, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3
@@ -115,7 +115,7 @@ def test_a_stream_is_not_mended_with_another_object(
 ) -> None:
     s3.policy = planned(get_object=[Cut(0.5)])
     source = faulty_store.open(deployment.processed, stored_key)
-    assert source is not None
+    assert isinstance(source, Source)
 
     with source, pytest.raises(OvertakenError):
         for _ in source:

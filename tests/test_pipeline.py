@@ -7,8 +7,9 @@ import boto3
 import pytest
 
 from chalicelib import pipeline
+from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore, ObjectStoreError
-from chalicelib.pipeline import Arrival, Clock, UploadsFailedError, handle
+from chalicelib.pipeline import Clock, UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key
 
@@ -72,18 +73,29 @@ def key() -> Key:
     return Key()
 
 
-def test_a_new_object_costs_three_requests(key: Key) -> None:
-    key.upload("A")
-
-    assert key.handle().requests == ["head_object", "get_object", "put_object"]
-
-
-def test_a_replaced_object_costs_four_requests(key: Key) -> None:
-    key.upload("A")
-    key.handle()
+@pytest.mark.parametrize("before", [0, 1], ids=["new", "replaced"])
+def test_a_published_object_costs_four_requests_the_last_of_them_afterwards(key: Key, before: int) -> None:
+    for _ in range(before):
+        key.upload("A")
+        key.handle()
     key.upload("B")
 
     assert key.handle().requests == ["head_object", "get_object", "put_object", "head_object"]
+    assert key.published() == "B"
+
+
+def test_an_older_version_does_not_come_back_when_what_was_published_is_deleted(key: Key) -> None:
+    key.upload("A")
+    store = Steps()
+
+    def newer_comes_and_goes() -> None:
+        key.upload("B")
+        key.handle()
+        key.s3.delete_object(Bucket=SETTINGS.processed_bucket, Key=key.name)
+
+    store.before["put_object"] = newer_comes_and_goes
+    key.handle(store)
+
     assert key.published() == "B"
 
 

@@ -1,19 +1,38 @@
 """Whatever the order of steps, the newest version is published in the end; and every step has its reason."""
 
-from contextlib import suppress
-
 import pytest
 
 from chalicelib import pipeline
-from chalicelib.object_store import ANYWAY, Head, OvertakenError, Upload
+from chalicelib.object_store import ANYWAY, Head
 from chalicelib.pipeline import Publication
-from tests.chaos.schedules import ANYTHING, DELETED, MALFORMED, A, B, Exploration, Story, WrongError, explore
+from tests.chaos.model_s3 import Handler
+from tests.chaos.schedules import (
+    ANYTHING,
+    DELETED,
+    ERASED,
+    MALFORMED,
+    REMOVED,
+    A,
+    B,
+    Exploration,
+    Happening,
+    Story,
+    World,
+    WrongError,
+    explore,
+)
 
 
 @pytest.mark.parametrize(
     ("length", "alphabet", "duplicates", "faults"),
-    [(1, ANYTHING, 2, 2), (2, ANYTHING, 1, 1), (3, (A, B, MALFORMED, DELETED), 0, 1), (4, (A, B), 0, 0)],
-    ids=["one version", "two versions", "three versions", "four versions"],
+    [
+        (1, ANYTHING, 2, 2),
+        (2, ANYTHING, 1, 1),
+        (3, (A, B, MALFORMED, DELETED), 0, 1),
+        (3, (A, B, *Happening), 1, 0),
+        (4, (A, B), 0, 0),
+    ],
+    ids=["one upload", "two happenings", "three", "three, of all kinds", "four uploads"],
 )
 def test_every_schedule_ends_with_the_newest_version_published(
     length: int, alphabet: Story, duplicates: int, faults: int
@@ -29,25 +48,37 @@ def test_without_the_condition_an_older_version_can_end_on_top(monkeypatch: pyte
         Exploration((A, B)).run()
 
 
-def test_without_the_last_look_content_that_returns_can_end_below_an_older_version(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "story", [(A, B, A), (A, B, ERASED)], ids=["content returns", "the processed object is deleted"]
+)
+def test_without_the_last_look_an_older_version_can_stay(
+    monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     monkeypatch.setattr(Publication, "_is_current", lambda *_: True)
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
-        Exploration((A, B, A)).run()
+        Exploration(story).run()
 
 
-def test_a_lost_condition_taken_for_success_can_lose_the_newest_version(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "story", [(A, DELETED, REMOVED), (A, B, REMOVED)], ids=["undeleted", "the newest version removed"]
+)
+def test_without_an_event_of_what_is_removed_what_was_below_it_can_stay_unpublished(
+    monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
-    complete = Upload.complete
+    continued = Exploration._continued  # noqa: SLF001 - to leave out one of the events
 
-    def careless(upload: Upload) -> None:
-        with suppress(OvertakenError):
-            complete(upload)
+    def quiet(exploration: Exploration, world: World, handler: Handler) -> World:
+        return continued(exploration, world, handler) if handler != Handler(young=False) else world
 
-    monkeypatch.setattr(Upload, "complete", careless)
+    monkeypatch.setattr(Exploration, "_continued", quiet)
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
-        Exploration((A, B)).run()
+        Exploration(story).run()
+
+
+def test_a_calm_answer_to_what_is_not_to_be_seen_yet_can_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "SEEN_WITHIN", 0)
+
+    with pytest.raises(WrongError, match="the newest version is not published in the end"):
+        Exploration((A,), faults=1).run()

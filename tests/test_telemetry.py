@@ -92,6 +92,39 @@ def test_no_environment_variable_adds_a_dimension(
     assert directive["Dimensions"] == [["function_name"]]
 
 
+def test_the_trace_id_that_a_caller_sends_is_not_logged(
+    said: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=CANARY;Parent=CANARY")
+
+    telemetry.traced(lambda _event, _context: telemetry.emit(telemetry.NoUploads()))({}, CONTEXT)
+
+    assert "CANARY" not in "".join(said.readouterr())
+
+
+def test_what_an_alarm_points_at_is_logged_louder_than_what_goes_well(
+    said: pytest.CaptureFixture[str],
+) -> None:
+    name = telemetry.object_name("a.json", log_object_keys=False)
+    reason, version, error = (
+        telemetry.Reason("empty"),
+        telemetry.Version("1"),
+        telemetry.ErrorName("KeyError"),
+    )
+    for event in (
+        telemetry.NoUploads(),
+        telemetry.ObjectMalformed(name, version=version, reason=reason, offset=0, milliseconds=1),
+        telemetry.ObjectFailed(name, error, []),
+        telemetry.DocumentFailed(error, []),
+        telemetry.RecordsUnreadable(1),
+    ):
+        telemetry.emit(event)
+
+    levels = [line["level"] for line in lines(said.readouterr().out)]
+
+    assert levels == ["INFO", "WARNING", "ERROR", "ERROR", "ERROR"]
+
+
 def test_metrics_are_flushed_when_the_handler_fails(said: pytest.CaptureFixture[str]) -> None:
     def failing(_event: object, _context: object) -> None:
         telemetry.emit(telemetry.DocumentAnswered(200, bytes_read=7))

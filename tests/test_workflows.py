@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from infra.ops.local.cloud import ROOT
 from infra.ops.screen.summary import summarise
 from infra.ops.tools import terraform
+from tests.expressions import evaluated
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -86,7 +87,7 @@ def test_every_command_is_one_that_is_tried_here(path: Path) -> None:
             # "$COMMAND" is told by the workflows that call this one: the next test.
             assert rest.partition(" ")[0] in {*TARGETS, '"$COMMAND"'}, command
         else:
-            assert command == ".github/comment-plan"
+            assert command in {".github/check-account", ".github/comment-plan"}
         assert "${{" not in command, "GitHub would put somebody's words into the shell"
 
 
@@ -127,12 +128,87 @@ def test_a_stage_is_destroyed_only_when_its_name_is_typed_again() -> None:
     assert job["if"] == "inputs.confirmation == inputs.stage"
 
 
-def test_what_is_deployed_was_tested_and_one_at_a_time() -> None:
+def test_what_is_deployed_was_tested_in_the_environment_of_its_stage() -> None:
     deploy, stage = (read(GITHUB / "workflows" / f"{name}.yml") for name in ("deploy", "stage"))
 
     assert deploy["jobs"]["stage"]["needs"] == "ci"
-    assert stage["concurrency"] == {"group": "stage-${{ inputs.stage }}", "cancel-in-progress": False}
     assert stage["jobs"]["run"]["environment"] == "${{ inputs.stage }}"
+
+
+def group(workflow: str, known: dict[str, str]) -> str:
+    return evaluated(read(GITHUB / "workflows" / f"{workflow}.yml")["concurrency"]["group"], known)
+
+
+def started_by(event: str, stage: str = "") -> dict[str, str]:
+    return {"github.event_name": event, "inputs.stage": stage}
+
+
+@pytest.mark.parametrize(
+    ("event", "stage"),
+    [
+        (started_by("push"), "dev"),
+        (started_by("release"), "prod"),
+        (started_by("workflow_dispatch", "dev"), "dev"),
+        (started_by("workflow_dispatch", "prod"), "prod"),
+    ],
+    ids=["push", "release", "dev by hand", "prod by hand"],
+)
+def test_a_stage_is_deployed_in_the_line_in_which_it_is_destroyed(event: dict[str, str], stage: str) -> None:
+    deploy = read(GITHUB / "workflows" / "deploy.yml")["jobs"]["stage"]
+
+    assert evaluated(deploy["with"]["stage"], event) == stage
+    assert group("deploy", event) == group("destroy", started_by("workflow_dispatch", stage))
+
+
+@pytest.mark.parametrize("name", ["deploy", "destroy"])
+def test_no_run_cancels_another_that_waits_or_works(name: str) -> None:
+    # In its callers' line, it would wait for the run that waits for it.
+    assert "concurrency" not in read(GITHUB / "workflows" / "stage.yml")
+    concurrency = read(GITHUB / "workflows" / f"{name}.yml")["concurrency"]
+
+    assert concurrency["queue"] == "max"
+    assert not concurrency.get("cancel-in-progress")
+
+
+def test_a_newer_push_stops_the_checks_of_an_older_one_and_nothing_that_is_to_be_deployed() -> None:
+    def run(workflow: str, number: str) -> str:
+        known = {"github.workflow": workflow, "github.run_id": number, "github.ref": "refs/heads/main"}
+        return group("ci", known)
+
+    assert run("ci", "1") == run("ci", "2")
+    assert run("deploy", "1") != run("deploy", "2")
+    assert read(GITHUB / "workflows" / "ci.yml")["name"] == "ci"
+
+
+def test_a_pre_release_is_not_deployed_until_it_is_a_release() -> None:
+    # GitHub: `published` comes for pre-releases, too; `released` for releases, and for what becomes one.
+    assert read(GITHUB / "workflows" / "deploy.yml")["on"]["release"]["types"] == ["released"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_no_condition_asks_for_a_variable_that_only_the_environment_has(path: Path) -> None:
+    assert not [job for job in jobs(path) if "environment" in job and "vars." in job.get("if", "")]
+    # Nor may the jobs that call it: they have no environment at all.
+    assert not [job for job in jobs(path) if "uses" in job and "vars." in job.get("if", "")]
+
+
+def test_a_stage_without_an_account_is_refused_before_anything_else(tmp_path: Path) -> None:
+    checkout, first, *_ = steps(GITHUB / "workflows" / "stage.yml")
+    assert checkout["uses"].startswith("actions/checkout@")
+    assert first["run"] == ".github/check-account"
+    assert first["env"]["AWS_ACCOUNT_ID"] == "${{ vars.AWS_ACCOUNT_ID }}"
+
+    def check(account: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "AWS_ACCOUNT_ID": account, "STAGE": "prod"}
+        return subprocess.run(
+            ROOT / first["run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert check("123456789012").returncode == 0
+    for wrong in ("", "1234", "123456789012 "):
+        refused = check(wrong)
+        assert refused.returncode == 1
+        assert re.match(r"::error title=.+::.+ AWS_ACCOUNT_ID, .+ environment prod ", refused.stdout)
 
 
 def test_a_job_acts_in_the_role_that_terraform_makes_for_its_stage() -> None:
@@ -143,7 +219,7 @@ def test_a_job_acts_in_the_role_that_terraform_makes_for_its_stage() -> None:
     (role,) = [
         step["with"]["role-to-assume"]
         for step in steps(GITHUB / "workflows" / "stage.yml")
-        if "AWS" in str(step)
+        if "role-to-assume" in step.get("with", {})
     ]
     assert role.endswith(f":role/{name.replace('var.stage', '{ inputs.stage }')}")
 

@@ -5,10 +5,12 @@ locals {
     "DocumentsFailed",
     "Duration",
     "ObjectsMalformed",
+    "ObjectsMissing",
     "ObjectsProcessed",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
+    "RecordsUnreadable",
   ]
   metrics = { for name in local.metric_names : name => name }
 
@@ -99,6 +101,7 @@ locals {
         [local.application, local.metrics.ObjectsProcessed, "function_name", local.data_processor_name, { label = "published" }],
         [local.application, local.metrics.ObjectsUnchanged, "function_name", local.data_processor_name, { label = "unchanged" }],
         [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed" }],
+        [local.application, local.metrics.ObjectsMissing, "function_name", local.data_processor_name, { label = "missing" }],
       ]
     },
     {

@@ -17,6 +17,7 @@ import boto3
 
 from infra.ops.aws.uploads import Buckets
 from tests.chaos.worker import FailedError, Worker
+from tests.events import TEST_EVENT
 
 BUCKETS = Buckets("chaos-raw", "chaos-processed", "chaos-rejected")
 WORKERS = 4
@@ -69,7 +70,7 @@ class Crew:
             place.result()
 
     def _await_start(self) -> None:
-        self.send({})
+        self.send(TEST_EVENT)
         self.finish()
         assert not self._waiting(self._events), "no worker started; its log says why"
 

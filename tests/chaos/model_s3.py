@@ -6,15 +6,18 @@ start on them until it asks for more.
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from functools import cache
 from typing import Any, NamedTuple, cast
 from unittest.mock import Mock
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
+from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore
-from chalicelib.pipeline import Arrival, handle
+from chalicelib.pipeline import UploadsFailedError, handle
 from chalicelib.settings import Settings
 
 SETTINGS = Settings("raw", "processed", "rejected")
@@ -47,6 +50,13 @@ class Request(NamedTuple):
     writes: Stored | None = None
 
 
+class Refused(NamedTuple):
+    """An error: S3's code, and whether a delete marker stands there."""
+
+    code: str
+    deleted: bool = False
+
+
 class Read(NamedTuple):
     """The answer where there is an object: its bytes from some place on, on a connection that may break."""
 
@@ -55,10 +65,17 @@ class Read(NamedTuple):
     breaks: bool = False
 
 
-type Answer = Read | str | None
-"""An object; the code of an error; nothing but success."""
+type Answer = Read | Refused | None
+"""An object; an error; nothing but success."""
 
 type Answers = tuple[Answer, ...]
+
+
+class Handler(NamedTuple):
+    """A handler that is half-way: was its event about an upload of a moment ago, and what was it answered."""
+
+    young: bool
+    answers: Answers = ()
 
 
 class AskedError(BaseException):
@@ -68,24 +85,39 @@ class AskedError(BaseException):
         self.request = request
 
 
+class Ended(Enum):
+    """How a handler ends: well, or so that its event comes again."""
+
+    WELL = "well"
+    FAILED = "failed"
+
+
 @cache
-def next_request(answers: Answers) -> Request | None:
-    """Run the pipeline on these answers; None if that is all that it asks for."""
-    store = ObjectStore(cast("Any", Client(answers)))
+def next_request(handler: Handler) -> Request | Ended:
+    """Run the pipeline on the answers of a handler; returns what it asks for next, or how it ends."""
+    store = ObjectStore(cast("Any", Client(handler.answers)))
+    arrival = Arrival(SETTINGS.raw_bucket, KEY, uploaded=time.time() if handler.young else 0)
     try:
-        handle([Arrival(SETTINGS.raw_bucket, KEY)], store, SETTINGS, lambda: FIFTEEN_MINUTES)
+        handle([arrival], store, SETTINGS, lambda: FIFTEEN_MINUTES)
     except AskedError as asked:
         return asked.request
-    return None
+    except UploadsFailedError:
+        return Ended.FAILED
+    return Ended.WELL
+
+
+def absent(request: Request, *, deleted: bool = False) -> Refused:
+    """Say that there is nothing, as S3 does: HEAD has no body and so no code."""
+    return Refused("404" if request.operation == "head_object" else "NoSuchKey", deleted)
 
 
 def answer(request: Request, stands: Stored | None) -> tuple[Answer, Stored | None]:
     """Do as S3 does, at once: what does it answer, and what stands there then."""
     conditions = dict(request.conditions)
     if stands is None and (not request.writes or "IfMatch" in conditions):
-        return ("404" if request.operation == "head_object" else "NoSuchKey"), stands
+        return absent(request), stands
     if stands and ("IfNoneMatch" in conditions or conditions.get("IfMatch", stands.etag) != stands.etag):
-        return "PreconditionFailed", stands
+        return Refused("PreconditionFailed"), stands
     if request.writes:
         return None, request.writes
     start = int(conditions.get("Range", "bytes=0-")[len("bytes=") : -1])
@@ -135,8 +167,10 @@ class Client:
         except StopIteration:
             asked = Request(operation, named["Bucket"], named["Key"], pairs(conditions), writes)
             raise AskedError(asked) from None
-        if isinstance(answered, str):
-            raise ClientError({"Error": {"Code": answered}}, operation)
+        if isinstance(answered, Refused):
+            headers = {"x-amz-delete-marker": "true"} if answered.deleted else {}
+            response: Any = {"Error": {"Code": answered.code}, "ResponseMetadata": {"HTTPHeaders": headers}}
+            raise ClientError(response, operation)
         return answered
 
 

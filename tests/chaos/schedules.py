@@ -11,6 +11,7 @@ import itertools
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import NamedTuple, cast
 from unittest.mock import patch
 
@@ -19,10 +20,12 @@ from tests.chaos.model_s3 import (
     KEY,
     SETTINGS,
     Answer,
-    Answers,
+    Ended,
+    Handler,
     Read,
     Request,
     Stored,
+    absent,
     answer,
     md5,
     next_request,
@@ -49,11 +52,25 @@ A, B, LARGE = scan("A", "A"), scan("B", "B"), scan("large", "L" * PART_SIZE)
 # Its published object equals that of A.
 DIRTY = scan("dirty", "A", ",1", b'{"index":1,"reason":"record: not an object","record":1}\n')
 MALFORMED = Document("malformed", b"[", None, b'{"reason":"truncated","offset":1}\n')
-DELETED = None
-ANYTHING = (A, B, DIRTY, LARGE, MALFORMED, DELETED)
 
-type Story = tuple[Document | None, ...]
-"""What happens to the raw object, in this order."""
+
+class Happening(Enum):
+    """What else can happen to a key than an upload."""
+
+    DELETED = "a delete marker is put on the raw object"
+    REMOVED = "the newest raw version, or the delete marker above it, is removed for good"
+    ERASED = "the processed object is deleted"
+
+
+DELETED, REMOVED, ERASED = Happening
+ANYTHING = (A, B, DIRTY, LARGE, MALFORMED, *Happening)
+
+type Story = tuple[Document | Happening, ...]
+"""What happens to a key, in this order."""
+
+MARKER = 0
+type Versions = tuple[int, ...]
+"""What is in the raw bucket, the oldest first: numbers of versions, or MARKER."""
 
 
 class World(NamedTuple):
@@ -62,7 +79,7 @@ class World(NamedTuple):
     happened: int  # of the story
     processed: Stored | None
     rejected: frozenset[tuple[str, bytes]]
-    handlers: tuple[Answers, ...]
+    handlers: tuple[Handler, ...]
     duplicates: int  # events that may still come again
     faults: int
 
@@ -76,9 +93,11 @@ class Exploration:
 
     def __init__(self, story: Story, *, duplicates: int = 0, faults: int = 0) -> None:
         self._story = story
-        self._versions = {number: document for number, document in enumerate(story, 1) if document}
+        self._versions = {n: one for n, one in enumerate(story, 1) if isinstance(one, Document)}
+        nothing: Versions = ()
+        self._stacks = list(itertools.accumulate(enumerate(story, 1), stacked, initial=nothing))
         contents = [document.published for document in self._versions.values()]
-        self._content_returns = len(set(contents)) < len(contents)
+        self._only_forward = len(set(contents)) == len(contents) and REMOVED not in story
         self._start = World(0, None, frozenset(), (), duplicates, faults)
         self._known: dict[World, int] = {}
 
@@ -105,33 +124,62 @@ class Exploration:
         if world.happened < len(self._story):
             yield self._next_of_the_story(world)
         if world.duplicates and world.happened:
-            yield "an event comes again", event(world._replace(duplicates=world.duplicates - 1))
+            yield "an event comes again", self._event(world._replace(duplicates=world.duplicates - 1))
         for handler in dict.fromkeys(world.handlers):
             yield from self._steps_of(handler, world)
 
     def _next_of_the_story(self, world: World) -> tuple[str, World]:
-        document, after = self._story[world.happened], world._replace(happened=world.happened + 1)
-        if document is None:
-            return "deleted", after
-        return f"version {after.happened} uploaded: {document.name}", event(after)
+        what, after = self._story[world.happened], world._replace(happened=world.happened + 1)
+        if isinstance(what, Document):
+            return f"version {after.happened} uploaded: {what.name}", self._event(after)
+        if what is REMOVED:
+            return what.value, self._continued(after, Handler(young=False))
+        return what.value, after._replace(processed=None) if what is ERASED else after
 
-    def _steps_of(self, handler: Answers, world: World) -> Iterator[tuple[str, World]]:
+    def _event(self, world: World) -> World:
+        """Have an event of an upload come, young as long as there is something to be seen."""
+        return self._continued(world, Handler(young=self._raw(world) is not None))
+
+    def _continued(self, world: World, handler: Handler) -> World:
+        """Let a handler be where it is, unless it has ended. Handlers are alike: their order is no matter."""
+        request = next_request(handler)
+        if request is Ended.WELL:
+            return world
+        if request is Ended.FAILED:
+            return self._event(world)
+        start = Handler(handler.young)
+        if request == next_request(start):  # a new attempt knows nothing of the one before
+            handler = start
+        return world._replace(handlers=tuple(sorted((*world.handlers, handler), key=hash)))
+
+    def _steps_of(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
         request = cast("Request", next_request(handler))
         others = list(world.handlers)
         others.remove(handler)
         world = world._replace(handlers=tuple(others))
         answered, after = self._answered(request, world)
         step = f"{request.operation} in {request.bucket} {dict(request.conditions)}: {answered}"
-        yield step, continued(after, (*handler, answered))
+        yield step, self._told(after, handler, answered)
         if world.faults:
             world, after = (each._replace(faults=world.faults - 1) for each in (world, after))
             # Lambda sends the event of a killed handler again.
-            yield f"killed before {step}", event(world)
-            yield f"killed after {step}", event(after)
+            yield f"killed before {step}", self._event(world)
+            yield f"killed after {step}", self._event(after)
             again, twice = self._answered(request, after)
-            yield f"{step}, which is lost, so it is sent again: {again}", continued(twice, (*handler, again))
-            if request.operation == "get_object" and isinstance(answered, Read):
-                yield f"{step}, and breaks", continued(after, (*handler, answered._replace(breaks=True)))
+            yield f"{step}, which is lost, so it is sent again: {again}", self._told(twice, handler, again)
+            if isinstance(answered, Read):
+                yield from self._reads_amiss(request, answered, handler, after)
+
+    def _reads_amiss(
+        self, request: Request, read: Read, handler: Handler, world: World
+    ) -> Iterator[tuple[str, World]]:
+        if request.operation == "get_object":
+            yield "and breaks", self._told(world, handler, read._replace(breaks=True))
+        if request.bucket == SETTINGS.raw_bucket and handler.young:
+            yield "not to be seen yet", self._told(world, handler, absent(request))
+
+    def _told(self, world: World, handler: Handler, answered: Answer) -> World:
+        return self._continued(world, handler._replace(answers=(*handler.answers, answered)))
 
     def _answered(self, request: Request, world: World) -> tuple[Answer, World]:
         if request.bucket == SETTINGS.rejected_bucket:
@@ -140,11 +188,20 @@ class Exploration:
         if request.bucket == SETTINGS.processed_bucket:
             answered, processed = answer(request, world.processed)
             return answered, world._replace(processed=processed)
+        stack = self._stacks[world.happened]
+        if stack and stack[-1] == MARKER:
+            return absent(request, deleted=True), world
         return answer(request, self._raw(world))[0], world
 
     def _raw(self, world: World) -> Stored | None:
-        document = self._versions.get(world.happened)
-        return document and Stored(document.raw, md5(document.raw), str(world.happened))
+        number = self._current(world)
+        document = self._versions.get(number)
+        return document and Stored(document.raw, md5(document.raw), str(number))
+
+    def _current(self, world: World) -> int:
+        """Number the version that is current; MARKER if none is."""
+        stack = self._stacks[world.happened]
+        return stack[-1] if stack else MARKER
 
     def _wrong(self, world: World, following: Iterable[World]) -> str | None:
         """Say what is wrong, on the way or in the end; nothing if nothing is."""
@@ -153,21 +210,22 @@ class Exploration:
             return "something else is published than what the version becomes"
         if any(self._versions[number].rejected != body for number, body in reports(world)):
             return "something else is kept as rejected than what the version becomes"
-        if not self._content_returns and any(goes_back(world, after) for after in following):
+        if self._only_forward and any(goes_back(world, after) for after in following):
             return "and then the same or an older version is published over a newer one"
         return None if following else self._wrong_in_the_end(world)
 
     def _wrong_in_the_end(self, world: World) -> str | None:
-        newest = self._versions.get(len(self._story))
-        if newest and newest.rejected and (len(self._story), newest.rejected) not in reports(world):
+        current = self._current(world)
+        newest = self._versions.get(current)
+        if newest and newest.rejected and (current, newest.rejected) not in reports(world):
             return "what the newest version has to be rejected is not kept"
-        if (
-            newest
-            and newest.published
-            and (not world.processed or world.processed.made_from != len(self._story))
-        ):
+        if newest and newest.published and not self._is_published(current, world.processed):
             return f"the newest version is not published in the end, but {world.processed}"
         return None
+
+    def _is_published(self, number: int, processed: Stored | None) -> bool:
+        # Whoever deletes what was published has it stay away, or come back as it should be.
+        return processed.made_from == number if processed else ERASED in self._story
 
 
 def reports(world: World) -> list[tuple[int, bytes]]:
@@ -186,25 +244,21 @@ def goes_back(world: World, after: World) -> bool:
     )
 
 
-def event(world: World) -> World:
-    """Have an event come: another handler, which has not asked for anything yet."""
-    return continued(world, ())
-
-
-def continued(world: World, handler: Answers) -> World:
-    """Let a handler be where it is, unless it has ended. Handlers are alike: their order is no matter."""
-    request = next_request(handler)
-    if request is None:
-        return world
-    if request == next_request(()):  # a new attempt knows nothing of the one before
-        handler = ()
-    return world._replace(handlers=tuple(sorted((*world.handlers, handler), key=hash)))
+def stacked(versions: Versions, event: tuple[int, Document | Happening]) -> Versions:
+    """Say what is in the raw bucket when this has happened, too."""
+    number, what = event
+    if what is REMOVED:
+        return versions[:-1]
+    if what is ERASED:
+        return versions
+    return (*versions, MARKER if what is DELETED else number)
 
 
 def stories(length: int, alphabet: Story) -> list[Story]:
-    """Tell every story of so many uploads and deletions. A and B are alike, so A comes first."""
+    """Tell every story of so many happenings, an upload first. A and B are alike, so A comes first."""
     told = itertools.product(alphabet, repeat=length)
-    return [story for story in told if B not in story or A in story[: story.index(B)]]
+    begun = (story for story in told if isinstance(story[0], Document))
+    return [story for story in begun if B not in story or A in story[: story.index(B)]]
 
 
 def explore(length: int, alphabet: Story, *, duplicates: int, faults: int) -> str:
@@ -223,6 +277,7 @@ def main() -> None:
     for length, alphabet, duplicates, faults in (
         (2, ANYTHING, 2, 2),
         (3, ANYTHING, 1, 1),
+        (4, (A, B, *Happening), 0, 0),
         (4, ANYTHING, 0, 0),
         (4, (A, B), 0, 1),
         (4, (A, B), 1, 0),

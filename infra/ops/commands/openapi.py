@@ -37,7 +37,7 @@ def _process() -> Schema:
             {
                 "name": "Content-Encoding",
                 "in": "header",
-                "description": "gzip is also recognised by its first bytes.",
+                "description": "Without it, API Gateway hands gzip on mangled, and it is malformed.",
                 "schema": {"enum": ["gzip"]},
             }
         ],

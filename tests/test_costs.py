@@ -1,0 +1,79 @@
+"""What the README says it costs: the sums are the program's, and what they count is what the code does."""
+
+import re
+from itertools import islice
+
+import pytest
+
+from chalicelib.events import Arrival
+from chalicelib.object_store import ObjectStore
+from chalicelib.pipeline import handle
+from chalicelib.settings import Settings
+from infra.ops.local.cloud import ROOT
+from samples.generate import document
+from tests import costs
+from tests.costs import KB, MB
+from tests.deployment import FUNCTION, Deployment, log_lines, new_key
+from tests.faults import planned
+from tests.faulty_s3 import FaultyS3
+
+README = (ROOT / "README.md").read_text()
+SETTINGS = Settings("costs-raw", "costs-processed", "costs-rejected")
+
+
+def scans(size: int) -> bytes:
+    """Make a document of about so many bytes."""
+    record = b",".join(part.strip(b",\n") for part in islice(document("flat", 99, 1, 0), 1, 51))
+    return b"[" + b",".join([record] * (size // len(record))) + b"]"
+
+
+def test_the_readme_shows_what_the_program_prints() -> None:
+    assert f"\n\n{costs.table()}\n" in README
+    assert f"for us-east-1, as of {costs.AS_OF} and without the free tier." in README
+
+
+def test_the_readme_says_how_long_a_function_works() -> None:
+    told = [f"{costs.seconds(size):.2g} s" for size in (10 * KB, MB, 100 * MB)]
+
+    assert f"Lambda works on an object for {told[0]}, {told[1]} and {told[2]}." in README
+
+
+def test_a_function_is_as_fast_as_the_readme_says() -> None:
+    (measured,) = re.findall(r"^\| ours +\|[^|]+\| (\d+)", README, re.MULTILINE)
+
+    assert int(measured) * MB == costs.EXTRACTION
+    told = f"A function of {costs.MEMORY:,} MB has {costs.VCPU:.2f} of a vCPU"
+    assert told in " ".join(README.split())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def buckets(deployment: Deployment) -> None:
+    deployment.make_versioned(SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket)
+
+
+@pytest.mark.parametrize("size", [10 * KB, 30 * MB], ids=["one request", "in parts"])
+def test_a_new_object_takes_as_many_requests_as_are_counted(
+    deployment: Deployment, proxy: FaultyS3, faulty_store: ObjectStore, size: int
+) -> None:
+    key, body = new_key(), scans(size)
+    deployment.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key, Body=body)
+    proxy.policy = planned()
+    proxy.operations.clear()
+
+    handle([Arrival(SETTINGS.raw_bucket, key)], faulty_store, SETTINGS, lambda: 900_000)
+
+    reads = sum(proxy.operations[name] for name in ("head_object", "get_object"))
+    assert (reads, proxy.operations.total() - reads) == (costs.READS, costs.writes(size))
+    published = deployment.get(SETTINGS.processed_bucket, key)
+    assert len(published) / len(body) == pytest.approx(costs.PUBLISHED, abs=0.01)
+
+
+def test_an_object_takes_as_many_bytes_of_log_as_are_counted(deployment: Deployment) -> None:
+    for _ in range(2):  # the first may have to start the function
+        version = deployment.upload(scans(KB)).version
+    deployment.logged("object_published", version=version)
+
+    invocations = "".join(log_lines(FUNCTION)).split("START ")[1:]
+    *_, warm = [one for one in invocations if "object_published" in one and "function_started" not in one]
+
+    assert len(f"START {warm}") == pytest.approx(costs.LOGGED, rel=0.05)
