@@ -10,14 +10,16 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.ops.aws.uploads import UnhandledError
-from infra.ops.commands.deploy import SmokeTestError, bootstrap, deploy, plan
+from infra.ops.aws.verification import Line
+from infra.ops.commands.deploy import bootstrap, deploy, plan
 from infra.ops.commands.destroy import InUseError, destroy
 from infra.ops.commands.local import run_local
 from infra.ops.commands.openapi import describe
 from infra.ops.commands.redrive import redrive
+from infra.ops.commands.verify import NotDeployedError, verify_stage
 from infra.ops.local.cloud import LocalCloudError
 from infra.ops.screen.progress import console, steps
-from infra.ops.screen.summary import summarise
+from infra.ops.screen.summary import summarise, tabulate
 from infra.ops.stage import Stage, UnknownStageError
 from infra.ops.tools.run import ToolError
 
@@ -27,7 +29,7 @@ FAILURES = (
     ClientError,
     InUseError,
     LocalCloudError,
-    SmokeTestError,
+    NotDeployedError,
     ToolError,
     UnhandledError,
     UnknownStageError,
@@ -85,10 +87,28 @@ def plan_command(name: str) -> None:
 @ops.command("deploy")
 @stage_option
 def deploy_command(name: str) -> None:
-    """Deploy a stage: Terraform, Chalice, Terraform, smoke test."""
+    """Deploy a stage: Terraform, Chalice, Terraform; then verify it."""
     with _told(AGAIN), steps() as step:
-        facts = deploy(Stage(name), step)
+        facts, lines = deploy(Stage(name), step)
+    _judge(lines)
     summarise(f"The stage {name} works.", facts)
+
+
+@ops.command("verify")
+@stage_option
+def verify_command(name: str) -> None:
+    """Try what a deployed stage promises, on objects under smoke-test/ that are removed again."""
+    with _told(), steps() as step:
+        lines = verify_stage(name, step)
+    _judge(lines)
+    console.print(f"The stage {name} does what it should.", highlight=False)
+
+
+def _judge(lines: list[Line]) -> None:
+    rows = [(line.check, line.seen, "yes" if line.passed else "NO") for line in lines]
+    tabulate(("what was tried", "what was seen", "passed"), rows)
+    if failed := [line.check for line in lines if not line.passed]:
+        raise click.ClickException(f"{len(failed)} of {len(lines)} failed: {'; '.join(failed)}.")
 
 
 @ops.command("destroy")

@@ -68,6 +68,10 @@ class Foundation:
         """Make them; returns the outputs."""
         return self._root.apply(self._variables, *options)
 
+    def outputs(self) -> dict[str, Any]:
+        """Read what the last `apply` made; empty if there was none."""
+        return self._root.outputs()
+
     def plan(self) -> str:
         """Say what `apply` would do."""
         return self._root.plan(self._variables)

@@ -1,0 +1,193 @@
+"""What the stage makes of uploads, replaced and removed ones too: tried on objects of our own making."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+from botocore.config import Config
+
+from chalicelib.records import FIELDS
+from infra.ops.aws.target import PREFIX, Target, UnexpectedError
+from infra.ops.aws.uploads import Outcome, UnhandledError, read, report_key, upload_by, versions
+
+type Patients = list[dict[str, str]]
+
+# More than two parts of the 8 MiB in which the pipeline writes.
+MANY, LONG = 20_000, 1000  # patients, and bytes of each
+# Few, so that no alarm rings; together more than two parts, too.
+REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each
+LONGEST = 15 * 60  # seconds that a function may take
+
+
+class Uploads:
+    """Tries each promise about uploads; says what it saw, or raises UnexpectedError."""
+
+    def __init__(self, target: Target, folder: str) -> None:
+        self._target = target
+        self._folder = f"{PREFIX}{folder}/"
+        self._settled = time.monotonic() + target.patience.bucket
+        self._s3: Any = boto3.client("s3", region_name=target.region)
+        once = Config(read_timeout=LONGEST, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        self._functions = boto3.client("lambda", region_name=target.region, config=once)
+
+    def checks(self) -> dict[str, Callable[[], str]]:
+        """Name the promises, each with what tries it."""
+        return {
+            "a small object is published": self.small,
+            "an output of several parts is published": self.several_parts,
+            "the same key is replaced": self.replaced,
+            "records that are not valid are rejected": self.rejected,
+            "a malformed document is reported": self.malformed,
+            "an event that comes again changes nothing": self.event_again,
+            "the version below a removed one is published": self.removed,
+            "what is undeleted is published": self.undeleted,
+        }
+
+    def small(self) -> str:
+        """Upload one patient."""
+        return self._publish("small", _patients("one"))
+
+    def several_parts(self) -> str:
+        """Upload what is published in three parts."""
+        return self._publish("several-parts", _patients("many", MANY, LONG))
+
+    def replaced(self) -> str:
+        """Replace an object of several parts by another one."""
+        self._publish("replaced", _patients("before", MANY, LONG))
+        return self._publish("replaced", _patients("after", MANY, LONG))
+
+    def rejected(self) -> str:
+        """Upload a valid record among others."""
+        (patient,) = _patients("valid")
+        scans = [{"scan": "x" * LARGE}] * REJECTED
+        outcome = self._upload("rejected", _document([patient, *scans]))
+        self._expect(outcome, [patient])
+        report = read(self._s3, self._target.buckets.rejected, report_key(outcome.key, outcome.version))
+        reasons = [(line["index"], line["reason"]) for line in map(json.loads, report.splitlines())]
+        reason = "; ".join(f"{field}: missing" for field in FIELDS)
+        if reasons != [(index + 1, reason) for index in range(REJECTED)]:
+            raise UnexpectedError(f"the report says {reasons}")
+        return f"1 published, {len(reasons)} rejected ({reason}), report of {_megabytes(report)}"
+
+    def malformed(self) -> str:
+        """Upload half a document."""
+        outcome = self._upload("malformed", b'[{"patient_id":')
+        # It was there before the report would be, if at all.
+        if not outcome.malformed or versions(self._s3, self._target.buckets.processed, outcome.key):
+            raise UnexpectedError("it was published")
+        return f"reported: {outcome.malformed}; nothing published"
+
+    def event_again(self) -> str:
+        """Send the event of an upload that is published once more."""
+        outcome = self._upload("event-again", _document(_patients("again")))
+        before = self._published(outcome.key)
+        if error := self._invoke(outcome.key):
+            raise UnexpectedError(f"the function answered {error}")
+        if (after := self._published(outcome.key)) != before:
+            raise UnexpectedError(f"{before} became {after}")
+        return f"no error; still {before}"
+
+    def removed(self) -> str:
+        """Remove the newest of two versions for good."""
+        first, second = _patients("first"), _patients("second")
+        before = self._upload_versioned("removed", first)
+        newest = self._upload_versioned("removed", second)
+        self._s3.delete_object(Bucket=self._target.buckets.raw, Key=newest.key, VersionId=newest.version)
+        self._await(before)
+        self._expect(before, first)
+        return "the first of two versions, when the second was removed"
+
+    def undeleted(self) -> str:
+        """Delete an object and what was made of it, and take back the deletion."""
+        outcome = self._upload_versioned("undeleted", patients := _patients("undeleted"))
+        raw, processed, _ = self._target.buckets
+        marker = self._s3.delete_object(Bucket=raw, Key=outcome.key)["VersionId"]
+        for one in versions(self._s3, processed, outcome.key):
+            self._s3.delete_object(Bucket=processed, Key=outcome.key, VersionId=one["VersionId"])
+        self._s3.delete_object(Bucket=raw, Key=outcome.key, VersionId=marker)
+        self._await(outcome)
+        self._expect(outcome, patients)
+        return "published again when its delete marker was removed"
+
+    def _publish(self, name: str, patients: Patients) -> str:
+        outcome = self._upload(name, _document(patients))
+        body = self._expect(outcome, patients)
+        return f"{len(patients)} published, {_megabytes(body)}, after {outcome.milliseconds / 1000:.1f} s"
+
+    def _upload(self, name: str, document: bytes) -> Outcome:
+        """Upload until something comes of it: a new bucket's first objects and events may be lost."""
+        key = f"{self._folder}{name}.json"
+        while True:
+            try:
+                return upload_by(
+                    self._s3, self._target.buckets, key, document, seconds=self._target.patience.upload
+                )
+            except UnhandledError as error:
+                self._give_up_if_late(error, key)
+
+    def _upload_versioned(self, name: str, patients: Patients) -> Outcome:
+        while True:
+            outcome = self._upload(name, _document(patients))
+            if outcome.version in {one["VersionId"] for one in self._raw_versions(outcome.key)}:
+                return outcome
+            self._give_up_if_late(UnhandledError("the raw bucket keeps no versions"), outcome.key)
+
+    def _raw_versions(self, key: str) -> list[dict[str, Any]]:
+        return versions(self._s3, self._target.buckets.raw, key)
+
+    def _give_up_if_late(self, error: UnhandledError, key: str) -> None:
+        """Raise what is known, unless the bucket is so new that it may yet work."""
+        if said := self._invoke(key):
+            raise UnexpectedError(f"{error}; asked for it, the function answered {said}")
+        if time.monotonic() > self._settled:
+            raise UnexpectedError(f"{error}; asked for it, the function said nothing")
+
+    def _await(self, outcome: Outcome) -> None:
+        """Wait until this version is published."""
+        deadline = time.monotonic() + self._target.patience.upload
+        while not read(self._s3, self._target.buckets.processed, outcome.key, outcome.version):
+            if time.monotonic() > deadline:
+                raise UnexpectedError(f"not published within {self._target.patience.upload:g} seconds")
+            time.sleep(0.05)
+
+    def _expect(self, outcome: Outcome, patients: Patients) -> bytes:
+        body = read(self._s3, self._target.buckets.processed, outcome.key, outcome.version)
+        if not body or json.loads(body) != patients:
+            raise UnexpectedError(
+                f"{outcome.extracted} published, not the {len(patients)} that were uploaded"
+            )
+        return body
+
+    def _published(self, key: str) -> str:
+        head = self._s3.head_object(Bucket=self._target.buckets.processed, Key=key)
+        return f"{head['ETag']} of {head['LastModified']:%H:%M:%S}, version {head.get('VersionId')}"
+
+    def _invoke(self, key: str) -> str | None:
+        """Send the function the event of an upload; returns what it says has failed."""
+        event = json.dumps(_event(self._target.buckets.raw, key)).encode()
+        answer = self._functions.invoke(FunctionName=self._target.function, Payload=event)
+        said = json.loads(answer["Payload"].read())
+        return str(said.get("errorMessage", said)) if "FunctionError" in answer else None
+
+
+def _patients(mark: str, count: int = 1, size: int = 0) -> Patients:
+    filler = "." * (size // len(FIELDS))
+    return [dict.fromkeys(FIELDS, f"synthetic {mark} {number}{filler}") for number in range(count)]
+
+
+def _document(records: list[dict[str, str]]) -> bytes:
+    # Packed, which spares the operator's line; more than what is extracted is in it.
+    return gzip.compress(json.dumps([record | {"diagnosis": "synthetic"} for record in records]).encode(), 1)
+
+
+def _event(bucket: str, key: str) -> dict[str, Any]:
+    about = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}}
+    return {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": about}]}
+
+
+def _megabytes(body: bytes) -> str:
+    return f"{len(body) / 1e6:.1f} MB"
