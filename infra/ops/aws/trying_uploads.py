@@ -71,7 +71,7 @@ class Uploads:
         reason = "; ".join(f"{field}: missing" for field in FIELDS)
         if reasons != [(index + 1, reason) for index in range(REJECTED)]:
             raise UnexpectedError(f"the report says {reasons}")
-        return f"1 published, {len(reasons)} rejected ({reason}), report of {_megabytes(report)}"
+        return f"1 published, {len(reasons)} rejected ({reason}), report of {_size(report)}"
 
     def malformed(self) -> str:
         """Upload half a document."""
@@ -116,7 +116,7 @@ class Uploads:
     def _publish(self, name: str, patients: Patients) -> str:
         outcome = self._upload(name, _document(patients))
         body = self._expect(outcome, patients)
-        return f"{len(patients)} published, {_megabytes(body)}, after {outcome.milliseconds / 1000:.1f} s"
+        return f"{len(patients):,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
 
     def _upload(self, name: str, document: bytes) -> Outcome:
         """Upload until something comes of it: a new bucket's first objects and events may be lost."""
@@ -189,5 +189,5 @@ def _event(bucket: str, key: str) -> dict[str, Any]:
     return {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": about}]}
 
 
-def _megabytes(body: bytes) -> str:
-    return f"{len(body) / 1e6:.1f} MB"
+def _size(body: bytes) -> str:
+    return f"{len(body):,} bytes"
