@@ -43,7 +43,7 @@ MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambd
 VCPU = MEMORY / 1769  # AWS: one at 1,769 MB
 
 # Of a new object, all of whose records are valid.
-READS = 2  # HEAD, GET
+READS = 3  # HEAD, GET, HEAD
 LOGGED = 1330  # bytes of log, Lambda's own lines among them
 PUBLISHED = 0.345  # share of its bytes, of flat scans by samples/generate.py
 

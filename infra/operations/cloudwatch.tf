@@ -118,6 +118,7 @@ locals {
         ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
         [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API answers of 500" }],
+        [local.application, local.metrics.RecordsUnreadable, "function_name", local.data_processor_name, { label = "events that name no object" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
       ]
     },

@@ -131,7 +131,8 @@ class Crew:
         for bucket in BUCKETS:
             s3.create_bucket(Bucket=bucket)
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        notified = {"QueueArn": self._arn(self._events), "Events": ["s3:ObjectCreated:*"]}
+        events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:Delete"]
+        notified = {"QueueArn": self._arn(self._events), "Events": events}
         s3.put_bucket_notification_configuration(
             Bucket=BUCKETS.raw, NotificationConfiguration={"QueueConfigurations": [notified]}
         )

@@ -92,7 +92,8 @@ class _Endless(BaseHTTPRequestHandler):
     server: _Server
 
     def do_HEAD(self) -> None:
-        self._head(404, 0)
+        raw = self.path.startswith(f"/{RAW}/")
+        self._head(200 if raw else 404, 0)
 
     def do_GET(self) -> None:
         self._head(200, self.server.length)

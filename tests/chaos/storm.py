@@ -1,4 +1,8 @@
-"""Many uploads at once, of few keys and of many, with everything that can come between."""
+"""Many uploads at once, of few keys and of many, with everything that can come between.
+
+Few keys are hot: uploaded again and again, deleted and undeleted, their newest version removed for good, what
+was published of them deleted.
+"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +25,7 @@ class Storm:
 
     def __init__(self, crew: Crew, *, seed: int) -> None:
         self.expected: dict[str, dict[str, Expected]] = {}
+        self.erased: set[str] = set()  # keys of which somebody deleted what was published
         self._crew = crew
         self._dice = [Random(f"{seed} {number}") for number in range(UPLOADERS + 1)]  # noqa: S311 - repeatable
         self._s3 = boto3.client("s3")
@@ -35,10 +40,10 @@ class Storm:
             thread.result()
 
     def _act(self, end: float, rate: float, random: Random) -> None:
-        acts = (self._upload_hot, self._upload_cold, self._repeat, self._delete)
+        acts = (self._upload_hot, self._upload_cold, self._repeat, self._delete, self._remove, self._erase)
         while time.monotonic() < end:
             time.sleep(random.expovariate(rate))
-            random.choices(acts, (9, 8, 2, 1))[0](random)
+            random.choices(acts, (9, 8, 2, 1, 1, 1))[0](random)
 
     def _kill(self, end: float, every: float, random: Random) -> None:
         while time.monotonic() + every < end:
@@ -66,7 +71,21 @@ class Storm:
 
     def _delete(self, random: Random) -> None:
         for key in self._some(random, HOT):
-            self._s3.delete_object(Bucket=BUCKETS.raw, Key=key)
+            marker = self._s3.delete_object(Bucket=BUCKETS.raw, Key=key)["VersionId"]
+            if random.random() < 0.5:
+                time.sleep(random.random())
+                self._s3.delete_object(Bucket=BUCKETS.raw, Key=key, VersionId=marker)
+
+    def _remove(self, random: Random) -> None:
+        for key in self._some(random, HOT):
+            _, *later = tuple(self.expected[key])
+            if later:  # never all of them: of what is gone without a trace, the event would fail for long
+                self._s3.delete_object(Bucket=BUCKETS.raw, Key=key, VersionId=later[-1])
+
+    def _erase(self, random: Random) -> None:
+        for key in self._some(random, HOT):
+            self.erased.add(key)
+            self._s3.delete_object(Bucket=BUCKETS.processed, Key=key)
 
     def _some(self, random: Random, name: str) -> list[str]:
         keys = [key for key in tuple(self.expected) if name in key]

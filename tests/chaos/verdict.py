@@ -37,7 +37,10 @@ class Found(NamedTuple):
 def judge(storm: Storm, log: str, failed: list[dict[str, Any]]) -> Verdict:
     """Look at every key, every log line and every failure."""
     s3 = boto3.client("s3")
-    faults = {key: set(Judge(s3, key).faults(versions)) for key, versions in storm.expected.items()}
+    faults = {
+        key: set(Judge(s3, key, erased=key in storm.erased).faults(versions))
+        for key, versions in storm.expected.items()
+    }
     by_kind = {kind: [key for key in faults if kind in faults[key]] for kind in Verdict._fields}
     by_kind["leaks"] += leaks([*log.splitlines(), *(json.dumps(without_keys(event)) for event in failed)])
     return Verdict(**by_kind)
@@ -52,9 +55,10 @@ def publications() -> int:
 class Judge:
     """One key, as it stands in the buckets."""
 
-    def __init__(self, s3: Any, key: str) -> None:
+    def __init__(self, s3: Any, key: str, *, erased: bool) -> None:
         self._s3 = s3
         self._key = key
+        self._erased = erased
 
     def faults(self, expected: dict[str, Expected]) -> Iterator[str]:
         raw = self._read(BUCKETS.raw, self._key)
@@ -69,7 +73,10 @@ class Judge:
         published = self._read(BUCKETS.processed, self._key)
         made_from = published and published.metadata["source-version"]
         if current and not expected[current].malformed and made_from != current:
-            yield "stale" if published else "lost"
+            if published:
+                yield "stale"
+            elif not self._erased:
+                yield "lost"
         if published and made_from and digest(published.body) != expected[made_from].published:
             yield "wrong"
         if published and leaks([str(published.metadata)]):
