@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.ops.aws.target import PREFIX, Target, UnexpectedError
 from infra.ops.aws.trying_posts import Posts
@@ -45,8 +44,10 @@ def _try(name: str, check: Callable[[], str], step: Step) -> Line:
     step(f"Trying: {name}")
     try:
         return Line(name, check(), passed=True)
-    except (UnexpectedError, BotoCoreError, ClientError) as error:
+    except UnexpectedError as error:
         return Line(name, str(error), passed=False)
+    except Exception as error:  # noqa: BLE001 - any: what a stage does wrong can be of every kind
+        return Line(name, f"{type(error).__name__}: {error}", passed=False)
 
 
 def _remove(s3: Any, buckets: Buckets) -> str:

@@ -1,0 +1,183 @@
+"""`verify` tells a stage that keeps its promises from one that does not, and names the broken ones."""
+
+import io
+import os
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.ops.aws.target import PREFIX, Patience, Target
+from infra.ops.aws.uploads import versions
+from infra.ops.aws.verification import verify
+from infra.ops.local.cloud import REGION, ROOT
+from tests.deployment import FUNCTION, Deployment, without_permission
+
+COMMAND = [sys.executable, "-m", "infra.ops", "verify", "--stage", "local"]
+POSTS = {"POST is answered with the patients", "POST of gzip is, too"}
+REPORTS = {"records that are not valid are rejected", "a malformed document is reported"}
+SEVERAL_PARTS = {
+    "an output of several parts is published",
+    "the same key is replaced",
+    "records that are not valid are rejected",
+}
+UPLOADS = {
+    "a small object is published",
+    "an event that comes again changes nothing",
+    "the version below a removed one is published",
+    "what is undeleted is published",
+    *REPORTS,
+    *SEVERAL_PARTS,
+}
+
+NOTHING = {"app.py": "def data_processor(event, context):\n    return None\n"}
+ERROR = {"app.py": "def app(event, context):\n    return {'statusCode': 500, 'body': 'no'}\n"}
+EMPTY = {"app.py": "def app(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"}
+# As it was: a completion that names the checksums, although the upload was created without an algorithm.
+WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}')
+API = FUNCTION.removesuffix("-data-processor")
+
+
+@pytest.fixture
+def target(deployment: Deployment) -> Target:
+    """The stage, no longer new; an upload has time on a machine that is busy."""
+    patience = Patience(bucket=0, api=0, upload=20)
+    return Target(deployment.buckets, FUNCTION, deployment.url, REGION, patience)
+
+
+def broken(target: Target) -> dict[str, str]:
+    """Verify a stage; returns the promises that it does not keep, each with what was seen."""
+    return {line.check: line.seen for line in verify(target, print) if not line.passed}
+
+
+@contextmanager
+def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None]:
+    """Have other code in a function for a while."""
+    before = deployed_code(deployment, function)
+    deployment.functions.update_function_code(FunctionName=function, ZipFile=code)
+    try:
+        yield
+    finally:
+        deployment.functions.update_function_code(FunctionName=function, ZipFile=before)
+
+
+def deployed_code(deployment: Deployment, function: str) -> bytes:
+    location = deployment.functions.get_function(FunctionName=function)["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        code: bytes = answer.read()
+        return code
+
+
+def packed(sources: dict[str, str]) -> bytes:
+    """Pack a function of a few lines."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        for name, source in sources.items():
+            file.writestr(name, source)
+    return package.getvalue()
+
+
+def edited(code: bytes, name: str, change: tuple[str, str]) -> bytes:
+    """Change one line in a package."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(package, "w") as after:
+        for one in before.infolist():
+            text = before.read(one)
+            if one.filename == name:
+                assert change[0].encode() in text
+                text = text.replace(change[0].encode(), change[1].encode())
+            after.writestr(one, text)
+    return package.getvalue()
+
+
+def left(deployment: Deployment) -> list[str]:
+    return [one["Key"] for bucket in deployment.buckets for one in versions(deployment.s3, bucket, PREFIX)]
+
+
+def test_a_stage_that_keeps_its_promises_passes_and_nothing_is_left_in_it(deployment: Deployment) -> None:
+    deployment.upload(b"[{}]", f"{PREFIX}left-by-one-that-was-killed.json")
+
+    done = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The stage local does what it should." in done.stdout
+    assert left(deployment) == []
+
+
+def test_a_stage_that_breaks_a_promise_fails_and_the_promise_is_named_here_and_on_github(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    page = tmp_path / "summary.md"
+    environment = os.environ | {"GITHUB_STEP_SUMMARY": str(page)}
+
+    with running(deployment, API, packed(EMPTY)):
+        done = subprocess.run(COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "2 of 13 failed: POST is answered with the patients; POST of gzip is, too." in done.stderr
+    assert "| POST is answered with the patients | 200 {} | NO |" in page.read_text()
+    assert "| POST without a signature is refused | 403 | yes |" in page.read_text()
+    assert left(deployment) == []
+
+
+def test_a_completion_that_names_checksums_of_parts_is_seen(deployment: Deployment, target: Target) -> None:
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
+
+    with running(deployment, FUNCTION, code):
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=5)))
+
+    assert seen.keys() == SEVERAL_PARTS
+    assert all("complete_multipart_upload: InvalidPart" in words for words in seen.values())
+
+
+def test_a_permission_that_the_processor_lacks_is_named(deployment: Deployment, target: Target) -> None:
+    with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*"):
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=5)))
+
+    assert seen.keys() == REPORTS
+    assert "put_object: AccessDenied" in seen["a malformed document is reported"]
+    assert "AccessDenied" in seen["records that are not valid are rejected"]
+
+
+def test_an_api_that_answers_500_is_seen_as_such(deployment: Deployment, target: Target) -> None:
+    with running(deployment, API, packed(ERROR)):
+        seen = broken(target)
+
+    assert seen == dict.fromkeys(POSTS, "500 no")
+
+
+def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(
+    deployment: Deployment, target: Target
+) -> None:
+    with running(deployment, FUNCTION, packed(NOTHING)):
+        seen = broken(target._replace(patience=Patience(bucket=0, api=0, upload=0.5)))
+
+    assert seen.keys() == UPLOADS
+    assert all("asked for it, the function said nothing" in words for words in seen.values())
+    assert left(deployment) == []
+
+
+def test_a_new_bucket_is_given_the_time_that_its_versioning_takes(
+    deployment: Deployment, target: Target
+) -> None:
+    deployment.s3.put_bucket_tagging(
+        Bucket=deployment.raw, Tagging={"TagSet": [{"Key": "versioning-settles-in", "Value": "4"}]}
+    )
+
+    try:
+        assert broken(target._replace(patience=Patience(bucket=60, api=0, upload=2))) == {}
+    finally:
+        deployment.s3.delete_bucket_tagging(Bucket=deployment.raw)
+
+
+def test_an_api_that_is_not_there_is_not_taken_for_a_closed_one(target: Target) -> None:
+    nowhere = target.url.replace("/restapis/", "/restapis/no")
+
+    seen = broken(target._replace(url=nowhere))
+
+    assert seen.keys() == {*POSTS, "POST without a signature is refused", "POST by who may not is refused"}
