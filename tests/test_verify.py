@@ -4,23 +4,28 @@ import io
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from mypy_boto3_s3.literals import EventType
 
-from infra.ops.aws.target import PREFIX, Patience, Target
+from infra.ops.aws import verification
+from infra.ops.aws.target import PREFIX, Patience, Target, UnexpectedError
+from infra.ops.aws.trying_posts import Posts
 from infra.ops.aws.uploads import versions
-from infra.ops.aws.verification import verify
 from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import FUNCTION, Deployment, without_permission
 
 COMMAND = [sys.executable, "-m", "infra.ops", "verify", "--stage", "local"]
 POSTS = {"POST is answered with the patients", "POST of gzip is, too"}
 REPORTS = {"records that are not valid are rejected", "a malformed document is reported"}
+REMOVALS = {"the version below a removed one is published", "what is undeleted is published"}
 SEVERAL_PARTS = {
     "an output of several parts is published",
     "the same key is replaced",
@@ -29,8 +34,7 @@ SEVERAL_PARTS = {
 UPLOADS = {
     "a small object is published",
     "an event that comes again changes nothing",
-    "the version below a removed one is published",
-    "what is undeleted is published",
+    *REMOVALS,
     *REPORTS,
     *SEVERAL_PARTS,
 }
@@ -43,6 +47,11 @@ WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32
 API = FUNCTION.removesuffix("-data-processor")
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "ENDS", 0.3)
+
+
 @pytest.fixture
 def target(deployment: Deployment) -> Target:
     """The stage, no longer new; an upload has time on a machine that is busy."""
@@ -52,7 +61,7 @@ def target(deployment: Deployment) -> Target:
 
 def broken(target: Target) -> dict[str, str]:
     """Verify a stage; returns the promises that it does not keep, each with what was seen."""
-    return {line.check: line.seen for line in verify(target, print) if not line.passed}
+    return {line.check: line.seen for line in verification.verify(target, print) if not line.passed}
 
 
 @contextmanager
@@ -63,6 +72,7 @@ def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None
     try:
         yield
     finally:
+        time.sleep(2)  # what failed is tried twice more, and the stand-in does so with the code that failed
         deployment.functions.update_function_code(FunctionName=function, ZipFile=before)
 
 
@@ -129,7 +139,7 @@ def test_a_completion_that_names_checksums_of_parts_is_seen(deployment: Deployme
     code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
 
     with running(deployment, FUNCTION, code):
-        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=5)))
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
 
     assert seen.keys() == SEVERAL_PARTS
     assert all("complete_multipart_upload: InvalidPart" in words for words in seen.values())
@@ -137,7 +147,7 @@ def test_a_completion_that_names_checksums_of_parts_is_seen(deployment: Deployme
 
 def test_a_permission_that_the_processor_lacks_is_named(deployment: Deployment, target: Target) -> None:
     with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*"):
-        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=5)))
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
 
     assert seen.keys() == REPORTS
     assert "put_object: AccessDenied" in seen["a malformed document is reported"]
@@ -175,9 +185,29 @@ def test_a_new_bucket_is_given_the_time_that_its_versioning_takes(
         deployment.s3.delete_bucket_tagging(Bucket=deployment.raw)
 
 
+def test_a_notification_of_uploads_alone_is_seen(deployment: Deployment, target: Target) -> None:
+    with notified_of(deployment, ["s3:ObjectCreated:*"]):
+        seen = broken(target._replace(patience=Patience(bucket=0, api=0, upload=2)))
+
+    assert seen.keys() == REMOVALS
+
+
+@contextmanager
+def notified_of(deployment: Deployment, events: list[EventType]) -> Iterator[None]:
+    """Have the raw bucket tell its function of other events for a while."""
+    before = deployment.s3.get_bucket_notification_configuration(Bucket=deployment.raw)
+    (entry,) = before["LambdaFunctionConfigurations"]
+    put = partial(deployment.s3.put_bucket_notification_configuration, Bucket=deployment.raw)
+    put(NotificationConfiguration={"LambdaFunctionConfigurations": [{**entry, "Events": events}]})
+    try:
+        yield
+    finally:
+        put(NotificationConfiguration={"LambdaFunctionConfigurations": [entry]})
+
+
 def test_an_api_that_is_not_there_is_not_taken_for_a_closed_one(target: Target) -> None:
-    nowhere = target.url.replace("/restapis/", "/restapis/no")
+    posts = Posts(target._replace(url=target.url.replace("/restapis/", "/restapis/no")))
 
-    seen = broken(target._replace(url=nowhere))
-
-    assert seen.keys() == {*POSTS, "POST without a signature is refused", "POST by who may not is refused"}
+    for refused in (posts.unsigned, posts.by_nobody):
+        with pytest.raises(UnexpectedError, match="even with your signature"):
+            refused()

@@ -21,6 +21,7 @@ MANY, LONG = 20_000, 1000  # patients, and bytes of each
 # Few, so that no alarm rings; together more than two parts, too.
 REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each
 LONGEST = 15 * 60  # seconds that a function may take
+PAUSE = 1  # seconds
 
 
 class Uploads:
@@ -93,25 +94,31 @@ class Uploads:
 
     def removed(self) -> str:
         """Remove the newest of two versions for good."""
+        return self._patiently(self._key("removed"), self._remove_newest)
+
+    def undeleted(self) -> str:
+        """Delete an object and what was made of it, and take back the deletion."""
+        return self._patiently(self._key("undeleted"), self._delete_and_undelete)
+
+    def _remove_newest(self) -> str:
         first, second = _patients("first"), _patients("second")
         before = self._upload_versioned("removed", first)
         newest = self._upload_versioned("removed", second)
-        self._s3.delete_object(Bucket=self._target.buckets.raw, Key=newest.key, VersionId=newest.version)
+        self._remove(self._target.buckets.raw, newest.key, newest.version)
         self._await(before)
         self._expect(before, first)
         return "the first of two versions, when the second was removed"
 
-    def undeleted(self) -> str:
-        """Delete an object and what was made of it, and take back the deletion."""
+    def _delete_and_undelete(self) -> str:
         outcome = self._upload_versioned("undeleted", patients := _patients("undeleted"))
         raw, processed, _ = self._target.buckets
         marker = self._s3.delete_object(Bucket=raw, Key=outcome.key)["VersionId"]
         for one in versions(self._s3, processed, outcome.key):
-            self._s3.delete_object(Bucket=processed, Key=outcome.key, VersionId=one["VersionId"])
-        self._s3.delete_object(Bucket=raw, Key=outcome.key, VersionId=marker)
+            self._remove(processed, outcome.key, one["VersionId"])
+        self._remove(raw, outcome.key, marker)
         self._await(outcome)
         self._expect(outcome, patients)
-        return "published again when its delete marker was removed"
+        return "again, when its delete marker was removed"
 
     def _publish(self, name: str, patients: Patients) -> str:
         outcome = self._upload(name, _document(patients))
@@ -119,39 +126,44 @@ class Uploads:
         return f"{len(patients):,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
 
     def _upload(self, name: str, document: bytes) -> Outcome:
-        """Upload until something comes of it: a new bucket's first objects and events may be lost."""
-        key = f"{self._folder}{name}.json"
+        s3, buckets, seconds = self._s3, self._target.buckets, self._target.patience.upload
+        key = self._key(name)
+        return self._patiently(key, lambda: upload_by(s3, buckets, key, document, seconds=seconds))
+
+    def _key(self, name: str) -> str:
+        return f"{self._folder}{name}.json"
+
+    def _patiently[T](self, key: str, attempt: Callable[[], T]) -> T:
+        """Try until something comes of it: of a new bucket, the first objects and events may be lost."""
         while True:
             try:
-                return upload_by(
-                    self._s3, self._target.buckets, key, document, seconds=self._target.patience.upload
-                )
+                return attempt()
             except UnhandledError as error:
-                self._give_up_if_late(error, key)
+                self._give_up_if_hopeless(error, key)
+            time.sleep(PAUSE)
 
-    def _upload_versioned(self, name: str, patients: Patients) -> Outcome:
-        while True:
-            outcome = self._upload(name, _document(patients))
-            if outcome.version in {one["VersionId"] for one in self._raw_versions(outcome.key)}:
-                return outcome
-            self._give_up_if_late(UnhandledError("the raw bucket keeps no versions"), outcome.key)
-
-    def _raw_versions(self, key: str) -> list[dict[str, Any]]:
-        return versions(self._s3, self._target.buckets.raw, key)
-
-    def _give_up_if_late(self, error: UnhandledError, key: str) -> None:
-        """Raise what is known, unless the bucket is so new that it may yet work."""
+    def _give_up_if_hopeless(self, error: UnhandledError, key: str) -> None:
         if said := self._invoke(key):
-            raise UnexpectedError(f"{error}; asked for it, the function answered {said}")
+            raise UnexpectedError(f"{error}; asked for it, the function answered: {said}")
         if time.monotonic() > self._settled:
             raise UnexpectedError(f"{error}; asked for it, the function said nothing")
+
+    def _upload_versioned(self, name: str, patients: Patients) -> Outcome:
+        outcome = self._upload(name, _document(patients))
+        kept = versions(self._s3, self._target.buckets.raw, outcome.key)
+        if outcome.version not in {one["VersionId"] for one in kept}:
+            raise UnhandledError("the raw bucket keeps no versions")
+        return outcome
+
+    def _remove(self, bucket: str, key: str, version: str) -> None:
+        self._s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
 
     def _await(self, outcome: Outcome) -> None:
         """Wait until this version is published."""
         deadline = time.monotonic() + self._target.patience.upload
         while not read(self._s3, self._target.buckets.processed, outcome.key, outcome.version):
             if time.monotonic() > deadline:
-                raise UnexpectedError(f"not published within {self._target.patience.upload:g} seconds")
+                raise UnhandledError(f"not published within {self._target.patience.upload:g} seconds")
             time.sleep(0.05)
 
     def _expect(self, outcome: Outcome, patients: Patients) -> bytes:

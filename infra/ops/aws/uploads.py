@@ -92,9 +92,8 @@ def read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
         answer = s3.get_object(Bucket=bucket, Key=key)
     except s3.exceptions.NoSuchKey:
         return b""
-    if version not in {None, answer["Metadata"].get("source-version")}:
-        return b""
-    body: bytes = answer["Body"].read()
+    with answer["Body"] as stream:
+        body: bytes = stream.read() if version in {None, answer["Metadata"].get("source-version")} else b""
     return body
 
 
