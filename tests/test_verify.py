@@ -67,13 +67,16 @@ def broken(target: Target) -> dict[str, str]:
 @contextmanager
 def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None]:
     """Have other code in a function for a while."""
-    before = deployed_code(deployment, function)
-    deployment.functions.update_function_code(FunctionName=function, ZipFile=code)
+    functions, before = deployment.functions, deployed_code(deployment, function)
+    # No retries: the stand-in would try again, even afterwards, with the code that failed.
+    functions.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
+    functions.update_function_code(FunctionName=function, ZipFile=code)
     try:
         yield
     finally:
-        time.sleep(2)  # what failed is tried twice more, and the stand-in does so with the code that failed
-        deployment.functions.update_function_code(FunctionName=function, ZipFile=before)
+        time.sleep(1)  # for what it has begun
+        functions.update_function_code(FunctionName=function, ZipFile=before)
+        functions.delete_function_event_invoke_config(FunctionName=function)
 
 
 def deployed_code(deployment: Deployment, function: str) -> bytes:
