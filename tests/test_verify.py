@@ -44,6 +44,8 @@ ERROR = {"app.py": "def app(event, context):\n    return {'statusCode': 500, 'bo
 EMPTY = {"app.py": "def app(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"}
 # As it was: a completion that names the checksums, although the upload was created without an algorithm.
 WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}')
+NO_PATIENTS = ("extract(source, processed.write", 'extract([b"[]"], processed.write')
+ALWAYS_AGAIN = ("if published and published.metadata == _origin(source):", "if False:")
 API = FUNCTION.removesuffix("-data-processor")
 
 
@@ -95,15 +97,15 @@ def packed(sources: dict[str, str]) -> bytes:
     return package.getvalue()
 
 
-def edited(code: bytes, name: str, change: tuple[str, str]) -> bytes:
-    """Change one line in a package."""
+def edited(code: bytes, name: str, *changes: tuple[str, str]) -> bytes:
+    """Change some words of a module in a package."""
     package = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(package, "w") as after:
         for one in before.infolist():
             text = before.read(one)
-            if one.filename == name:
-                assert change[0].encode() in text
-                text = text.replace(change[0].encode(), change[1].encode())
+            for old, new in changes if one.filename == name else ():
+                assert old.encode() in text
+                text = text.replace(old.encode(), new.encode())
             after.writestr(one, text)
     return package.getvalue()
 
@@ -173,6 +175,20 @@ def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(
     assert seen.keys() == UPLOADS
     assert all("asked for it, the function said nothing" in words for words in seen.values())
     assert left(deployment) == []
+
+
+def test_what_is_published_is_read_and_what_is_published_again_is_noticed(
+    deployment: Deployment, target: Target
+) -> None:
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/pipeline.py", NO_PATIENTS, ALWAYS_AGAIN)
+
+    with running(deployment, FUNCTION, code):
+        seen = broken(target)
+
+    assert seen.keys() == UPLOADS
+    assert seen["an output of several parts is published"] == "0 published, not the 20000 that were uploaded"
+    assert seen["a malformed document is reported"] == "it was published"
+    assert " became " in seen["an event that comes again changes nothing"]
 
 
 def test_a_new_bucket_is_given_the_time_that_its_versioning_takes(

@@ -37,4 +37,8 @@ def _add_to_page(text: str) -> None:
 
 def _as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
+    return "".join(f"| {' | '.join(map(_in_a_cell, line))} |\n" for line in lines) + "\n"
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
