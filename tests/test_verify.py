@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import boto3
 import pytest
 from mypy_boto3_s3.literals import EventType
 
@@ -230,3 +231,26 @@ def test_an_api_that_is_not_there_is_not_taken_for_a_closed_one(target: Target) 
     for refused in (posts.unsigned, posts.by_nobody):
         with pytest.raises(UnexpectedError, match="even with your signature"):
             refused()
+
+
+def test_an_api_that_is_open_to_all_is_seen(deployment: Deployment, target: Target) -> None:
+    with open_to_all(target.url.split("/")[4]):
+        assert deployment.post(b"[]", signed=False).status == 200
+        posts = Posts(target)
+
+        for refused in (posts.unsigned, posts.by_nobody):
+            with pytest.raises(UnexpectedError, match="200"):
+                refused()
+
+
+@contextmanager
+def open_to_all(api: str) -> Iterator[None]:
+    """Let everybody post for a while."""
+    client = boto3.client("apigateway")
+    paths = {item["path"]: item["id"] for item in client.get_resources(restApiId=api)["items"]}
+    method = partial(client.update_method, restApiId=api, resourceId=paths["/process"], httpMethod="POST")
+    method(patchOperations=[{"op": "replace", "path": "/authorizationType", "value": "NONE"}])
+    try:
+        yield
+    finally:
+        method(patchOperations=[{"op": "replace", "path": "/authorizationType", "value": "AWS_IAM"}])
