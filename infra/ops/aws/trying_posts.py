@@ -9,16 +9,16 @@ from http import HTTPStatus
 
 from botocore.credentials import Credentials
 
-from chalicelib.records import FIELDS
 from infra.ops.aws.posting import Answer, post
+from infra.ops.aws.synthetic import ALL_MISSING, document, patients
 from infra.ops.aws.target import Target, UnexpectedError
 
 JSON = {"Content-Type": "application/json"}
-PATIENT = dict.fromkeys(FIELDS, "synthetic")
-DOCUMENT = json.dumps([PATIENT | {"diagnosis": "synthetic"}, {}]).encode()
+PATIENTS = patients("posted")
+DOCUMENT = document([*PATIENTS, {}])
 ANSWER = {
-    "records": [PATIENT],
-    "rejected": [{"index": 1, "reason": "; ".join(f"{field}: missing" for field in FIELDS)}],
+    "records": PATIENTS,
+    "rejected": [{"index": 1, "reason": ALL_MISSING}],
     "counts": {"extracted": 1, "rejected": 1},
 }
 # A key that AWS has given to nobody: its documentation's own example.

@@ -1,6 +1,5 @@
 """What the stage makes of uploads, replaced and removed ones too: tried on objects of our own making."""
 
-import gzip
 import json
 import time
 from collections.abc import Callable
@@ -10,11 +9,9 @@ from urllib.parse import quote_plus
 import boto3
 from botocore.config import Config
 
-from chalicelib.records import FIELDS
+from infra.ops.aws.synthetic import ALL_MISSING, Patients, packed, patients
 from infra.ops.aws.target import PREFIX, Target, UnexpectedError
 from infra.ops.aws.uploads import Outcome, UnhandledError, read, report_key, upload_by, versions
-
-type Patients = list[dict[str, str]]
 
 # More than two parts of the 8 MiB in which the pipeline writes.
 MANY, LONG = 20_000, 1000  # patients, and bytes of each
@@ -22,6 +19,7 @@ MANY, LONG = 20_000, 1000  # patients, and bytes of each
 REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each
 LONGEST = 15 * 60  # seconds that a function may take
 PAUSE = 1  # seconds
+UNVERSIONED = "the raw bucket keeps no versions"
 
 
 class Uploads:
@@ -50,29 +48,28 @@ class Uploads:
 
     def small(self) -> str:
         """Upload one patient."""
-        return self._publish("small", _patients("one"))
+        return self._publish("small", patients("one"))
 
     def several_parts(self) -> str:
         """Upload what is published in three parts."""
-        return self._publish("several-parts", _patients("many", MANY, LONG))
+        return self._publish("several-parts", patients("many", MANY, LONG))
 
     def replaced(self) -> str:
         """Replace an object of several parts by another one."""
-        self._publish("replaced", _patients("before", MANY, LONG))
-        return self._publish("replaced", _patients("after", MANY, LONG))
+        self._upload("replaced", packed(patients("before", MANY, LONG)))
+        return self._publish("replaced", patients("after", MANY, LONG))
 
     def rejected(self) -> str:
         """Upload a valid record among others."""
-        (patient,) = _patients("valid")
+        (patient,) = patients("valid")
         scans = [{"scan": "x" * LARGE}] * REJECTED
-        outcome = self._upload("rejected", _document([patient, *scans]))
+        outcome = self._upload("rejected", packed([patient, *scans]))
         self._expect(outcome, [patient])
         report = read(self._s3, self._target.buckets.rejected, report_key(outcome.key, outcome.version))
         reasons = [(line["index"], line["reason"]) for line in map(json.loads, report.splitlines())]
-        reason = "; ".join(f"{field}: missing" for field in FIELDS)
-        if reasons != [(index + 1, reason) for index in range(REJECTED)]:
+        if reasons != [(index + 1, ALL_MISSING) for index in range(REJECTED)]:
             raise UnexpectedError(f"the report says {reasons}")
-        return f"1 published, {len(reasons)} rejected ({reason}), report of {_size(report)}"
+        return f"1 published, {len(reasons)} rejected ({ALL_MISSING}), report of {_size(report)}"
 
     def malformed(self) -> str:
         """Upload half a document."""
@@ -84,7 +81,7 @@ class Uploads:
 
     def event_again(self) -> str:
         """Send the event of an upload that is published once more."""
-        outcome = self._upload("event-again", _document(_patients("again")))
+        outcome = self._upload("event-again", packed(patients("again")))
         before = self._published(outcome.key)
         if error := self._invoke(outcome.key):
             raise UnexpectedError(f"the function answered {error}")
@@ -101,7 +98,7 @@ class Uploads:
         return self._patiently(self._key("undeleted"), self._delete_and_undelete)
 
     def _remove_newest(self) -> str:
-        first, second = _patients("first"), _patients("second")
+        first, second = patients("first"), patients("second")
         before = self._upload_versioned("removed", first)
         newest = self._upload_versioned("removed", second)
         self._remove(self._target.buckets.raw, newest.key, newest.version)
@@ -110,20 +107,22 @@ class Uploads:
         return "the first of two versions, when the second was removed"
 
     def _delete_and_undelete(self) -> str:
-        outcome = self._upload_versioned("undeleted", patients := _patients("undeleted"))
+        outcome = self._upload_versioned("undeleted", scan := patients("undeleted"))
         raw, processed, _ = self._target.buckets
-        marker = self._s3.delete_object(Bucket=raw, Key=outcome.key)["VersionId"]
+        marker = self._s3.delete_object(Bucket=raw, Key=outcome.key).get("VersionId")
+        if not marker:
+            raise UnhandledError(UNVERSIONED)
         for one in versions(self._s3, processed, outcome.key):
             self._remove(processed, outcome.key, one["VersionId"])
         self._remove(raw, outcome.key, marker)
         self._await(outcome)
-        self._expect(outcome, patients)
+        self._expect(outcome, scan)
         return "again, when its delete marker was removed"
 
-    def _publish(self, name: str, patients: Patients) -> str:
-        outcome = self._upload(name, _document(patients))
-        body = self._expect(outcome, patients)
-        return f"{len(patients):,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
+    def _publish(self, name: str, records: Patients) -> str:
+        outcome = self._upload(name, packed(records))
+        body = self._expect(outcome, records)
+        return f"{len(records):,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
 
     def _upload(self, name: str, document: bytes) -> Outcome:
         s3, buckets, seconds = self._s3, self._target.buckets, self._target.patience.upload
@@ -148,11 +147,11 @@ class Uploads:
         if time.monotonic() > self._settled:
             raise UnexpectedError(f"{error}; asked for it, the function said nothing")
 
-    def _upload_versioned(self, name: str, patients: Patients) -> Outcome:
-        outcome = self._upload(name, _document(patients))
+    def _upload_versioned(self, name: str, records: Patients) -> Outcome:
+        outcome = self._upload(name, packed(records))
         kept = versions(self._s3, self._target.buckets.raw, outcome.key)
         if outcome.version not in {one["VersionId"] for one in kept}:
-            raise UnhandledError("the raw bucket keeps no versions")
+            raise UnhandledError(UNVERSIONED)
         return outcome
 
     def _remove(self, bucket: str, key: str, version: str) -> None:
@@ -166,12 +165,10 @@ class Uploads:
                 raise UnhandledError(f"not published within {self._target.patience.upload:g} seconds")
             time.sleep(0.05)
 
-    def _expect(self, outcome: Outcome, patients: Patients) -> bytes:
+    def _expect(self, outcome: Outcome, records: Patients) -> bytes:
         body = read(self._s3, self._target.buckets.processed, outcome.key, outcome.version)
-        if not body or json.loads(body) != patients:
-            raise UnexpectedError(
-                f"{outcome.extracted} published, not the {len(patients)} that were uploaded"
-            )
+        if not body or json.loads(body) != records:
+            raise UnexpectedError(f"{outcome.extracted} published, not the {len(records)} that were uploaded")
         return body
 
     def _published(self, key: str) -> str:
@@ -184,16 +181,6 @@ class Uploads:
         answer = self._functions.invoke(FunctionName=self._target.function, Payload=event)
         said = json.loads(answer["Payload"].read())
         return str(said.get("errorMessage", said)) if "FunctionError" in answer else None
-
-
-def _patients(mark: str, count: int = 1, size: int = 0) -> Patients:
-    filler = "." * (size // len(FIELDS))
-    return [dict.fromkeys(FIELDS, f"synthetic {mark} {number}{filler}") for number in range(count)]
-
-
-def _document(records: list[dict[str, str]]) -> bytes:
-    # Packed, which spares the operator's line; more than what is extracted is in it.
-    return gzip.compress(json.dumps([record | {"diagnosis": "synthetic"} for record in records]).encode(), 1)
 
 
 def _event(bucket: str, key: str) -> dict[str, Any]:
