@@ -1,10 +1,9 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test check bench fuzz chaos audit bootstrap plan deploy destroy providers format clean
+.PHONY: help run up test check bench fuzz chaos audit bootstrap plan deploy configure destroy providers format clean
 
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
-STAGE ?= dev
 SECONDS ?= 60
 export PIP_CACHE_DIR := $(CURDIR)/.local/pip-cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,17 +41,20 @@ chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECO
 audit: .local/audit-venv/ready ## look for what is unsafe in infra/
 	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact
 
-bootstrap: .venv/ready ## what an AWS account needs once; the roles of GitHub Actions, too
-	@$(BIN)/python -m infra.ops bootstrap --stage $(STAGE)
+bootstrap: .venv/ready ## what an AWS account needs once; the roles of GitHub Actions, too: make bootstrap STAGE=dev
+	@$(BIN)/python -m infra.ops bootstrap --stage=$(STAGE)
 
 plan: .venv/ready ## what deploying would change in infra/: make plan STAGE=dev
-	@$(BIN)/python -m infra.ops plan --stage $(STAGE)
+	@$(BIN)/python -m infra.ops plan --stage=$(STAGE)
 
 deploy: .venv/ready ## a stage in AWS: make deploy STAGE=dev
-	@$(BIN)/python -m infra.ops deploy --stage $(STAGE)
+	@$(BIN)/python -m infra.ops deploy --stage=$(STAGE)
+
+configure: .venv/ready ## this machine made ready for `chalice deploy` of a stage: make configure STAGE=dev
+	@$(BIN)/python -m infra.ops configure --stage=$(STAGE)
 
 destroy: .venv/ready ## the stage back to nothing: make destroy STAGE=dev
-	@$(BIN)/python -m infra.ops destroy --stage $(STAGE)
+	@$(BIN)/python -m infra.ops destroy --stage=$(STAGE)
 
 providers: ## keep the AWS provider where Terraform looks first, to be fetched but once
 	@mkdir -p $(HOME)/.terraform.d/plugins

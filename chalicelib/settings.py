@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 BUCKETS = ("RAW_BUCKET", "PROCESSED_BUCKET", "REJECTED_BUCKET")
 SWITCHES = {"true": True, "false": False}
@@ -18,6 +19,8 @@ class Settings:
     RAW_BUCKET, PROCESSED_BUCKET, REJECTED_BUCKET: names of three different buckets.
     LOG_OBJECT_KEYS: `true` adds object keys to the log, for those who know that their keys name nobody;
     `false` when unset.
+
+    STAGE, STAGE_REGION: of a stage in AWS; they keep `chalice deploy` from making it a second time.
     """
 
     raw_bucket: str
@@ -31,6 +34,9 @@ class Settings:
         buckets = [environ.get(name, "").strip() for name in BUCKETS]
         switch = environ.get("LOG_OBJECT_KEYS", "false").strip().lower()
         faults = [*_bucket_faults(buckets), *_switch_faults(switch)]
+        # Chalice's command line reads the settings before it changes anything.
+        if "AWS_CHALICE_CLI_MODE" in environ:
+            faults = _on_the_command_line(faults, environ)
         if faults:
             raise InvalidSettingsError("; ".join(faults))
         raw, processed, rejected = buckets
@@ -51,3 +57,19 @@ def _bucket_faults(buckets: list[str]) -> list[str]:
 
 def _switch_faults(switch: str) -> list[str]:
     return [] if switch in SWITCHES else ["LOG_OBJECT_KEYS is neither true nor false"]
+
+
+def _on_the_command_line(faults: list[str], environ: Mapping[str, str]) -> list[str]:
+    stage = environ.get("STAGE")
+    if stage:
+        faults = [*faults, *_second_stage_faults(stage, environ)]
+    configure = f"python -m infra.ops configure --stage {stage or '<stage>'}"
+    return faults and [*faults, f"first run `{configure}` and follow what it prints"]
+
+
+def _second_stage_faults(stage: str, environ: Mapping[str, str]) -> list[str]:
+    # Chalice finds its REST API by this file alone, and everything in the region that this variable names.
+    file, region = Path(".chalice", "deployed", f"{stage}.json"), environ.get("STAGE_REGION")
+    missing = [] if file.exists() else [f"{file} is missing, so Chalice would make a second API"]
+    elsewhere = [] if environ.get("AWS_DEFAULT_REGION") == region else [f"AWS_DEFAULT_REGION is not {region}"]
+    return missing + elsewhere

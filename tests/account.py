@@ -40,7 +40,9 @@ class Account:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start an operator's command."""
-        command = [sys.executable, "-m", "infra.ops", *arguments]
+        return self._start(sys.executable, "-m", "infra.ops", *arguments)
+
+    def _start(self, *command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             command,
             cwd=self.checkout,
@@ -61,6 +63,10 @@ class Account:
         """Begin an operator's command, to go on meanwhile."""
         self._begun = self.start(*arguments)
 
+    def begin_script(self, text: str) -> None:
+        """Begin a shell's script, likewise."""
+        self._begun = self._start("/bin/sh", "-ec", text)
+
     def end(self) -> str:
         """Wait for what was begun; returns what it printed."""
         printed, _ = self._begun.communicate()
@@ -70,6 +76,11 @@ class Account:
     def ops(self, *arguments: str) -> str:
         """Run an operator's command; returns what it printed."""
         self.begin(*arguments)
+        return self.end()
+
+    def script(self, text: str) -> str:
+        """Run a shell's script; returns what it printed."""
+        self.begin_script(text)
         return self.end()
 
     def stages(self) -> dict[str, Any]:

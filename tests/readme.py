@@ -1,9 +1,13 @@
-"""The README, as its readers take it: in blocks, to be pasted or compared with what they see."""
+"""The pages, as their readers take them: in blocks, to be pasted or compared with what they see."""
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from infra.ops.local.cloud import ROOT
+
+README = ROOT / "README.md"
+BY_HAND = ROOT / "infra" / "README.md"
 
 
 class Block(NamedTuple):
@@ -18,9 +22,9 @@ class Block(NamedTuple):
         return self.text.partition("\n")[0]
 
 
-def blocks() -> list[Block]:
+def blocks(page: Path = README) -> list[Block]:
     """Read all of them."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     return [Block(*one) for one in found]
 
 

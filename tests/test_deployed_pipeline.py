@@ -256,6 +256,28 @@ def test_a_newer_version_replaces_an_older_one_and_late_events_change_nothing(de
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
+def test_what_takes_several_parts_is_published_replaced_and_rejected_like_anything_else(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    count = 9000  # of 1 KiB each: more than a part of 8 MiB
+
+    for name in ("Ada " * 256, "Eva " * 256):
+        valid = [{"patient_id": "P-1", "patient_name": name}] * count
+        outcome = deployment.upload(json.dumps([*valid, *[{"patient_name": name}] * count]).encode(), key)
+
+        assert (outcome.extracted, outcome.rejected) == (count, count)
+        assert json.loads(deployment.get(deployment.processed, key)) == valid
+        assert parts(deployment, deployment.processed, key) == 2
+    reports = deployment.keys(deployment.rejected, key)
+    assert [parts(deployment, deployment.rejected, report) for report in reports] == [2, 2]
+
+
+def parts(deployment: Deployment, bucket: str, key: str) -> int:
+    """Parts that an object was uploaded in, by its ETag."""
+    return int(deployment.s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"').rpartition("-")[2])
+
+
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject"])
 def test_a_missing_permission_makes_the_invocation_fail_and_a_retry_mends_it(
     deployment: Deployment, action: str

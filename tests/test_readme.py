@@ -12,12 +12,13 @@ import pytest
 
 from chalicelib.extraction import MalformedScan, extract
 from infra.ops.local.cloud import REGION, ROOT
+from tests import by_hand
 from tests.deployment import Deployment
-from tests.readme import Block, block, blocks
+from tests.readme import BY_HAND, Block, block, blocks
 
 SAMPLE = (ROOT / "samples" / "ikerian_sample.json").read_bytes()
 RECORD = b'{"patient_id":"A","patient_name":"B"}'
-PAGES = sorted(ROOT.glob("*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md")])
 
 # What is tried elsewhere, or cannot be.
 ELSEWHERE = {
@@ -27,6 +28,7 @@ ELSEWHERE = {
     "make test": "a test cannot run all tests, itself among them",
     "All checks passed!": "likewise",
     "make deploy STAGE=dev": "tests/test_account.py",
+    "make configure STAGE=dev": "likewise",
     "make destroy STAGE=dev": "likewise",
     "    scan_date: str": "tests/test_recipes.py",
     "for file in tfvars s3.tfbackend; do": "likewise",
@@ -77,6 +79,14 @@ def test_every_block_is_tried() -> None:
     assert {one.first for one in blocks()} == tried
 
 
+def test_every_block_of_the_manual_path_is_run_in_an_account() -> None:
+    # By tests/test_account.py, and each by its heading.
+    headings = {value for name, value in vars(by_hand).items() if name.isupper() and isinstance(value, str)}
+    run_there = [text for heading in headings - {by_hand.STAGE} for text in by_hand.shown(heading)]
+
+    assert sorted(run_there) == sorted(one.text for one in blocks(BY_HAND))
+
+
 @pytest.mark.parametrize("one", [one for one in blocks() if one.first in COMPARED], ids=lambda one: one.first)
 def test_what_it_shows_is_what_comes_out(one: Block) -> None:
     COMPARED[one.first](one.text)
@@ -125,7 +135,16 @@ def s3_address(text: str, environment: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["make run", "make up", "make deploy STAGE=dev", "make destroy STAGE=dev"]
+    "command",
+    [
+        "make run",
+        "make up",
+        "make bootstrap STAGE=dev",
+        "make configure STAGE=dev",
+        "make deploy STAGE=dev",
+        "make destroy STAGE=dev",
+        "make plan STAGE=dev",
+    ],
 )
 def test_its_commands_are_the_operators_commands_that_other_tests_run(command: str) -> None:
     done = subprocess.run(
@@ -137,7 +156,7 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
     )
     told = {"run": "local", "up": "local --keep"}
     verb, *stage = command.removeprefix("make ").split(" STAGE=")
-    arguments = " --stage ".join([told.get(verb, verb), *stage])
+    arguments = " --stage=".join([told.get(verb, verb), *stage])
 
     assert done.stdout.splitlines()[-1] == f".venv/bin/python -m infra.ops {arguments}"
 
@@ -171,12 +190,12 @@ def links(page: Path) -> Iterator[str]:
             yield target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link in links(page):
         path, _, heading = link.partition("#")
-        assert (ROOT / unquote(path)).exists(), link
-        assert not heading or heading in headings(ROOT / (path or page.name)), link
+        assert (page.parent / unquote(path)).exists(), link
+        assert not heading or heading in headings(page.parent / (path or page.name)), link
 
 
 def headings(page: Path) -> set[str]:

@@ -47,6 +47,8 @@ def test_a_rendered_stage_has_everything_that_chalice_needs(config: Path) -> Non
         "RAW_BUCKET": "raw",
         "PROCESSED_BUCKET": "processed",
         "REJECTED_BUCKET": "rejected",
+        "STAGE": "dev",
+        "STAGE_REGION": Stage("dev").region,
     }
     assert dev["manage_iam_role"] is False
     assert dev["iam_role_arn"] == FOUNDATION["api_role_arn"]
@@ -80,6 +82,12 @@ def test_an_unknown_stage_is_told_which_files_it_wants() -> None:
 
     for wanted in ("infra/env/nowhere.tfvars", "infra/env/nowhere.s3.tfbackend", ".chalice/config.json"):
         assert wanted in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "nowhere"])
+def test_who_names_no_stage_that_there_is_is_told_which_there_are(name: str) -> None:
+    with pytest.raises(UnknownStageError, match=r"[Tt]here are: dev, prod\."):
+        Stage(name)
 
 
 def test_an_api_that_chalice_has_no_record_of_is_found_by_what_it_calls(

@@ -9,16 +9,23 @@ from contextlib import contextmanager
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.ops.aws.account import (
+    HOW_TO_GIVE_CREDENTIALS,
+    ForeignEndpointError,
+    lacks_credentials,
+    reached,
+)
 from infra.ops.aws.uploads import UnhandledError
 from infra.ops.aws.verification import Line
+from infra.ops.commands.configure import NotMadeError, configure
 from infra.ops.commands.deploy import bootstrap, deploy, plan
 from infra.ops.commands.destroy import InUseError, destroy
 from infra.ops.commands.local import run_local
 from infra.ops.commands.openapi import describe
 from infra.ops.commands.redrive import redrive
-from infra.ops.commands.verify import NotDeployedError, verify_stage
+from infra.ops.commands.verify import verify_local, verify_stage
 from infra.ops.local.cloud import LocalCloudError
-from infra.ops.screen.progress import console, steps
+from infra.ops.screen.progress import Step, console, steps
 from infra.ops.screen.summary import summarise, tabulate
 from infra.ops.stage import Stage, UnknownStageError
 from infra.ops.tools.run import ToolError
@@ -27,9 +34,10 @@ from infra.ops.tools.run import ToolError
 FAILURES = (
     BotoCoreError,
     ClientError,
+    ForeignEndpointError,
     InUseError,
     LocalCloudError,
-    NotDeployedError,
+    NotMadeError,
     ToolError,
     UnhandledError,
     UnknownStageError,
@@ -51,7 +59,20 @@ def _told(advice: str = "") -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
+        if lacks_credentials(error):
+            advice = HOW_TO_GIVE_CREDENTIALS
         raise click.ClickException(f"{error}\n{advice}".rstrip()) from None
+
+
+@contextmanager
+def _told_where(name: str) -> Iterator[tuple[Stage, Step]]:
+    """Tell whose account, which region and which endpoints are reached, and then what is done there."""
+    with _told():
+        stage = Stage(name)
+        for what, value in reached(stage).items():
+            console.print(f"{what} {value}", highlight=False, markup=False)
+    with _told(AGAIN), steps() as step:
+        yield stage, step
 
 
 @ops.command
@@ -62,18 +83,17 @@ def local(*, keep: bool) -> None:
         run_local(keep=keep)
 
 
-stage_option = click.option(
-    "--stage", "name", required=True, help="As in infra/env/ and .chalice/config.json."
-)
+# Without one, Stage says which there are.
+stage_option = click.option("--stage", "name", default="", help="As in infra/env/ and .chalice/config.json.")
 
 
 @ops.command("bootstrap")
 @stage_option
 def bootstrap_command(name: str) -> None:
     """Make what a stage's account needs once: the state bucket, and the roles in which GitHub deploys."""
-    with _told(AGAIN), steps() as step:
-        roles = bootstrap(Stage(name), step)
-    summarise("The account is ready.", {f"{stage} is deployed by": role for stage, role in roles.items()})
+    with _told_where(name) as (stage, step):
+        roles = bootstrap(stage, step)
+    summarise("The account is ready.", {f"{one} is deployed by": role for one, role in roles.items()})
 
 
 @ops.command("plan")
@@ -88,8 +108,8 @@ def plan_command(name: str) -> None:
 @stage_option
 def deploy_command(name: str) -> None:
     """Deploy a stage: Terraform, Chalice, Terraform; then verify it."""
-    with _told(AGAIN), steps() as step:
-        facts, lines = deploy(Stage(name), step)
+    with _told_where(name) as (stage, step):
+        facts, lines = deploy(stage, step)
     _judge(lines)
     summarise(f"The stage {name} works.", facts)
 
@@ -98,8 +118,12 @@ def deploy_command(name: str) -> None:
 @stage_option
 def verify_command(name: str) -> None:
     """Try what a deployed stage promises, on objects under smoke-test/ that are removed again."""
-    with _told(), steps() as step:
-        lines = verify_stage(name, step)
+    if name == "local":
+        with _told(), steps() as step:
+            lines = verify_local(step)
+    else:
+        with _told_where(name) as (stage, step):
+            lines = verify_stage(stage, step)
     _judge(lines)
     console.print(f"The stage {name} does what it should.", highlight=False)
 
@@ -109,6 +133,17 @@ def _judge(lines: list[Line]) -> None:
     tabulate(("what was tried", "what was seen", "passed"), rows)
     if failed := [line.check for line in lines if not line.passed]:
         raise click.ClickException(f"{len(failed)} of {len(lines)} failed: {'; '.join(failed)}.")
+
+
+@ops.command("configure")
+@stage_option
+def configure_command(name: str) -> None:
+    """Make this machine ready for `chalice deploy` of a stage, whoever made or deployed it."""
+    with _told_where(name) as (stage, step):
+        lines = configure(stage, step)
+    console.print(
+        f"The stage {name} is configured. To deploy it from here:", "", *lines, sep="\n", highlight=False
+    )
 
 
 @ops.command("destroy")
@@ -121,8 +156,8 @@ def _judge(lines: list[Line]) -> None:
 )
 def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
     """Remove a stage; refused while its buckets hold anything."""
-    with _told(AGAIN), steps() as step:
-        destroy(Stage(name), step, delete_data=delete_data, last=last)
+    with _told_where(name) as (stage, step):
+        destroy(stage, step, delete_data=delete_data, last=last)
     summarise(f"Nothing is left of the stage {name}.", {})
 
 

@@ -2,18 +2,20 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from infra.ops.local.cloud import ROOT
 from infra.ops.tools.files import replace_text
 
+ENV = ROOT / "infra" / "env"
 CONFIG = ROOT / ".chalice" / "config.json"
 APPLICATION = "ikerian-data-pipeline"
 
 
 class UnknownStageError(Exception):
-    """A stage's files are not all there; says which are wanted."""
+    """No stage is named, or its files are not all there; says which stages there are, and what is wanted."""
 
 
 class Stage:
@@ -21,19 +23,10 @@ class Stage:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.variables = ROOT / "infra" / "env" / f"{name}.tfvars"
-        self.backend = ROOT / "infra" / "env" / f"{name}.s3.tfbackend"
+        self.variables, self.backend = _files(name)
         self.deployed = ROOT / ".chalice" / "deployed" / f"{name}.json"
-        missing = [
-            str(path.relative_to(ROOT)) for path in (self.variables, self.backend) if not path.exists()
-        ]
-        settings = _config()["stages"].get(name, {})
-        if "lambda_timeout" not in settings.get("lambda_functions", {}).get("data-processor", {}):
-            missing.append(
-                f'"{name}" under stages in .chalice/config.json, with a timeout for data-processor'
-            )
-        if missing:
-            raise UnknownStageError(f"The stage {name} wants {' and '.join(missing)}.")
+        if missing := list(_missing(name)):
+            raise UnknownStageError(_unknown(name, missing))
 
     @property
     def region(self) -> str:
@@ -66,10 +59,33 @@ class Stage:
             RAW_BUCKET=foundation["raw_data_bucket_name"],
             PROCESSED_BUCKET=foundation["processed_data_bucket_name"],
             REJECTED_BUCKET=foundation["rejected_data_bucket_name"],
+            STAGE=self.name,
+            STAGE_REGION=self.region,
         )
         stage["lambda_functions"]["data-processor"]["iam_role_arn"] = foundation["data_processor_role_arn"]
         _network(stage, foundation)
         replace_text(CONFIG, json.dumps(config, indent=2) + "\n")
+
+
+def _files(name: str) -> list[Path]:
+    return [ENV / f"{name}.tfvars", ENV / f"{name}.s3.tfbackend"]
+
+
+def _missing(name: str) -> Iterator[str]:
+    for path in _files(name):
+        if not path.exists():
+            yield str(path.relative_to(ROOT))
+    settings = _config()["stages"].get(name, {})
+    if "lambda_timeout" not in settings.get("lambda_functions", {}).get("data-processor", {}):
+        yield f'"{name}" under stages in .chalice/config.json, with a timeout for data-processor'
+
+
+def _unknown(name: str, missing: list[str]) -> str:
+    names = [path.stem for path in sorted(ENV.glob("*.tfvars"))]
+    there = ", ".join(one for one in names if not list(_missing(one)))
+    if not name:
+        return f"Which stage? There are: {there}. Say --stage NAME, or STAGE=NAME to make."
+    return f"There is no stage {name}; there are: {there}. A new one wants {' and '.join(missing)}."
 
 
 def _network(stage: dict[str, Any], foundation: dict[str, Any]) -> None:

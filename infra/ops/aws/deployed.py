@@ -69,7 +69,8 @@ def _apis(stage: Stage) -> Iterator[dict[str, str]]:
         for api in page["items"]:
             # Every stage's API has the application's name; whose it is shows in what it calls.
             if api["name"] == APPLICATION and _calls(client, api["id"], f"{APPLICATION}-{stage.name}"):
-                yield _resource("rest_api", "rest_api", rest_api_id=api["id"], rest_api_url="")
+                url = f"https://{api['id']}.execute-api.{stage.region}.amazonaws.com/api/"
+                yield _resource("rest_api", "rest_api", rest_api_id=api["id"], rest_api_url=url)
 
 
 def _calls(client: Any, api: str, function: str) -> bool:

@@ -2,11 +2,10 @@
 
 from infra.ops.aws import deployed
 from infra.ops.aws.verification import Line, verify
+from infra.ops.commands.configure import prepare
 from infra.ops.commands.verify import target
-from infra.ops.local.cloud import ROOT
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
-from infra.ops.tools.bytecode import add_bytecode
 from infra.ops.tools.chalice import chalice
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
@@ -18,10 +17,8 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
     step("Buckets, roles, logs: terraform apply in infra")
     root = Foundation(stage, bucket)
     foundation = root.apply()
-    stage.render(foundation)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
-    deployed.fetch(stage, bucket)
-    add_bytecode(ROOT)
+    prepare(stage, bucket, foundation)
     chalice(stage, "deploy")
     deployed.keep(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")

@@ -6,43 +6,35 @@ from infra.ops.aws import deployed
 from infra.ops.aws.target import Target
 from infra.ops.aws.uploads import Buckets
 from infra.ops.aws.verification import Line, verify
+from infra.ops.commands.configure import made, not_made
 from infra.ops.local import stage as local_stage
-from infra.ops.local.cloud import REGION
+from infra.ops.local.cloud import REGION, LocalCloudError
 from infra.ops.screen.progress import Step
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.chalice import is_local, process_url
-from infra.ops.tools.roots import Foundation, state_bucket, state_bucket_exists
+from infra.ops.tools.roots import state_bucket
 
 
-class NotDeployedError(Exception):
-    """There is no such stage to try; says what to do first."""
+def verify_stage(stage: Stage, step: Step) -> list[Line]:
+    """Find what is deployed of a stage and try it; raises NotMadeError."""
+    step("Reading the outputs of infra, and what Chalice deployed")
+    bucket = state_bucket(stage)
+    foundation = made(stage, bucket)
+    deployed.fetch(stage, bucket)
+    if not deployed.rest_api_id(stage):
+        raise not_made(stage, "API")
+    return verify(target(stage, foundation), step)
 
 
-def verify_stage(name: str, step: Step) -> list[Line]:
-    """Find a stage, or the local one, and try it. Raises NotDeployedError."""
-    step("Finding what is deployed")
-    return verify(_local() if name == "local" else _in_aws(Stage(name)), step)
+def verify_local(step: Step) -> list[Line]:
+    """Try the stage `local` in the local cloud to which the environment points; raises LocalCloudError."""
+    if not is_local():
+        raise LocalCloudError("Which local cloud? Paste what `make up` prints, then try again.")
+    function = f"{APPLICATION}-local-data-processor"
+    return verify(Target(local_stage.buckets(), function, local_stage.process_url(), REGION), step)
 
 
 def target(stage: Stage, foundation: dict[str, Any]) -> Target:
     """Say where a stage is, by Terraform's outputs and by what Chalice deployed."""
     buckets = Buckets(*(foundation[f"{use}_data_bucket_name"] for use in Buckets._fields))
     return Target(buckets, stage.data_processor, process_url(stage), stage.region)
-
-
-def _in_aws(stage: Stage) -> Target:
-    bucket = state_bucket(stage)
-    if state_bucket_exists(stage, bucket) and (foundation := Foundation(stage, bucket).outputs()):
-        deployed.fetch(stage, bucket)
-        if deployed.rest_api_id(stage):
-            return target(stage, foundation)
-    raise NotDeployedError(f"The stage {stage.name} is not deployed: `make deploy STAGE={stage.name}`.")
-
-
-def _local() -> Target:
-    if not is_local():
-        raise NotDeployedError(
-            "The local cloud is not named here: paste what `make up` prints, then try again."
-        )
-    function = f"{APPLICATION}-local-data-processor"
-    return Target(local_stage.buckets(), function, local_stage.process_url(), REGION)

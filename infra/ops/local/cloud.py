@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,7 +27,7 @@ START = "import runpy, sys; sys.path.append(sys.argv.pop()); runpy.run_module('i
 
 
 class LocalCloudError(Exception):
-    """The local cloud did not start; says what to do."""
+    """There is no local cloud; says what to do."""
 
 
 @contextmanager
@@ -155,7 +156,7 @@ def client_environment(endpoint: str) -> dict[str, str]:
 
 def _await_start(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
-    while not _is_healthy():
+    while not runs_at(os.environ["AWS_ENDPOINT_URL"]):
         if process.poll() is not None or time.monotonic() > deadline:
             raise LocalCloudError(
                 f"The local cloud did not start. Its last words:\n{log.read_text()[-2000:]}"
@@ -163,11 +164,12 @@ def _await_start(process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.05)
 
 
-def _is_healthy() -> bool:
+def runs_at(endpoint: str) -> bool:
+    """Say whether a local cloud runs at an endpoint."""
+    if not re.fullmatch(r"https?://127\.0\.0\.1:\d+/?", endpoint):
+        return False
     try:
-        with urllib.request.urlopen(
-            f"{os.environ['AWS_ENDPOINT_URL']}/_ministack/health", timeout=5, context=trust()
-        ):
+        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5, context=trust()):
             return True
     except OSError:
         return False

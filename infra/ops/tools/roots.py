@@ -6,6 +6,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infra.ops.aws import deployed
+from infra.ops.aws.account import account
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.run import ToolError
@@ -14,8 +15,7 @@ from infra.ops.tools.terraform import Root
 
 def state_bucket(stage: Stage) -> str:
     """Name the bucket with the states of all stages of this account."""
-    account = boto3.client("sts", region_name=stage.region).get_caller_identity()["Account"]
-    return f"{APPLICATION}-state-{account}"
+    return f"{APPLICATION}-state-{account(stage.region)}"
 
 
 def state_bucket_exists(stage: Stage, bucket: str) -> bool:

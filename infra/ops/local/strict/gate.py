@@ -66,10 +66,10 @@ def around(module: ModuleType, name: str = "handle_request") -> Callable[[Callab
     return place
 
 
-def before(service: ModuleType) -> Callable[[Callable[[Request], Answer | None]], None]:
+def before(service: ModuleType) -> Callable[[Callable[[Request], Any]], None]:
     """Show a rule every request to a service first; if it returns an answer, that is it."""
 
-    def place(rule: Callable[[Request], Answer | None]) -> None:
+    def place(rule: Callable[[Request], Any]) -> None:
         @around(service)
         async def strict(inner: Handler, *request: Any, **about: Any) -> Answer:
             return rule(Request(*request)) or await inner(*request, **about)

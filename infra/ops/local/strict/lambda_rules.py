@@ -1,0 +1,93 @@
+"""What Lambda and API Gateway do and MiniStack does not."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services import apigateway_v1, lambda_svc, sqs
+
+from infra.ops.local.strict.gate import Answer, Request, around, before
+
+MIB = 1024 * 1024
+EVENT = 6 * MIB  # bytes
+EVENT_NOBODY_WAITS_FOR = MIB
+RESPONSE = 6 * MIB + 100
+
+
+@before(lambda_svc)
+def an_event_has_6_mb_or_1_mb_if_nobody_waits(request: Request) -> Answer | None:
+    """Refuse a larger one: 413 RequestEntityTooLargeException.
+
+    Lambda API, Invoke, 2026-11; the words as in awslabs/aws-athena-query-federation#793.
+    """
+    if request.method != "POST" or not request.path.endswith("/invocations"):
+        return None
+    waits = request.headers.get("x-amz-invocation-type") != "Event"
+    limit = EVENT if waits else EVENT_NOBODY_WAITS_FOR
+    if len(request.body) <= limit:
+        return None
+    words = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+    return _refused("RequestEntityTooLargeException", words, 413)
+
+
+@around(lambda_svc, "_execute_function_with_config_scope")
+def a_response_has_6_mb(inner: Callable[..., Any], *invocation: Any) -> Any:
+    """Let a function that answers more fail: Function.ResponseSizeTooLarge.
+
+    Lambda Developer Guide, "Lambda quotas", 2026-11; the bytes as in DataBiosphere/azul#8192.
+    """
+    result = inner(*invocation)
+    body = result.get("body")
+    size = len(body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode())
+    if size <= RESPONSE:
+        return result
+    words = f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({RESPONSE} bytes)."
+    error = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": words}
+    return result | {"error": True, "function_error": "Unhandled", "body": error}
+
+
+@around(apigateway_v1, "_call_lambda_raw")
+async def an_api_has_its_function_s_limits_and_hides_its_errors(
+    inner: Callable[..., Any], function: str, event: Any, **about: Any
+) -> Any:
+    """Answer 413 for an event that is too large, and 502 for a function that failed, whatever it said.
+
+    API Gateway Developer Guide, "Gateway response types" (REQUEST_TOO_LARGE), 2026-11;
+    DataBiosphere/azul#8192, 2026-07 (502 "Internal server error" for a response that was too large).
+    """
+    if len(json.dumps(event)) > EVENT:
+        return _proxied(413, "Request Too Long"), None
+    result, error = await inner(function, event, **about)
+    if result and result.get("error") and not result.get("throttle"):
+        return _proxied(502, "Internal server error"), None
+    return result, error
+
+
+@before(lambda_svc)
+def a_queue_hides_a_message_while_its_function_runs(request: Request) -> Answer | None:
+    """Refuse to map a queue whose visibility timeout is shorter than the function's timeout.
+
+    400 InvalidParameterValueException (github-aws-runners/terraform-aws-github-runner#5383, 2026-09).
+    """
+    if request.method != "POST" or not request.path.rstrip("/").endswith("/event-source-mappings"):
+        return None
+    mapping = json.loads(request.body)
+    queue = sqs._queue_by_arn(mapping.get("EventSourceArn", ""))
+    name, _, error = lambda_svc._resolve_existing_esm_function(mapping["FunctionName"])
+    if error or not queue:
+        return None
+    hidden = int(queue["attributes"]["VisibilityTimeout"])
+    timeout = int(lambda_svc._functions[name]["config"]["Timeout"])
+    if hidden >= timeout:
+        return None
+    words = f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
+    return _refused("InvalidParameterValueException", words, 400)
+
+
+def _proxied(status: int, words: str) -> dict[str, Any]:
+    return {"body": {"statusCode": status, "body": json.dumps({"message": words})}}
+
+
+def _refused(code: str, words: str, status: int) -> Answer:
+    answer: Answer = lambda_svc.error_response_json(code, words, status)
+    return answer
