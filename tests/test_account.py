@@ -15,7 +15,8 @@ import boto3
 import pytest
 
 from infra.ops.aws.posting import post
-from infra.ops.aws.uploads import upload
+from infra.ops.aws.target import PREFIX
+from infra.ops.aws.uploads import upload, versions
 from infra.ops.local.cloud import ROOT, local_cloud
 from tests import by_hand
 from tests.account import (
@@ -161,8 +162,16 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
     printed = account.ops("deploy", "--stage", STAGE)
 
     assert url in printed
+    assert "what is undeleted is published" in printed
     assert "infra 0 added, 0 changed, 0 destroyed" in printed
     assert "No changes." in account.ops("plan", "--stage", STAGE)
+
+
+@pytest.mark.usefixtures("url")
+def test_who_deploys_verifies_a_stage_and_leaves_nothing_in_it(account: Account) -> None:
+    assert f"The stage {STAGE} does what it should." in account.ops("verify", "--stage", STAGE)
+
+    assert [versions(client("s3"), bucket, PREFIX) for bucket in account.buckets()] == [[], [], []]
 
 
 def test_chalice_on_another_machine_deploys_the_same_api(url: str, tmp_path: Path) -> None:
@@ -205,6 +214,8 @@ def test_who_deploys_sees_no_scan_and_no_other_stage(account: Account) -> None:
             assert denied(s3.get_object, Bucket=bucket, Key=key)
             assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
             assert denied(s3.delete_object, Bucket=bucket, Key=key)
+    for bucket in account.buckets()[1:]:
+        assert denied(s3.put_object, Bucket=bucket, Key=f"{PREFIX}{key}", Body=b"")
     assert denied(s3.get_object, Bucket=STATE_BUCKET, Key="prod/foundation.tfstate")
     assert denied(s3.list_objects_v2, Bucket="ikerian-prod-raw-1")
     for role in (deployer_role(STAGE), "ikerian-data-pipeline-prod"):

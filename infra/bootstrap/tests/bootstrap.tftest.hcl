@@ -103,6 +103,21 @@ run "a_deployer_is_one_environment_of_one_repository" {
     ]))
     error_message = "AWS takes 10,240 characters of policies with a role."
   }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.tries_what_is_deployed.policy).Statement : [
+        for resource in flatten([statement.Resource]) : resource if !endswith(resource, "-*/smoke-test/*")
+      ] if startswith(flatten([statement.Action])[0], "s3:")
+    ] == [[], []]
+    error_message = "What it tries is below smoke-test/."
+  }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.tries_what_is_deployed.policy).Statement : statement.Resource
+      if contains(flatten([statement.Action]), "s3:PutObject")
+    ] == ["arn:aws:s3:::ikerian-dev-raw-*/smoke-test/*"]
+    error_message = "It uploads to the raw bucket alone."
+  }
 }
 
 run "every_stage_that_has_a_file_has_a_boundary_whoever_deploys_it" {

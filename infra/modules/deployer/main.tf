@@ -315,11 +315,25 @@ resource "aws_iam_role_policy" "tries_what_is_deployed" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "UploadsReadsAndRemovesTheScanOfTheSmokeTest"
+        # To the raw bucket, the first. A delete without a version leaves a marker, which is removed again.
+        Sid       = "UploadsAndDeletesScansOfItsOwn"
         Effect    = "Allow"
-        Action    = ["s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"]
+        Action    = ["s3:DeleteObject", "s3:PutObject"]
+        Resource  = "${local.buckets[0]}/smoke-test/*"
+        Condition = local.in_this_account
+      },
+      {
+        Sid       = "ReadsWhatBecomesOfThemAndRemovesIt"
+        Effect    = "Allow"
+        Action    = ["s3:DeleteObjectVersion", "s3:GetObject"]
         Resource  = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
         Condition = local.in_this_account
+      },
+      {
+        Sid      = "SendsTheProcessorAnEventAgain"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = "arn:aws:lambda:${local.here}:function:${local.data_processor}"
       },
       {
         Sid      = "PostsToTheApi"
