@@ -120,7 +120,7 @@ def test_five_lines_of_a_stages_file_say_how_long_all_is_kept(checkout: Path) ->
 def plan(checkout: Path, variables: Path) -> str:
     env = {"TF_DATA_DIR": str(checkout / "data"), "CHECKPOINT_DISABLE": "1"}
     root = ("terraform", "-chdir=infra")
-    options = terraform.init_options(os.environ)
-    run(checkout, *root, "init", "-backend=false", "-lockfile=readonly", *options, **env)
-    test = ("test", "-no-color", "-verbose", "-test-directory=env", f"-var-file={variables}")
-    return run(checkout, *root, *test, **env)
+    tests = "-test-directory=env"
+    options = ["-backend=false", "-lockfile=readonly", tests, *terraform.init_options(os.environ)]
+    run(checkout, *root, "init", *options, **env)
+    return run(checkout, *root, "test", "-no-color", "-verbose", tests, f"-var-file={variables}", **env)

@@ -24,9 +24,11 @@ def a_change_of_a_role_is_judged_by_its_boundary(
     context = inner(service, action, body, named)
     if service != "iam":
         return context
-    (name,) = named.get("RoleName", [""])
-    role = iam._roles.get_scoped(get_account_id(), None, name) or {}
-    (boundary,) = named.get("PermissionsBoundary", [role.get("PermissionsBoundary")])
+    (boundary,) = named.get("PermissionsBoundary", [None])
+    if action != "iam:CreateRole":
+        (name,) = named.get("RoleName", [""])
+        role = iam._roles.get_scoped(get_account_id(), None, name) or {}
+        boundary = boundary or role.get("PermissionsBoundary")
     return context | ({"iam:PermissionsBoundary": boundary} if boundary else {})
 
 
