@@ -162,6 +162,12 @@ variable "stage" {
     condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage))
     error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last."
   }
+
+  validation {
+    # The role ikerian-<stage>-deployer could be the role of a function of another stage.
+    condition     = !startswith(var.stage, "data-pipeline")
+    error_message = "stage must not begin with data-pipeline, as the names of all stages' functions do."
+  }
 }
 
 variable "vpc_cidr" {

@@ -180,7 +180,6 @@ ASKED_FOR_EVERYTHING = {
     "cloudwatch:ListTagsForResource",
     "cloudwatch:PutDashboard",
     "lambda:CreateFunction",
-    "logs:DescribeLogGroups",
     "sns:ListTagsForResource",
 }
 

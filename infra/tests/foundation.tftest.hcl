@@ -189,6 +189,12 @@ run "stage_must_leave_room_in_bucket_names" {
   expect_failures = [var.stage]
 }
 
+run "stage_must_not_begin_as_the_functions_do" {
+  command = plan
+  variables { stage = "data-pipeline-x" }
+  expect_failures = [var.stage]
+}
+
 run "region_must_be_one" {
   command = plan
   variables { region = "Frankfurt" }

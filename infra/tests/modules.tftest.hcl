@@ -208,6 +208,7 @@ run "the_network_has_one_way_out" {
     source = "./modules/network"
   }
   variables {
+    account     = "123456789012"
     bucket_arns = ["arn:aws:s3:::raw", "arn:aws:s3:::processed"]
     cidr        = "10.20.0.0/24"
     name        = "network"

@@ -92,6 +92,21 @@ run "a_deployer_is_one_environment_of_one_repository" {
   }
 }
 
+run "nobody_deploys_a_stage_that_is_named_like_another_ones_function" {
+  command = plan
+  module {
+    source = "../modules/deployer"
+  }
+  variables {
+    account          = "123456789012"
+    provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+    repository       = "somebody/data-pipeline"
+    stage            = "dev-data-processor"
+    state_bucket_arn = "arn:aws:s3:::state"
+  }
+  expect_failures = [var.stage]
+}
+
 run "github_repository_must_be_one" {
   command = plan
   variables { github_repository = "https://github.com/somebody/data-pipeline" }

@@ -22,6 +22,9 @@ locals {
   unique  = join("", [for _ in range(26) : "?"])
   buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
+
+  # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
+  in_this_account = { StringEquals = { "aws:ResourceAccount" = var.account } }
 }
 
 resource "aws_iam_role" "this" {
@@ -54,22 +57,25 @@ resource "aws_iam_role_policy" "keeps_the_state" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "FindsTheStateBucket"
-        Effect   = "Allow"
-        Action   = "s3:ListBucket"
-        Resource = var.state_bucket_arn
+        Sid       = "FindsTheStateBucket"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = var.state_bucket_arn
+        Condition = local.in_this_account
       },
       {
-        Sid      = "ReadsAndWritesTheStatesOfItsStage"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = "${var.state_bucket_arn}/${var.stage}/*"
+        Sid       = "ReadsAndWritesTheStatesOfItsStage"
+        Effect    = "Allow"
+        Action    = ["s3:GetObject", "s3:PutObject"]
+        Resource  = "${var.state_bucket_arn}/${var.stage}/*"
+        Condition = local.in_this_account
       },
       {
-        Sid      = "GivesUpItsLocksAndForgetsWhatChaliceDeployed"
-        Effect   = "Allow"
-        Action   = "s3:DeleteObject"
-        Resource = ["${var.state_bucket_arn}/${var.stage}/*.tflock", "${var.state_bucket_arn}/${var.stage}/chalice.json"]
+        Sid       = "GivesUpItsLocksAndForgetsWhatChaliceDeployed"
+        Effect    = "Allow"
+        Action    = "s3:DeleteObject"
+        Resource  = ["${var.state_bucket_arn}/${var.stage}/*.tflock", "${var.state_bucket_arn}/${var.stage}/chalice.json"]
+        Condition = local.in_this_account
       },
     ]
   })
@@ -83,10 +89,16 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid    = "MakesTheBuckets"
+        # Without the condition: what is not there yet belongs to nobody.
+        Sid      = "MakesTheBuckets"
+        Effect   = "Allow"
+        Action   = "s3:CreateBucket"
+        Resource = local.buckets
+      },
+      {
+        Sid    = "SetsTheBucketsUp"
         Effect = "Allow"
         Action = [
-          "s3:CreateBucket",
           "s3:DeleteBucket",
           "s3:DeleteBucketPolicy",
           "s3:GetAccelerateConfiguration",
@@ -117,7 +129,8 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "s3:PutEncryptionConfiguration",
           "s3:PutLifecycleConfiguration",
         ]
-        Resource = local.buckets
+        Resource  = local.buckets
+        Condition = local.in_this_account
       },
       {
         Sid    = "MakesTheRolesOfTheFunctions"
@@ -270,10 +283,11 @@ resource "aws_iam_role_policy" "tries_what_is_deployed" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "UploadsReadsAndRemovesTheScanOfTheSmokeTest"
-        Effect   = "Allow"
-        Action   = ["s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"]
-        Resource = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+        Sid       = "UploadsReadsAndRemovesTheScanOfTheSmokeTest"
+        Effect    = "Allow"
+        Action    = ["s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"]
+        Resource  = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+        Condition = local.in_this_account
       },
       {
         Sid      = "PostsToTheApi"

@@ -21,6 +21,12 @@ variable "repository" {
 variable "stage" {
   description = "Name of the stage, and of the GitHub environment whose jobs deploy it."
   type        = string
+
+  # As ../../variables.tf: a longer name could be that of another stage's function.
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage)) && !startswith(var.stage, "data-pipeline")
+    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last, and not begin with data-pipeline."
+  }
 }
 
 variable "state_bucket_arn" {

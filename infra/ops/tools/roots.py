@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from infra.ops.aws import deployed
 from infra.ops.aws.account import account
+from infra.ops.aws.state import state_s3
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.run import ToolError
@@ -30,10 +30,12 @@ def state_bucket(stage: Stage) -> str:
 
 
 def state_bucket_exists(stage: Stage, bucket: str) -> bool:
-    """Say whether the bucket is there."""
+    """Say whether the bucket is there; ToolError if it is somebody else's."""
     try:
-        boto3.client("s3", region_name=stage.state_region).head_bucket(Bucket=bucket)
+        state_s3(stage).head_bucket(Bucket=bucket)
     except ClientError as error:
+        if error.response["Error"]["Code"] == "403":
+            raise ToolError(f"{bucket} is not this account's bucket, or you may not see it.") from None
         if error.response["Error"]["Code"] != "404":
             raise
         return False
@@ -131,5 +133,7 @@ class Operations:
 
 
 def _backend(stage: Stage, bucket: str, root: str) -> list[str]:
+    # Terraform cannot say whose bucket it wants: its allowed_account_ids are about who asks.
+    state_bucket_exists(stage, bucket)
     settings = (stage.backend, f"bucket={bucket}", f"key={stage.name}/{root}.tfstate")
     return [f"-backend-config={setting}" for setting in settings]

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id
 from ministack.services import apigateway_v1, lambda_svc, s3, sqs
 
 from infra.ops.local.strict.gate import Answer, Request, after, around, before
 
 MIB = 1024 * 1024
+S3 = "arn:aws:s3:::"
 SMALLEST_PART = 5 * MIB
 # A bucket with this tag takes smaller parts: for tests of a great many uploads. Its value is the reason.
 SMALL_PARTS_TAG = "takes-small-parts"
@@ -25,6 +28,8 @@ RESPONSE = INVOCATION + 100
 # this tag, which also lets it begin anew.
 SETTLES = 0.3
 SETTLES_TAG = "versioning-settles-in"
+# MiniStack shows an account its own buckets only. A bucket with this tag is of the account that it names.
+OWNER_TAG = "belongs-to"
 
 # What a header of a write wants besides s3:PutObject.
 HEADER_ACTIONS = {
@@ -100,6 +105,29 @@ def headers_of_a_write_want_their_own_permission(request: Request) -> Answer | N
         if name in headers and not request.may(action, resource)
     )
     return next((_denied(action) for action in lacking), None)
+
+
+@before(s3)
+def a_bucket_is_its_owners(request: Request) -> Answer | None:
+    """Refuse a request that expects somebody else to own the bucket: 403 AccessDenied.
+
+    S3 User Guide, "Verifying bucket ownership with bucket owner condition", 2025-11.
+    """
+    expected = request.headers.get("x-amz-expected-bucket-owner")
+    if expected in {None, _owner(request.bucket)}:
+        return None
+    return _refused("AccessDenied", "Access Denied", 403)
+
+
+@around(iam_evaluator, "_resolve_condition_key")
+def the_account_of_a_resource_is_its_owners(inner: Callable[..., Any], key: str, about: Any) -> Any:
+    """Tell policies whose a bucket is by aws:ResourceAccount; MiniStack says the caller's, always.
+
+    IAM User Guide, "AWS global condition context keys", 2025-11.
+    """
+    if key.lower() != "aws:resourceaccount" or not about.resource_arn.startswith(S3):
+        return inner(key, about)
+    return _owner(about.resource_arn.removeprefix(S3).partition("/")[0])
 
 
 @after(s3)
@@ -218,6 +246,11 @@ def a_queue_hides_a_message_as_long_as_its_function_runs(request: Request) -> An
         return None
     words = f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
     return _lambda_refused("InvalidParameterValueException", words)
+
+
+def _owner(bucket: str) -> str:
+    owner: str = s3._bucket_tags.get(bucket, {}).get(OWNER_TAG) or get_account_id()
+    return owner
 
 
 def _completion(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
