@@ -85,7 +85,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "processed_object_days" {
-  description = "Days until what is published is deleted, likewise; null to keep it until somebody deletes it."
+  description = "Days until what is published is deleted, as by hand, likewise; null to keep it until somebody deletes it."
   type        = number
   default     = null
 

@@ -442,7 +442,7 @@ def without_policy(name: str) -> Iterator[None]:
 @pytest.mark.usefixtures("url")
 def test_what_a_stages_file_sets_is_so() -> None:
     reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
-    (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[f"{API}-rejected-records"])["MetricAlarms"]
+    (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[f"{API}.rejected-records"])["MetricAlarms"]
 
     assert reserved["ReservedConcurrentExecutions"] == 50
     assert alarm["Threshold"] == 7

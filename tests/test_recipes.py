@@ -110,17 +110,24 @@ def test_five_lines_of_a_stages_file_say_how_long_all_is_kept(checkout: Path) ->
     kept = [line for line in variables.read_text().splitlines() if line.split(" ")[0] not in lines]
 
     variables.write_text("\n".join([*kept, lines]))
-    planned = plan(checkout, variables)
+    made = make(checkout, variables)
 
-    assert re.findall(r"\+ retention_in_days += (\d+)", planned) == ["30", "30"]
-    assert sorted(re.findall(r"\+ noncurrent_days += (\d+)", planned)) == ["1", "365", "365"]
-    assert sorted(re.findall(r"\+ days += (\d+)", planned)) == ["3650", "60", "730"]
+    assert re.findall(r" retention_in_days += (\d+)", made) == ["30", "30"]
+    assert sorted(re.findall(r" noncurrent_days += (\d+)", made)) == ["1", "365", "365"]
+    assert sorted(re.findall(r" days += (\d+)", made)) == ["3650", "60", "730"]
 
 
-def plan(checkout: Path, variables: Path) -> str:
+@pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
+def test_where_no_line_says_so_only_rejected_records_expire(checkout: Path) -> None:
+    made = make(checkout, ROOT / "infra" / "env" / "dev.tfvars")
+
+    assert re.findall(r" days += (\d+)", made) == ["0", "0", "14"]  # 0 is Terraform's word for never
+
+
+def make(checkout: Path, variables: Path) -> str:
     env = {"TF_DATA_DIR": str(checkout / "data"), "CHECKPOINT_DISABLE": "1"}
     root = ("terraform", "-chdir=infra")
-    tests = "-test-directory=env"
-    options = ["-backend=false", "-lockfile=readonly", tests, *terraform.init_options(os.environ)]
-    run(checkout, *root, "init", *options, **env)
-    return run(checkout, *root, "test", "-no-color", "-verbose", tests, f"-var-file={variables}", **env)
+    options = ["-test-directory=env", *terraform.init_options(os.environ)]
+    run(checkout, *root, "init", "-backend=false", "-lockfile=readonly", *options, **env)
+    test = ("test", "-no-color", "-verbose", "-test-directory=env", f"-var-file={variables}")
+    return run(checkout, *root, *test, **env)
