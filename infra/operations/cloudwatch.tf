@@ -4,8 +4,10 @@ locals {
     "BytesRead",
     "DocumentsFailed",
     "Duration",
+    "ObjectsEmpty",
     "ObjectsMalformed",
     "ObjectsProcessed",
+    "ObjectsRefused",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
@@ -72,7 +74,7 @@ locals {
         above      = 0
       }
       malformed-objects = {
-        meaning    = "An upload was no use as a whole. The rejected bucket has the reason."
+        meaning    = "An upload was no use as a whole, or none of its records was valid. The rejected bucket has the reason."
         namespace  = local.application
         metric     = local.metrics.ObjectsMalformed
         dimensions = { function_name = local.data_processor_name }
@@ -98,7 +100,9 @@ locals {
         ["AWS/Lambda", "Invocations", "FunctionName", local.data_processor_name, { label = "uploads (with retries)" }],
         [local.application, local.metrics.ObjectsProcessed, "function_name", local.data_processor_name, { label = "published" }],
         [local.application, local.metrics.ObjectsUnchanged, "function_name", local.data_processor_name, { label = "unchanged" }],
-        [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed" }],
+        [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed or refused" }],
+        [local.application, local.metrics.ObjectsRefused, "function_name", local.data_processor_name, { label = "refused" }],
+        [local.application, local.metrics.ObjectsEmpty, "function_name", local.data_processor_name, { label = "empty" }],
       ]
     },
     {

@@ -15,6 +15,7 @@ from infra.ops.commands.destroy import InUseError, destroy
 from infra.ops.commands.local import run_local
 from infra.ops.commands.openapi import describe
 from infra.ops.commands.redrive import redrive
+from infra.ops.commands.schema import schema
 from infra.ops.local.cloud import LocalCloudError
 from infra.ops.screen.progress import console, steps
 from infra.ops.screen.summary import summarise
@@ -122,6 +123,12 @@ def redrive_command(name: str) -> None:
 def openapi() -> None:
     """Print the OpenAPI description of POST /process."""
     click.echo(json.dumps(describe(), indent=2))
+
+
+@ops.command("schema")
+def schema_command() -> None:
+    """Print a JSON Schema of what comes in, what is published and what is rejected."""
+    click.echo(json.dumps(schema(), indent=2))
 
 
 ops(prog_name="python -m infra.ops")

@@ -1,6 +1,5 @@
 """`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
 
-import json
 import time
 import urllib.error
 import uuid
@@ -8,7 +7,7 @@ from typing import Any
 
 import boto3
 
-from chalicelib.records import FIELDS
+from chalicelib.extraction import extract
 from infra.ops.aws import deployed
 from infra.ops.aws.posting import Answer, post
 from infra.ops.aws.uploads import Buckets, upload
@@ -19,6 +18,7 @@ from infra.ops.tools.bytecode import add_bytecode
 from infra.ops.tools.chalice import chalice, process_url
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
+SAMPLE = ROOT / "samples" / "ikerian_sample.json"
 SMOKE_PREFIX = "smoke-test/"
 PUBLISHED_WITHIN = 120  # seconds
 REACHED_WITHIN = 120  # seconds
@@ -80,15 +80,14 @@ def _state_bucket(stage: Stage) -> str:
 def _smoke_test(stage: Stage, foundation: dict[str, Any], url: str) -> None:
     buckets = Buckets(*(foundation[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")))
     key = f"{SMOKE_PREFIX}{uuid.uuid4()}.json"
-    scan = [dict.fromkeys(FIELDS, "synthetic")]
+    scan = SAMPLE.read_bytes()
+    expected = extract([scan], len, len)  # whatever the contract says of it
     try:
-        outcome = upload(
-            buckets, key, json.dumps(scan).encode(), seconds=PUBLISHED_WITHIN, region=stage.region
-        )
+        outcome = upload(buckets, key, scan, seconds=PUBLISHED_WITHIN, region=stage.region)
     finally:
         _remove(stage, buckets, key)
-    if (outcome.extracted, outcome.rejected) != (1, 0):
-        raise SmokeTestError(f"A synthetic scan was not published but {outcome}")
+    if (outcome.extracted, outcome.rejected) != (expected.extracted, expected.rejected):
+        raise SmokeTestError(f"{SAMPLE.name} was not published but {outcome}")
     # The first says that there is such an API, the second that it is closed.
     for region, wanted in ((stage.region, 200), (None, 403)):
         answer = _patient_post(url, region)
