@@ -27,7 +27,7 @@ from msgspec.json import Decoder, Encoder
 
 from chalicelib.json_scanner import Form
 from chalicelib.malformed import Reason
-from chalicelib.reading import find_mark, legible, read, without_halves
+from chalicelib.reading import MARKS, decode_texts, legible, read, without_halves
 from chalicelib.records import PatientRecord, ScanRecord, Text
 
 
@@ -82,10 +82,13 @@ def _twin(name: str, record: type[Struct], kind: Callable[[Any], Any]) -> Any:
 FastRecord = _twin("FastRecord", ScanRecord, _fast)
 PublishedRecord = _twin("PublishedRecord", PatientRecord, lambda _kind: Any)
 ALL_PUBLISHED = FastRecord.__struct_fields__ == PublishedRecord.__struct_fields__
-NOTHING_THERE = f'{{"index":0,"reason":"{read(b"{}")}'.encode()
+NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
 INVALID = Raw(b"")  # stands for a record that is not valid
 
-encode_lines = Encoder(enc_hook=lambda _odd_number: None).encode_lines
+encoder = Encoder(enc_hook=lambda _odd_number: None)
+encode, encode_lines = encoder.encode, encoder.encode_lines
+KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
+in_ascii = json.JSONEncoder(separators=(",", ":")).encode  # fast, of a text
 decode_record = Decoder(FastRecord).decode
 decode_records = {
     "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type]
@@ -113,9 +116,8 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     except (DecodeError, UnicodeDecodeError):
         return _sort_apart(bytes(text), form, index)
     rows = encode_lines(records)
-    blanks = _lines_with(find_blank, rows) if _may_hold_blank(rows) else []
-    if blanks:
-        return _sorted(decode_raw[form](text), records, blanks, form, index)
+    if blanks := _blanks(rows):
+        return _sorted(_singled_out(decode_raw[form](text), blanks), records, index)
     return Sorted(rows if ALL_PUBLISHED else _published(records), len(records))
 
 
@@ -129,17 +131,26 @@ def said_of_one_object(line: bytes) -> bytes:
     return line.replace(NOTHING_THERE, NOTHING_THERE + b"; the document is one object", 1)
 
 
+class Doubtful(NamedTuple):
+    """A record to look at by itself: which it is of a batch, its fields if it is an object, all of it."""
+
+    number: int
+    texts: Struct | None
+    whole: Raw
+
+
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     buffer, raws = _raws(text, form)
-    records = _decode_each(raws)
-    rows = _encode(records)
-    doubtful = [i for i, record in enumerate(records) if record is INVALID]
-    if _may_hold_blank(rows):
-        doubtful += _lines_with(find_blank, rows)
+    records, failed = _decode_each(raws)
+    rows = encode_lines(records)
+    numbers = {*failed, *_blanks(rows)}
     if buffer != text:
-        doubtful += _lines_with(find_mark, rows)
-        buffer[:] = text  # of which the raws are views
-    return _sorted(raws, records, sorted(set(doubtful)), form, index)
+        numbers.update(_marked(rows))
+    doubtful = _singled_out(raws, sorted(numbers))
+    if form == "lines" and any(each.texts is None for each in doubtful):
+        raise DecodeError  # the parser does not mind what is between lines
+    buffer[:] = text  # of which they are views
+    return _sorted(doubtful, records, index)
 
 
 def _raws(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
@@ -161,84 +172,93 @@ def _made_readable(text: bytes) -> Iterator[bytes]:
         yield readable
 
 
-def _decode_each(raws: list[Raw]) -> list[Any]:
+def _decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
+    """Decode records one by one; returns them, and which have failed."""
     records: list[Any] = []
+    failed = []
     rest = iter(raws)
     while True:
         try:
             records.extend(map(decode_record, rest))
         except (DecodeError, UnicodeDecodeError):
+            failed.append(len(records))
             records.append(INVALID)
         else:
-            return records
+            return records, failed
 
 
-def _sorted(raws: list[Raw], records: list[Any], doubtful: list[int], form: Form, index: int) -> Sorted:
+def _singled_out(raws: list[Raw], numbers: list[int]) -> list[Doubtful]:
+    return [Doubtful(number, _texts(raws[number]), raws[number]) for number in numbers]
+
+
+def _texts(record: Raw) -> Any:
+    return decode_texts(record) if memoryview(record)[0] == ord("{") else None
+
+
+def _sorted(doubtful: list[Doubtful], records: list[Any], index: int) -> Sorted:
     rejected = []
-    for i in doubtful:
-        text = bytes(raws[i])
-        if form == "lines" and not text.startswith(b"{"):
-            raise DecodeError  # the parser does not mind what is between lines
-        if isinstance(record := read(text), str):
-            rejected.append(RejectedRecord(index + i, record, raws[i]))
-        records[i] = INVALID if isinstance(record, str) else record
+    for number, texts, whole in doubtful:
+        record = "record: not an object" if texts is None else read(texts)
+        if isinstance(record, str):
+            rejected.append(_rejected(index + number, record, bytes(whole)))
+            records[number] = INVALID
+        else:
+            records[number] = _row(record)
     valid = [record for record in records if record is not INVALID] if rejected else records
-    return Sorted(_published(valid), len(valid), _encode_rejected(rejected), len(rejected))
+    return Sorted(_published(valid), len(valid), encode_lines(rejected), len(rejected))
 
 
-def _may_hold_blank(rows: bytes) -> bool:
+def _blanks(rows: bytes) -> list[int]:
+    """Count to every row in which a text may be blank."""
     plain = rows.isascii() and rows.find(b"\\") < 0
-    return bool(find_space(rows) if plain else find_any_space(rows))
+    if not (find_space(rows) if plain else find_any_space(rows)):
+        return []
+    return _numbers(rows, find_blank(rows))
 
 
-def _lines_with(find: Callable[[bytes], Iterator[re.Match[bytes]]], rows: bytes) -> list[int]:
-    """Count to every line in which something is found."""
-    lines: list[int] = []
-    line = passed = 0
-    for match in find(rows):
-        line += rows.count(b"\n", passed, match.start())
-        passed = match.start()
-        if not lines or lines[-1] != line:
-            lines.append(line)
-    return lines
+def _marked(rows: bytes) -> list[int]:
+    """Count to every row in which something may be that was made readable."""
+    matches = (re.finditer(re.escape(mark) + rb"[^\n]*", rows) for mark in MARKS if mark in rows)
+    return [number for found in matches for number in _numbers(rows, found)]
+
+
+def _numbers(rows: bytes, matches: Iterator[re.Match[bytes]]) -> list[int]:
+    """Count to every row in which something is found."""
+    numbers = set()
+    number = passed = 0
+    for match in matches:
+        place = match.start()
+        number += rows.count(b"\n", passed, place)
+        passed = place
+        numbers.add(number)
+    return sorted(numbers)
 
 
 def _published(records: Sequence[Any]) -> bytes:
-    if not ALL_PUBLISHED:
-        records = [convert(record, PublishedRecord, from_attributes=True) for record in records]
-    return _encode(records)
+    return encode_lines(records if ALL_PUBLISHED else list(map(_trimmed, records)))
 
 
-def _encode(records: Sequence[Any]) -> bytes:
+def _trimmed(record: Any) -> Any:
+    is_row = ALL_PUBLISHED or type(record) is Raw
+    return record if is_row else convert(record, PublishedRecord, from_attributes=True)
+
+
+def _row(record: Struct) -> Raw:
+    """Encode a record that may have half a surrogate pair."""
+    published = _trimmed(record)
     try:
-        return encode_lines(records)
+        return Raw(encode(published))
     except UnicodeEncodeError:
-        return b"".join(map(_encode_patiently, records))
+        # Half a pair has no UTF-8: escaped, as it came, it is the same string.
+        members = [KEYS[name] + in_ascii(value) for name, value in to_builtins(published).items()]
+        return Raw(f"{{{','.join(members)}}}".encode())
 
 
-def _encode_patiently(record: Any) -> bytes:
+def _rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
     try:
-        return encode_lines([record])
-    except UnicodeEncodeError:
-        # Half a surrogate pair has no UTF-8: escaped, as it came, it is the same string.
-        return json.dumps(to_builtins(record), separators=(",", ":")).encode() + b"\n"
-
-
-def _encode_rejected(records: list[RejectedRecord]) -> bytes:
-    lines = encode_lines(records)
-    try:
-        lines.decode()
-        portable = lines.count(b"\n") == len(records) and lines.find(b"\r") < 0
+        if not text.isascii():
+            text.decode()
     except UnicodeDecodeError:
-        portable = False
-    return lines if portable else encode_lines([_made_portable(record) for record in records])
-
-
-def _made_portable(rejected: RejectedRecord) -> RejectedRecord:
-    text = bytes(rejected.record or b"")
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return RejectedRecord(rejected.index, rejected.reason, record_base64=text)
+        return RejectedRecord(index, reason, record_base64=text)
     # A line break in JSON is never part of a value.
-    return RejectedRecord(rejected.index, rejected.reason, Raw(text.translate(None, b"\r\n")))
+    return RejectedRecord(index, reason, Raw(text.translate(None, b"\r\n")))
