@@ -131,12 +131,8 @@ def said_of_one_object(line: bytes) -> bytes:
     return line.replace(NOTHING_THERE, NOTHING_THERE + b"; the document is one object", 1)
 
 
-class Doubtful(NamedTuple):
-    """A record to look at by itself: which it is of a batch, its fields if it is an object, all of it."""
-
-    number: int
-    texts: Struct | None
-    whole: Raw
+type Doubtful = tuple[int, Struct | None, Raw]
+"""A record to look at by itself: which it is of a batch, its fields if it is an object, all of it."""
 
 
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
@@ -147,7 +143,7 @@ def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     if buffer != text:
         numbers.update(_marked(rows))
     doubtful = _singled_out(raws, sorted(numbers))
-    if form == "lines" and any(each.texts is None for each in doubtful):
+    if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
     buffer[:] = text  # of which they are views
     return _sorted(doubtful, records, index)
@@ -188,7 +184,7 @@ def _decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
 
 
 def _singled_out(raws: list[Raw], numbers: list[int]) -> list[Doubtful]:
-    return [Doubtful(number, _texts(raws[number]), raws[number]) for number in numbers]
+    return [(number, _texts(raws[number]), raws[number]) for number in numbers]
 
 
 def _texts(record: Raw) -> Any:
@@ -260,5 +256,6 @@ def _rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
             text.decode()
     except UnicodeDecodeError:
         return RejectedRecord(index, reason, record_base64=text)
-    # A line break in JSON is never part of a value.
-    return RejectedRecord(index, reason, Raw(text.translate(None, b"\r\n")))
+    if b"\n" in text or b"\r" in text:
+        text = text.translate(None, b"\r\n")  # in JSON they are never part of a value
+    return RejectedRecord(index, reason, Raw(text))
