@@ -8,7 +8,7 @@ from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
 from chalicelib.malformed import RECORD_LIMIT, MalformedScan, Reason
-from chalicelib.reading import legible
+from chalicelib.reading import BEGUN, legible, match_begun
 
 type Form = Literal["array", "lines"]
 
@@ -126,9 +126,17 @@ class Scanner:
         if mendable and self._text is self._data:
             self._text = bytearray(legible(bytes(self._data)))
             return self._measured(memoryview(self._text)[self._at : self._at + length], length)
-        if stopped >= length or (stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS):
+        if stopped >= length - _begun(bytes(text[:length][-BEGUN:])) or (
+            stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS
+        ):
             return 0
         raise self._fault(Reason.NOT_JSON, stopped) from None
 
     def _fault(self, reason: Reason, ahead: int = 0) -> MalformedScan:
         return MalformedScan(reason, self.position + ahead)
+
+
+def _begun(end: bytes) -> int:
+    """Measure what is begun of NaN or Infinity at the end."""
+    begun = match_begun(end)
+    return len(begun[1]) if begun else 0

@@ -136,7 +136,7 @@ type Doubtful = tuple[int, Struct | None, Raw]
 
 
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
-    buffer, raws = _raws(text, form)
+    buffer, raws = split(text, form)
     records, failed = _decode_each(raws)
     rows = encode_lines(records)
     numbers = {*failed, *_blanks(rows)}
@@ -149,7 +149,7 @@ def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     return _sorted(doubtful, records, index)
 
 
-def _raws(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
+def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
     """Tell the records of a batch apart, in a copy that the parser can read."""
     for readable in _made_readable(text):
         buffer = bytearray(readable)

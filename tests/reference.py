@@ -267,6 +267,7 @@ def around(scanner: Scanner, limit: int, records_key: str) -> Iterator[bytes]:
     found = False
     scanner.expect(b"{")
     closed = scanner.peek() == b"}"
+    scanner.at += closed
     while not closed:
         if scanner.peek() not in (b'"', b""):
             raise StopError("not JSON", scanner.at)

@@ -10,6 +10,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.ops.aws.uploads import UnhandledError
+from infra.ops.commands.check import check
 from infra.ops.commands.deploy import SmokeTestError, bootstrap, deploy, plan
 from infra.ops.commands.destroy import InUseError, destroy
 from infra.ops.commands.local import run_local
@@ -28,6 +29,7 @@ FAILURES = (
     ClientError,
     InUseError,
     LocalCloudError,
+    OSError,
     SmokeTestError,
     ToolError,
     UnhandledError,
@@ -123,6 +125,18 @@ def redrive_command(name: str) -> None:
 def openapi() -> None:
     """Print the OpenAPI description of POST /process."""
     click.echo(json.dumps(describe(), indent=2))
+
+
+@ops.command("check")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, without a byte of the documents.")
+def check_command(files: tuple[str, ...], *, as_json: bool) -> None:
+    """Say what would become of documents: files, `-` for the standard input, or s3://bucket/key.
+
+    Ends with 0 if all is valid, 3 if records would be rejected, 4 if a document is malformed.
+    """
+    with _told():
+        sys.exit(check(files, as_json=as_json))
 
 
 @ops.command("schema")

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from chalicelib import decoding
+from chalicelib import decoding, json_batches
 from chalicelib.json_scanner import Scanner
 from tests import reference
 from tests.long_runs import run_options
@@ -41,6 +41,7 @@ SEEDS = [
     b'\xef\xbb\xbf{"patient_id":"A","patient_name":"B","x":NaN}\n\xef\xbb\xbf{"patient_id":NaN}\n{"x":1',
     b'[{"patient_id":"NaN","patient_name":"[0]","x":NaN},NaN,-Infinity,{"patient_id":Infinity}]',
     b'[{"patient_id":"?? \\\\","patient_name":"\xee\x80\x80","x":[NaN,"\\ud800"]}]',
+    b'{"x":[1],"v":[{"patient_id":"A1","patient_name":"B2"},{"patient_id":"C3"}],"n":{"v":[]},"y":NaN}',
     b'{"a":"' + b"x" * 300 + b'","patient_id":"A","patient_name":"B"} {}',
     b"[" + b"{}," * 40 + b"{}]",
     b"[" + b"[" * 60 + b"]" * 60 + b"]",
@@ -130,6 +131,7 @@ class Case(NamedTuple):
     block: int
     record_limit: int
     lines_before: int
+    records_key: str
 
 
 def cases(seed: int) -> Iterator[Case]:
@@ -147,7 +149,8 @@ def cases(seed: int) -> Iterator[Case]:
         block = random.choice((1, 2, 5, 16, 40, 100, 1000, 65536))
         limit = max(block, random.choice((20, 100, 400, 64 << 20, 64 << 20, 64 << 20)))
         before = random.choice((0, 20, 100, 64 << 10, 64 << 10))
-        yield Case(packed(random, document), tuple(sizes), block, limit, before)
+        key = random.choice(("", "", "", "", "v"))
+        yield Case(packed(random, document), tuple(sizes), block, limit, before, key)
 
 
 def composed(random: Random) -> bytes:
@@ -233,10 +236,14 @@ def packed(random: Random, document: bytes) -> bytes:
 def disagreement(case: Case) -> str:
     """Say what is wrong with the extraction of a case; nothing if nothing is."""
     expected = reference.reference(
-        case.document, record_limit=case.record_limit, lines_before=case.lines_before
+        case.document,
+        record_limit=case.record_limit,
+        lines_before=case.lines_before,
+        records_key=case.records_key,
     )
     with (
         patch.object(decoding, "PIECE", case.block),
+        patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
         patch.object(Scanner, "lines_before", case.lines_before),
         patch.object(Scanner, "block", case.block),
         patch.object(Scanner, "record_limit", case.record_limit),
