@@ -15,7 +15,8 @@ from chalice.app import Request, S3Event
 from chalicelib import object_store, pipeline, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
 from chalicelib.events import arrivals
-from chalicelib.extraction import MalformedScan, decoded, extract
+from chalicelib.extraction import extract
+from chalicelib.malformed import MalformedScan
 from chalicelib.settings import Settings
 
 SETTINGS = Settings.load(os.environ)
@@ -89,7 +90,7 @@ def _answered(request: Request) -> tuple[Response, telemetry.Event]:
 
 def _extracted(document: bytes) -> tuple[Response, telemetry.Event]:
     answer = Answer()
-    summary = extract(bounded(decoded([document])), answer.write_processed, answer.write_rejected)
+    summary = extract([document], answer.write_processed, answer.write_rejected, bounded)
     body = answer.body(extracted=summary.extracted, rejected=summary.rejected)
     event = telemetry.DocumentAnswered(200, summary.extracted, summary.rejected, summary.bytes_read)
     return Response(body, {"Content-Type": "application/json"}), event

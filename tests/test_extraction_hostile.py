@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib import json_batches, records
-from chalicelib.extraction import MalformedScan, Summary, extract
+from chalicelib import json_lines, json_scanner, reading, sorting
+from chalicelib.extraction import Summary, extract
+from chalicelib.malformed import MalformedScan
 from tests.benchmarks.fuzz import cases, disagreement
 from tests.reference import agree, chunked, extraction, reference
 
@@ -69,12 +70,16 @@ class Counter:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.parsed = 0
-        monkeypatch.setattr(json_batches, "measure", self.counted(json_batches.measure))
-        for name in ("decode_draft", "decode_fields"):
-            monkeypatch.setattr(records, name, self.counted(getattr(records, name)))
-        for name in ("decode_records", "decode_drafts", "decode_raw"):
-            for form, decode in getattr(records, name).items():
-                monkeypatch.setitem(getattr(records, name), form, self.counted(decode))
+        for module, name in (
+            (json_scanner, "measure"),
+            (json_lines, "measure"),
+            (reading, "decode_texts"),
+            (sorting, "decode_record"),
+        ):
+            monkeypatch.setattr(module, name, self.counted(getattr(module, name)))
+        for decoders in (sorting.decode_records, sorting.decode_raw):
+            for form, decode in decoders.items():
+                monkeypatch.setitem(decoders, form, self.counted(decode))
 
     def counted(self, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def counting(text: bytes) -> object:
@@ -96,7 +101,7 @@ class Counter:
 def test_work_is_linear(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     document = hostile(MIB // 2)[kind]
     counter = Counter(monkeypatch)
-    monkeypatch.setattr(json_batches, "BLOCK", 64 * 1024)  # so that the document is many of them
+    monkeypatch.setattr(json_scanner.Scanner, "block", 64 * 1024)  # so that the document is many of them
 
     extraction(chunked(document, [size] * (len(document) // size)))
 
@@ -107,7 +112,7 @@ def test_work_is_linear(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -
 def test_hostile_documents_give_what_the_reference_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     document = hostile(50_000)[kind]
     expected = reference(document)
-    monkeypatch.setattr(json_batches, "BLOCK", 4096)
+    monkeypatch.setattr(json_scanner.Scanner, "block", 4096)
 
     assert agree(extraction(chunked(document, [4096] * (len(document) // 4096))), expected)
     assert agree(extraction([document]), expected)
@@ -132,7 +137,7 @@ SPLIT = [
 def test_it_does_not_matter_where_the_bytes_are_split(
     document: bytes, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_batches, "BLOCK", block)
+    monkeypatch.setattr(json_scanner.Scanner, "block", block)
     expected = reference(document)
     length = len(document)
 
@@ -158,16 +163,16 @@ def test_nesting_is_read_to_a_depth_and_refused_beyond(place: str, opening: str)
     assert extraction([nested(100_000)[:60_000]]).refused == "nested too deeply"
 
 
-@pytest.mark.parametrize("size", [65536, 9 * MIB])
-def test_a_record_of_8_mib_is_read_and_a_larger_one_is_not(size: int) -> None:
+@pytest.mark.parametrize("size", [65536, 65 * MIB])
+def test_a_record_of_64_mib_is_read_and_a_larger_one_is_not(size: int) -> None:
     def outcome(length: int) -> tuple[str, int, tuple[int, int]]:
         record = with_text(b"x" * (length - len(with_text(b""))))
         document = b" [" + VALID + b", " + record + b" ]"
         found = extraction(chunked(document, [size] * (len(document) // size)))
         return found.refused, found.offset, found.counts
 
-    assert outcome(8 * MIB) == ("", 0, (2, 0))
-    assert outcome(8 * MIB + 1) == ("record larger than 8 MiB", 4 + len(VALID), (0, 0))
+    assert outcome(64 * MIB) == ("", 0, (2, 0))
+    assert outcome(64 * MIB + 1) == ("record larger than 64 MiB", 4 + len(VALID), (0, 0))
 
 
 def test_white_space_has_no_limit() -> None:

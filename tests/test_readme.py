@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from chalicelib.extraction import MalformedScan, extract
+from chalicelib.extraction import extract
+from chalicelib.malformed import MalformedScan
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
 from tests.deployment import Deployment
@@ -30,7 +31,7 @@ ELSEWHERE = {
     "make deploy STAGE=dev": "tests/test_account.py",
     "make configure STAGE=dev": "likewise",
     "make destroy STAGE=dev": "likewise",
-    "    scan_date: str": "tests/test_recipes.py",
+    "    scan_date: Date": "tests/test_recipes.py",
     "for file in tfvars s3.tfbackend; do": "likewise",
     "log_retention_days      = 30": "likewise",
 }
