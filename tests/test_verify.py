@@ -25,7 +25,6 @@ from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import FUNCTION, Deployment, without_permission
 
 COMMAND = [sys.executable, "-m", "infra.ops", "verify", "--stage", "local"]
-POSTS = {"POST is answered with the patients", "POST of gzip is, too"}
 REPORTS = {"records that are not valid are rejected", "a malformed document is reported"}
 SEVERAL_PARTS = {
     "an output of several parts is published",
@@ -161,11 +160,16 @@ def test_a_permission_that_the_processor_lacks_is_named(deployment: Deployment, 
     assert "AccessDenied" in seen["records that are not valid are rejected"]
 
 
-def test_an_api_that_answers_500_is_seen_as_such(deployment: Deployment, target: Target) -> None:
-    with running(deployment, API, packed(ERROR)):
-        seen = broken(target)
+def test_an_api_that_answers_500_is_seen_as_such_and_yet_as_closed(
+    deployment: Deployment, target: Target
+) -> None:
+    posts = Posts(target)
 
-    assert seen == dict.fromkeys(POSTS, "500 no")
+    with running(deployment, API, packed(ERROR)):
+        for answered in (posts.plain, posts.packed):
+            with pytest.raises(UnexpectedError, match=r"^500 no$"):
+                answered()
+        assert {posts.unsigned(), posts.by_nobody()} == {"403"}
 
 
 def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(

@@ -3,7 +3,6 @@
 import gzip
 import json
 import time
-import urllib.error
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -61,8 +60,8 @@ class Posts:
         url, region = self._target.url, self._target.region
         return self._expect_refusal(lambda: post(url, DOCUMENT, JSON, region=region, credentials=NOBODY))
 
-    def _expect_patients(self, document: bytes, headers: dict[str, str]) -> str:
-        answer = self._answer(lambda: self._post(document, headers), {HTTPStatus.OK})
+    def _expect_patients(self, body: bytes, headers: dict[str, str]) -> str:
+        answer = self._answer(lambda: self._post(body, headers), {HTTPStatus.OK})
         if answer.status != HTTPStatus.OK or json.loads(answer.body) != ANSWER:
             raise UnexpectedError(_said(answer))
         return "200, 1 extracted, 1 rejected"
@@ -77,8 +76,8 @@ class Posts:
             raise UnexpectedError(_said(answer))
         return "403"
 
-    def _post(self, document: bytes, headers: dict[str, str]) -> Answer:
-        return post(self._target.url, document, headers, region=self._target.region)
+    def _post(self, body: bytes, headers: dict[str, str]) -> Answer:
+        return post(self._target.url, body, headers, region=self._target.region)
 
     def _answer(self, attempt: Callable[[], Answer], wanted: set[HTTPStatus]) -> Answer:
         """Try until an answer is as wanted, or the API no longer so new that it may yet be."""
@@ -86,7 +85,7 @@ class Posts:
             late = time.monotonic() > self._known
             try:
                 answer = attempt()
-            except (urllib.error.URLError, TimeoutError) as error:
+            except OSError as error:  # URLError, and what urllib lets through
                 if late:
                     raise UnexpectedError(f"{self._target.url} cannot be reached: {error}") from None
             else:

@@ -11,7 +11,7 @@ from infra.ops.tools.roots import Foundation, state_bucket, state_bucket_exists
 
 
 class NotMadeError(Exception):
-    """Terraform has not made what the stage's functions stand on; says what to do first."""
+    """Something of the stage has not been made yet; says what to do first."""
 
 
 def configure(stage: Stage, step: Step) -> list[str]:
@@ -45,6 +45,6 @@ def prepare(stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
 def not_made(stage: Stage, what: str) -> NotMadeError:
     """Word what is missing, and what to do first."""
     return NotMadeError(
-        f"Terraform has not made the stage {stage.name} yet: there is no {what}. "
-        f"First `make deploy STAGE={stage.name}`, or Terraform by hand, as infra/README.md shows."
+        f"The stage {stage.name} is not made yet: there is no {what}. "
+        f"First `make deploy STAGE={stage.name}`, or step by step, as infra/README.md shows."
     )
