@@ -38,8 +38,10 @@ chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECO
 	@$(BIN)/python -m tests.hammer --seconds $(SECONDS)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS)
 
-audit: .local/audit-venv/ready ## look for what is unsafe in infra/
+audit: .venv/ready .local/audit-venv/ready ## look for what is unsafe in infra/, and wrong in a policy
 	@.local/audit-venv/bin/checkov --directory infra --framework terraform --skip-download --quiet --compact
+	@$(BIN)/python -m tests.rendering > .local/policies.json
+	@.local/audit-venv/bin/python -W ignore tests/audit.py < .local/policies.json
 
 bootstrap: .venv/ready ## what an AWS account needs once; the roles of GitHub Actions, too: make bootstrap STAGE=dev
 	@$(BIN)/python -m infra.ops bootstrap --stage=$(STAGE)

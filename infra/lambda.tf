@@ -1,12 +1,19 @@
 # What the two functions stand on; the functions themselves are Chalice's.
 
+locals {
+  boundary_arn = coalesce(
+    var.permissions_boundary_arn,
+    "arn:aws:iam::${data.aws_caller_identity.current.account_id}:policy/ikerian-${var.stage}-boundary",
+  )
+}
+
 module "api" {
   source = "./modules/function"
 
   name                     = local.api_name
   in_vpc                   = var.vpc_cidr != null
   log_retention_days       = var.log_retention_days
-  permissions_boundary_arn = var.permissions_boundary_arn
+  permissions_boundary_arn = local.boundary_arn
 }
 
 module "data_processor" {
@@ -15,7 +22,12 @@ module "data_processor" {
   name                     = local.data_processor_name
   in_vpc                   = var.vpc_cidr != null
   log_retention_days       = var.log_retention_days
-  permissions_boundary_arn = var.permissions_boundary_arn
+  permissions_boundary_arn = local.boundary_arn
+}
+
+locals {
+  # Anybody can take the name of a bucket that was deleted; nothing is read from theirs, or written there.
+  in_this_account = { StringEquals = { "aws:ResourceAccount" = data.aws_caller_identity.current.account_id } }
 }
 
 resource "aws_iam_role_policy" "publishes_uploads" {
@@ -27,29 +39,33 @@ resource "aws_iam_role_policy" "publishes_uploads" {
     Statement = [
       {
         # Without it S3 answers 403 for an object that is absent.
-        Sid      = "SeesWhetherAnObjectExists"
-        Effect   = "Allow"
-        Action   = "s3:ListBucket"
-        Resource = [module.raw_bucket.arn, module.processed_bucket.arn]
+        Sid       = "SeesWhetherAnObjectExists"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = [module.raw_bucket.arn, module.processed_bucket.arn]
+        Condition = local.in_this_account
       },
       {
-        Sid      = "ReadsUploads"
-        Effect   = "Allow"
-        Action   = "s3:GetObject"
-        Resource = "${module.raw_bucket.arn}/*"
+        Sid       = "ReadsUploads"
+        Effect    = "Allow"
+        Action    = "s3:GetObject"
+        Resource  = "${module.raw_bucket.arn}/*"
+        Condition = local.in_this_account
       },
       {
         # To replace an object on condition (If-Match) takes the right to read it.
-        Sid      = "ReplacesWhatIsPublished"
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
-        Resource = "${module.processed_bucket.arn}/*"
+        Sid       = "ReplacesWhatIsPublished"
+        Effect    = "Allow"
+        Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Resource  = "${module.processed_bucket.arn}/*"
+        Condition = local.in_this_account
       },
       {
-        Sid      = "WritesWhatIsRejected"
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
-        Resource = "${module.rejected_bucket.arn}/*"
+        Sid       = "WritesWhatIsRejected"
+        Effect    = "Allow"
+        Action    = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        Resource  = "${module.rejected_bucket.arn}/*"
+        Condition = local.in_this_account
       },
       {
         # Lambda does it in the function's name, when the last attempt has failed.

@@ -3,6 +3,16 @@ output "alarm_topic_arn" {
   value       = aws_sns_topic.alarms.arn
 }
 
+output "api_burst_limit" {
+  description = "Requests that the API takes at once; for operations/."
+  value       = var.api_burst_limit
+}
+
+output "api_rate_limit" {
+  description = "Requests a second that the API takes in the long run; for operations/."
+  value       = var.api_rate_limit
+}
+
 output "api_role_arn" {
   description = "ARN of the API function's role."
   value       = module.api.role_arn
@@ -43,9 +53,24 @@ output "rejected_data_bucket_name" {
   value       = module.rejected_bucket.name
 }
 
+output "rejected_records_threshold" {
+  description = "Records that may be rejected in five minutes before the alarm rings; for operations/."
+  value       = var.rejected_records_threshold
+}
+
+output "reserved_concurrency" {
+  description = "Uploads that are worked on at once, for .chalice/config.json; no output where there is no limit."
+  value       = var.reserved_concurrency
+}
+
 output "security_group_ids" {
   description = "Security groups of the functions; empty outside a VPC."
   value       = module.network[*].security_group_id
+}
+
+output "stage" {
+  description = "Name of the stage."
+  value       = var.stage
 }
 
 output "subnet_ids" {

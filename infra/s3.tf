@@ -8,6 +8,7 @@ module "raw_bucket" {
   force_destroy           = var.force_destroy
   kms_key_arn             = var.kms_key_arn
   noncurrent_version_days = var.noncurrent_version_days
+  object_days             = var.raw_object_days
 }
 
 module "processed_bucket" {
@@ -18,6 +19,7 @@ module "processed_bucket" {
   force_destroy           = var.force_destroy
   kms_key_arn             = var.kms_key_arn
   noncurrent_version_days = var.noncurrent_version_days
+  object_days             = var.processed_object_days
 }
 
 module "rejected_bucket" {

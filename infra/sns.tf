@@ -19,7 +19,7 @@ resource "aws_sns_topic_policy" "alarms" {
       Action    = "sns:Publish"
       Resource  = aws_sns_topic.alarms.arn
       Condition = {
-        ArnLike      = { "aws:SourceArn" = "arn:*:cloudwatch:${var.region}:${data.aws_caller_identity.current.account_id}:alarm:${local.api_name}-*" }
+        ArnLike      = { "aws:SourceArn" = "arn:*:cloudwatch:${var.region}:${data.aws_caller_identity.current.account_id}:alarm:${local.api_name}.*" }
         StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
       }
     }]

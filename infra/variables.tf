@@ -9,6 +9,28 @@ variable "access_log_bucket" {
   }
 }
 
+variable "api_burst_limit" {
+  description = "Requests that the API takes at once before it answers 429."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.api_burst_limit >= 1 && floor(var.api_burst_limit) == var.api_burst_limit
+    error_message = "api_burst_limit must be a whole number of requests, at least 1."
+  }
+}
+
+variable "api_rate_limit" {
+  description = "Requests a second that the API takes in the long run before it answers 429."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.api_rate_limit > 0
+    error_message = "api_rate_limit must be more than 0 requests a second."
+  }
+}
+
 variable "force_destroy" {
   description = "Whether `terraform destroy` may delete buckets that still hold objects: patients' data, gone for good. Apply it first. Where it is refused, `terraform apply` puts back what went before the buckets' turn."
   type        = bool
@@ -52,13 +74,35 @@ variable "noncurrent_version_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of the IAM policy that bounds the functions' roles, where the organisation demands one; null for none."
+  description = "ARN of the IAM policy that bounds the functions' roles, where the organisation demands one of its own; null for the one that bootstrap/ has made. GitHub's role deploys with that one only."
   type        = string
   default     = null
 
   validation {
     condition     = var.permissions_boundary_arn == null || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
     error_message = "permissions_boundary_arn must be the ARN of an IAM policy, such as arn:aws:iam::123456789012:policy/boundary."
+  }
+}
+
+variable "processed_object_days" {
+  description = "Days until what is published is deleted, as by hand, likewise; null to keep it until somebody deletes it."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.processed_object_days == null ? true : var.processed_object_days >= 1 && floor(var.processed_object_days) == var.processed_object_days
+    error_message = "processed_object_days must be a whole number of days, at least 1, or null."
+  }
+}
+
+variable "raw_object_days" {
+  description = "Days until an upload is deleted, as by hand: it can be brought back for noncurrent_version_days more. null to keep it until somebody deletes it."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.raw_object_days == null ? true : var.raw_object_days >= 1 && floor(var.raw_object_days) == var.raw_object_days
+    error_message = "raw_object_days must be a whole number of days, at least 1, or null."
   }
 }
 
@@ -88,6 +132,28 @@ variable "rejected_object_days" {
   }
 }
 
+variable "rejected_records_threshold" {
+  description = "Records that may be rejected in five minutes before the alarm rings."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.rejected_records_threshold >= 0 && floor(var.rejected_records_threshold) == var.rejected_records_threshold
+    error_message = "rejected_records_threshold must be a whole number of records; 0 rings at the first."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = "Uploads that are worked on at once, so that many of them leave the API its share of the account's concurrency; the rest wait, at most six hours, and then go to the failure queue. null for no limit but the account's, of which AWS wants 100 left unreserved."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.reserved_concurrency == null ? true : var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency
+    error_message = "reserved_concurrency must be a whole number of uploads, at least 1, or null."
+  }
+}
+
 variable "stage" {
   description = "Name of the stage, as in .chalice/config.json."
   type        = string
@@ -95,6 +161,12 @@ variable "stage" {
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage))
     error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last."
+  }
+
+  validation {
+    # The role ikerian-<stage>-deployer could be the role of a function of another stage.
+    condition     = !startswith(var.stage, "data-pipeline")
+    error_message = "stage must not begin with data-pipeline, as the names of all stages' functions do."
   }
 }
 

@@ -52,5 +52,5 @@ def script(*parts: str) -> str:
 def teardown() -> str:
     """Word the script of the last part, which wants the variables of an earlier one."""
     (operations,) = shown(OPERATIONS)
-    variables = [line for line in operations.splitlines() if line.startswith("export ")]
-    return script(*variables, *shown(TEARDOWN))
+    variables, _, _ = operations.partition("terraform -chdir=infra/operations init")
+    return script(variables, *shown(TEARDOWN))

@@ -109,12 +109,12 @@ def structured(lines: list[str]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def without_permission(action: str) -> Iterator[None]:
+def without_permission(action: str, resource: str = "*") -> Iterator[None]:
     """Take one permission from the function's role for a while."""
     iam = boto3.client("iam")
     role = {"RoleName": FUNCTION, "PolicyName": FUNCTION}
     policy: Any = iam.get_role_policy(**role)["PolicyDocument"]
-    deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    deny = {"Effect": "Deny", "Action": action, "Resource": resource}
     denied = json.dumps({**policy, "Statement": [*policy["Statement"], deny]})
     iam.put_role_policy(**role, PolicyDocument=denied)
     try:

@@ -15,13 +15,17 @@ import boto3
 import pytest
 
 from infra.ops.aws.posting import post
-from infra.ops.aws.uploads import upload
+from infra.ops.aws.target import PREFIX
+from infra.ops.aws.uploads import upload, versions
 from infra.ops.local.cloud import ROOT, local_cloud
 from tests import by_hand
 from tests.account import (
     ACCOUNT,
     API,
     FUNCTION,
+    NUMBER,
+    NUMBERED,
+    OWNER,
     REGION,
     REPOSITORY,
     STAGE,
@@ -55,8 +59,7 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]
         account = Account(checkout_in(tmp_path_factory.mktemp("administrator")))
         add_stage(account.checkout)
         who = account.checkout / "infra" / "bootstrap" / "github.auto.tfvars"
-        marked = f'github_repository = "{REPOSITORY}"'
-        who.write_text(who.read_text().replace('# github_repository = "owner/name"', marked))
+        who.write_text(named_in(who.read_text()))
         Account(account.checkout, by_hand.tools(account.checkout)).script(
             by_hand.script(*by_hand.shown(by_hand.BOOTSTRAP))
         )
@@ -67,11 +70,22 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]
         yield account
 
 
+def named_in(settings: str) -> str:
+    """Take the marks off, and name the repository."""
+    for default, ours in {"owner/name": REPOSITORY, "= 1": f"= {OWNER}", "= 2": f"= {NUMBER}"}.items():
+        assert default in settings
+        settings = settings.replace(default, ours)
+    return settings.replace("# github_", "github_")
+
+
 @pytest.fixture(scope="module")
 def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
     """A job of GitHub Actions: its checkout, and the role in which it deploys the stage."""
     assert administrator
-    return Account(checkout_in(tmp_path_factory.mktemp("job")), deployer(STAGE))
+    checkout = checkout_in(tmp_path_factory.mktemp("job"))
+    with (checkout / "infra" / "env" / f"{STAGE}.tfvars").open("a") as settings:
+        settings.write("rejected_records_threshold = 7\nreserved_concurrency = 50\n")
+    return Account(checkout, deployer(STAGE))
 
 
 def checkout_in(folder: Path) -> Path:
@@ -102,7 +116,8 @@ def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
     assert url
     checkout = checkout_in(tmp_path_factory.mktemp("staging"))
     add_stage(checkout)
-    account = Account(checkout, by_hand.tools(checkout) | deployer(by_hand.STAGE))
+    numbered = f"repo:{NUMBERED}:environment:{by_hand.STAGE}"
+    account = Account(checkout, by_hand.tools(checkout) | deployer(by_hand.STAGE, numbered))
     parts = (by_hand.FOUNDATION, by_hand.APPLICATION, by_hand.OPERATIONS)
     account.begin_script(by_hand.script(*(block for part in parts for block in by_hand.shown(part))))
     return account
@@ -147,8 +162,16 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
     printed = account.ops("deploy", "--stage", STAGE)
 
     assert url in printed
+    assert "what is undeleted is published" in printed
     assert "infra 0 added, 0 changed, 0 destroyed" in printed
     assert "No changes." in account.ops("plan", "--stage", STAGE)
+
+
+@pytest.mark.usefixtures("url")
+def test_who_deploys_verifies_a_stage_and_leaves_nothing_in_it(account: Account) -> None:
+    assert f"The stage {STAGE} does what it should." in account.ops("verify", "--stage", STAGE)
+
+    assert [versions(client("s3"), bucket, PREFIX) for bucket in account.buckets()] == [[], [], []]
 
 
 def test_chalice_on_another_machine_deploys_the_same_api(url: str, tmp_path: Path) -> None:
@@ -169,6 +192,10 @@ def test_chalice_on_another_machine_deploys_the_same_api(url: str, tmp_path: Pat
         f"repo:{REPOSITORY}:environment:prod",
         f"repo:{REPOSITORY}:pull_request",
         f"repo:{REPOSITORY}:ref:refs/heads/main",
+        f"repo:{REPOSITORY.title()}:environment:dev",
+        f"repo:{NUMBERED}:environment:prod",
+        f"repo:{NUMBERED.replace(str(OWNER), '99')}:environment:dev",
+        f"repo:{NUMBERED.replace(str(NUMBER), '99')}:environment:dev",
     ],
 )
 def test_no_other_job_gets_the_role(subject: str) -> None:
@@ -177,25 +204,77 @@ def test_no_other_job_gets_the_role(subject: str) -> None:
 
 @pytest.mark.usefixtures("url")
 def test_who_deploys_sees_no_scan_and_no_other_stage(account: Account) -> None:
-    access = deployer(STAGE)
-    session = boto3.Session(
-        access["AWS_ACCESS_KEY_ID"],
-        access["AWS_SECRET_ACCESS_KEY"],
-        access["AWS_SESSION_TOKEN"],
-        region_name=REGION,
-    )
+    session = deployers_session()
     s3, iam = session.client("s3"), session.client("iam")
     key = "deployers-must-not-read.json"
     client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=SCAN)
 
     for bucket in account.buckets():
-        assert denied(s3.get_object, Bucket=bucket, Key=key)
-        assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
-        assert denied(s3.delete_object, Bucket=bucket, Key=key)
+        with open_to_the_deployer(s3, bucket):
+            assert denied(s3.get_object, Bucket=bucket, Key=key)
+            assert denied(s3.put_object, Bucket=bucket, Key=key, Body=b"")
+            assert denied(s3.delete_object, Bucket=bucket, Key=key)
+    for bucket in account.buckets()[1:]:
+        assert denied(s3.put_object, Bucket=bucket, Key=f"{PREFIX}{key}", Body=b"")
     assert denied(s3.get_object, Bucket=STATE_BUCKET, Key="prod/foundation.tfstate")
-    assert denied(s3.list_objects_v2, Bucket="ikerian-prod-raw-1")
+    assert denied(s3.list_objects_v2, Bucket=f"ikerian-prod-raw-{'0' * 26}")
     for role in (deployer_role(STAGE), "ikerian-data-pipeline-prod"):
         assert denied(iam.put_role_policy, RoleName=role, PolicyName="all", PolicyDocument="{}")
+
+
+def deployers_session() -> boto3.Session:
+    access = deployer(STAGE)
+    return boto3.Session(
+        access["AWS_ACCESS_KEY_ID"],
+        access["AWS_SECRET_ACCESS_KEY"],
+        access["AWS_SESSION_TOKEN"],
+        region_name=REGION,
+    )
+
+
+@contextmanager
+def open_to_the_deployer(s3: Any, bucket: str) -> Iterator[None]:
+    """Set a bucket's policy to one that allows a deployer everything, as a deployer may."""
+    before = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    role = f"arn:aws:iam::{ACCOUNT}:role/{deployer_role(STAGE)}"
+    opened = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": "s3:*", "Resource": resources}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [opened]}))
+    try:
+        yield
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=before)
+
+
+@pytest.mark.usefixtures("url")
+def test_who_deploys_makes_no_role_more_powerful_than_its_boundary() -> None:
+    iam = deployers_session().client("iam")
+    everything = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
+    boundary = client("iam").get_role(RoleName=FUNCTION)["Role"]["PermissionsBoundary"]
+    trust = client("iam").get_role(RoleName=FUNCTION)["Role"]["AssumeRolePolicyDocument"]
+
+    assert boundary["PermissionsBoundaryArn"] == f"arn:aws:iam::{ACCOUNT}:policy/ikerian-{STAGE}-boundary"
+    assert denied(iam.delete_role_permissions_boundary, RoleName=FUNCTION)
+    assert denied(
+        iam.put_role_permissions_boundary,
+        RoleName=FUNCTION,
+        PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess",
+    )
+    assert denied(
+        iam.create_policy_version,
+        PolicyArn=boundary["PermissionsBoundaryArn"],
+        PolicyDocument=everything,
+        SetAsDefault=True,
+    )
+    assert denied(iam.create_role, RoleName=API, AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName=FUNCTION, PolicyName="everything", PolicyDocument=everything)
+    try:
+        powerful = role_session(FUNCTION)
+        assert denied(powerful.client("s3").list_buckets)
+        assert denied(powerful.client("s3").get_object, Bucket=STATE_BUCKET, Key="prod/foundation.tfstate")
+        assert denied(powerful.client("iam").list_roles)
+    finally:
+        iam.delete_role_policy(RoleName=FUNCTION, PolicyName="everything")
 
 
 @pytest.mark.usefixtures("url")
@@ -361,14 +440,23 @@ def without_policy(name: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("url")
+def test_what_a_stages_file_sets_is_so() -> None:
+    reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
+    (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[f"{API}.rejected-records"])["MetricAlarms"]
+
+    assert reserved["ReservedConcurrentExecutions"] == 50
+    assert alarm["Threshold"] == 7
+
+
+@pytest.mark.usefixtures("url")
 def test_nothing_passes_unencrypted(account: Account) -> None:
     raw = account.buckets().raw
     policy = client("s3").get_bucket_policy(Bucket=raw)["Policy"]
 
     with local_cloud(tls=False):
-        s3 = client("s3")
+        s3 = boto3.client("s3")
         for bucket in (raw, "ordinary"):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            s3.create_bucket(Bucket=bucket)
         s3.put_bucket_policy(Bucket=raw, Policy=policy)
         with acting_as("clinic", allow("s3:*", "*")):
             put = client("s3").put_object

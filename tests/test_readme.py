@@ -171,7 +171,8 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
         ("memory and timeout of a function", '"lambda_timeout"'),
         ("retention", "rejected_object_days"),
         ("buckets, roles, log groups", 'resource "aws_s3_bucket"'),
-        ("retries of a failed event, throttle, alarms", "maximum_retry_attempts"),
+        ("the API's throttle, thresholds, uploads at once", 'variable "api_rate_limit"'),
+        ("retries of a failed event, alarms", "maximum_retry_attempts"),
     ],
 )
 def test_what_a_stranger_asks_for_is_where_the_readme_says(asked: str, found: str) -> None:

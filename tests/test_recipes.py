@@ -13,6 +13,7 @@ import pytest
 
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import ROOT
+from infra.ops.stage import Stage
 from infra.ops.tools import terraform
 from tests.readme import block
 
@@ -97,28 +98,36 @@ def test_two_files_and_a_block_make_a_stage(checkout: Path) -> None:
     config.write_text(json.dumps(settings))
 
     told = "from infra.ops.stage import Stage; s = Stage('staging'); print(s.region, s.state_region)"
-    assert run(checkout, sys.executable, "-c", told) == "eu-central-1 eu-central-1\n"
+    dev = Stage("dev")
+    assert run(checkout, sys.executable, "-c", told) == f"{dev.region} {dev.state_region}\n"
     assert 'stage  = "staging"' in (checkout / "infra/env/staging.tfvars").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
-def test_three_lines_of_a_stages_file_say_how_long_all_is_kept(checkout: Path) -> None:
+def test_five_lines_of_a_stages_file_say_how_long_all_is_kept(checkout: Path) -> None:
     variables = checkout / "infra" / "env" / "dev.tfvars"
     lines = block("log_retention_days      = 30").text
     kept = [line for line in variables.read_text().splitlines() if line.split(" ")[0] not in lines]
 
     variables.write_text("\n".join([*kept, lines]))
-    planned = plan(checkout, variables)
+    made = make(checkout, variables)
 
-    assert re.findall(r"\+ retention_in_days += (\d+)", planned) == ["30", "30"]
-    assert sorted(re.findall(r"\+ noncurrent_days += (\d+)", planned)) == ["1", "365", "365"]
-    assert re.findall(r"\+ days += (\d+)", planned) == ["60"]
+    assert re.findall(r" retention_in_days += (\d+)", made) == ["30", "30"]
+    assert sorted(re.findall(r" noncurrent_days += (\d+)", made)) == ["1", "365", "365"]
+    assert sorted(re.findall(r" days += (\d+)", made)) == ["3650", "60", "730"]
 
 
-def plan(checkout: Path, variables: Path) -> str:
+@pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
+def test_where_no_line_says_so_only_rejected_records_expire(checkout: Path) -> None:
+    made = make(checkout, ROOT / "infra" / "env" / "dev.tfvars")
+
+    assert re.findall(r" days += (\d+)", made) == ["0", "0", "14"]  # 0 is Terraform's word for never
+
+
+def make(checkout: Path, variables: Path) -> str:
     env = {"TF_DATA_DIR": str(checkout / "data"), "CHECKPOINT_DISABLE": "1"}
     root = ("terraform", "-chdir=infra")
-    options = terraform.init_options(os.environ)
+    options = ["-test-directory=env", *terraform.init_options(os.environ)]
     run(checkout, *root, "init", "-backend=false", "-lockfile=readonly", *options, **env)
     test = ("test", "-no-color", "-verbose", "-test-directory=env", f"-var-file={variables}")
     return run(checkout, *root, *test, **env)

@@ -76,6 +76,15 @@ def test_a_stage_in_a_vpc_is_rendered_with_its_network(config: Path) -> None:
     assert not settings(config, "dev").keys() & network.keys()
 
 
+def test_a_limit_on_uploads_at_once_is_rendered_and_taken_back(config: Path) -> None:
+    Stage("dev").render(FOUNDATION | {"reserved_concurrency": 9})
+    assert settings(config, "dev")["lambda_functions"]["data-processor"]["reserved_concurrency"] == 9
+    assert "reserved_concurrency" not in settings(config, "dev")["lambda_functions"]["api_handler"]
+
+    Stage("dev").render(FOUNDATION)  # Terraform has no output that is null
+    assert "reserved_concurrency" not in settings(config, "dev")["lambda_functions"]["data-processor"]
+
+
 def test_an_unknown_stage_is_told_which_files_it_wants() -> None:
     with pytest.raises(UnknownStageError) as error:
         Stage("nowhere")

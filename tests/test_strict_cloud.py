@@ -20,6 +20,8 @@ from tests.deployment import FUNCTION, Deployment, new_key
 
 MIB = 1024 * 1024
 SIX_MB = 6 * MIB
+TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+UNRELATED = "arn:aws:iam::aws:policy/AdministratorAccess"
 ANSWERS_AS_MUCH_AS_ASKED = """
 def handler(event, context):
     if "body" in event:
@@ -288,3 +290,37 @@ def test_a_queue_must_hide_a_message_as_long_as_its_function_may_run(
     sqs: Any = boto3.client("sqs")
     assert refusal(mapped, 59)[:2] == (400, "InvalidParameterValueException")
     mapped(60)
+
+
+@pytest.fixture
+def boundary(deployment: Deployment) -> Iterator[str]:
+    """A policy that allows everything: it is its name that counts."""
+    assert deployment
+    iam = boto3.client("iam")
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
+    arn = iam.create_policy(PolicyName=f"boundary-{uuid.uuid4()}", PolicyDocument=policy)["Policy"]["Arn"]
+    yield arn
+    iam.delete_policy(PolicyArn=arn)
+
+
+def test_who_may_make_roles_within_a_boundary_makes_no_others(boundary: str) -> None:
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
+    grant = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
+    within = {"Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary}}}
+    may = [allow(action, "*") | within for action in ("iam:CreateRole", "iam:PutRolePolicy")]
+    root: Any = boto3.client("iam")
+    root.create_role(RoleName="unbound", AssumeRolePolicyDocument=trust)
+
+    with acting_as(f"user-{uuid.uuid4()}", *may):
+        iam: Any = boto3.Session().client("iam")
+        make = {"RoleName": "bound", "AssumeRolePolicyDocument": trust}
+        assert refusal(iam.create_role, **make)[1] == "AccessDenied"
+        assert refusal(iam.create_role, **make, PermissionsBoundary=UNRELATED)[1] == "AccessDenied"
+        iam.create_role(**make, PermissionsBoundary=boundary)
+        policy = {"PolicyName": "p", "PolicyDocument": grant}
+        assert refusal(iam.put_role_policy, RoleName="unbound", **policy)[1] == "AccessDenied"
+        iam.put_role_policy(RoleName="bound", **policy)
+
+    root.delete_role_policy(RoleName="bound", PolicyName="p")
+    for role in ("bound", "unbound"):
+        root.delete_role(RoleName=role)

@@ -1,61 +1,28 @@
 """What Terraform makes, checked without an account: its own tests, and what they cannot see."""
 
-import os
 import re
-import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chalicelib import telemetry
-from infra.ops.local.cloud import ROOT
 from infra.ops.tools import terraform
+from infra.ops.tools.roots import HANDED_ON
+from tests.rendering import INFRA, Terraform, environment, initialised, run
 
-INFRA = ROOT / "infra"
 ROOTS = {"foundation": INFRA, "bootstrap": INFRA / "bootstrap", "operations": INFRA / "operations"}
 STAGES = sorted((INFRA / "env").glob("*.tfvars"))
-UNREACHABLE = "could not connect to registry.terraform.io"
-
-type Terraform = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    if not shutil.which("terraform"):
-        pytest.skip("Terraform is not installed")
-    # What it downloads and remembers stays out of the tree; it asks nobody whether there is a newer one.
-    return {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_DATA_DIR": str(tmp_path_factory.mktemp("terraform"))}
+    return environment(tmp_path_factory.mktemp("terraform"))
 
 
 @pytest.fixture(scope="module", params=ROOTS)
 def root(request: pytest.FixtureRequest, environ: dict[str, str]) -> Terraform:
     return initialised(ROOTS[request.param], environ)
-
-
-def initialised(directory: Path, environ: dict[str, str]) -> Terraform:
-    """Prepare a root, with the provider that its lock file names."""
-    data = Path(environ["TF_DATA_DIR"]) / directory.name
-    here = {**environ, "TF_DATA_DIR": str(data)}
-    options = terraform.init_options(environ)
-    done = run(directory, here, "init", "-backend=false", "-input=false", "-lockfile=readonly", *options)
-    if not options and UNREACHABLE in " ".join(done.stderr.split()):
-        pytest.skip("no provider hashicorp/aws on this machine, and the registry is out of reach")
-    assert done.returncode == 0, done.stderr
-
-    def in_root(*arguments: str) -> str:
-        done = run(directory, here, *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return in_root
-
-
-def run(directory: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["terraform", f"-chdir={directory}", *arguments, "-no-color"]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
 def sources(directory: Path, pattern: str) -> str:
@@ -83,6 +50,19 @@ def test_every_validation_is_tried(directory: Path) -> None:
     assert not validations - tried
 
 
+def test_operations_are_told_all_that_they_want() -> None:
+    wanted = set(
+        re.findall(r'^variable "(\w+)"', sources(INFRA / "operations", "variables.tf"), re.MULTILINE)
+    )
+    page = (INFRA / "README.md").read_text()
+    (by_hand,) = re.findall(r"^for name in (.+); do$", page, re.MULTILINE)
+
+    assert wanted == {*HANDED_ON, "rest_api_id", "timeout_seconds"}
+    assert set(by_hand.split()) == set(HANDED_ON)
+    for name in HANDED_ON:
+        assert f'output "{name}"' in sources(INFRA, "outputs.tf")
+
+
 def test_every_root_locks_the_provider_for_every_platform() -> None:
     locks = {(directory / ".terraform.lock.hcl").read_text() for directory in ROOTS.values()}
 
@@ -91,13 +71,13 @@ def test_every_root_locks_the_provider_for_every_platform() -> None:
 
 
 def test_every_stage_can_be_planned(environ: dict[str, str], tmp_path: Path) -> None:
-    foundation = initialised(INFRA, environ)
+    foundation = initialised(INFRA, environ, "env")
     one_more = tmp_path / "staging.tfvars"
     one_more.write_text('stage = "staging"\nregion = "eu-central-1"\n')
 
     for variables in [*STAGES, one_more]:
         said = foundation("test", "-test-directory=env", f"-var-file={variables}")
-        assert "Success! 1 passed" in said, variables.name
+        assert "Success! 4 passed" in said, variables.name
 
 
 @pytest.mark.parametrize("variables", STAGES, ids=lambda path: path.stem)

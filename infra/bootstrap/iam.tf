@@ -1,5 +1,5 @@
-# Who may deploy from GitHub Actions: jobs of one repository, each in the role of the stage that its GitHub
-# environment is named after. No keys: GitHub vouches for the job, AWS gives it an hour.
+# The boundary of each stage's functions, and who may deploy from GitHub Actions: jobs of one repository, each in the
+# role of the stage that its GitHub environment is named after. No keys: GitHub vouches for the job, AWS gives it an hour.
 
 locals {
   github = "token.actions.githubusercontent.com"
@@ -9,6 +9,15 @@ locals {
     for file in fileset("${path.module}/../env", "*.tfvars") :
     trimsuffix(file, ".tfvars") => regex("(?m)^region\\s*=\\s*\"(.+)\"", file("${path.module}/../env/${file}"))[0]
   }
+}
+
+module "boundary" {
+  source   = "../modules/boundary"
+  for_each = local.stages
+
+  account = data.aws_caller_identity.current.account_id
+  region  = each.value
+  stage   = each.key
 }
 
 resource "aws_iam_openid_connect_provider" "github" {
@@ -23,9 +32,12 @@ module "deployer" {
   for_each = var.github_repository == null ? {} : local.stages
 
   account          = data.aws_caller_identity.current.account_id
+  boundary_arn     = module.boundary[each.key].arn
+  owner_id         = var.github_owner_id
   provider_arn     = "arn:aws:iam::${data.aws_caller_identity.current.account_id}:oidc-provider/${local.github}"
   region           = each.value
   repository       = var.github_repository
+  repository_id    = var.github_repository_id
   stage            = each.key
   state_bucket_arn = module.state_bucket.arn
 

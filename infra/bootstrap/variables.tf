@@ -4,14 +4,36 @@ variable "force_destroy" {
   default     = false
 }
 
+variable "github_owner_id" {
+  description = "GitHub's number for the repository's owner: `gh api repos/OWNER/NAME --jq '.owner.id,.id'` tells it and that of the repository."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = (var.github_owner_id == null) == (var.github_repository == null)
+    error_message = "github_owner_id goes with github_repository: set both, or none."
+  }
+}
+
 variable "github_repository" {
-  description = "GitHub repository whose Actions deploy the stages, as owner/name; null for none."
+  description = "GitHub repository whose Actions deploy the stages, as owner/name, in the upper and lower case that GitHub shows; null for none."
   type        = string
   default     = null
 
   validation {
     condition     = var.github_repository == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
     error_message = "github_repository must be a repository's owner and name, such as ikerian/data-pipeline."
+  }
+}
+
+variable "github_repository_id" {
+  description = "GitHub's number for the repository."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = (var.github_repository_id == null) == (var.github_repository == null)
+    error_message = "github_repository_id goes with github_repository: set both, or none."
   }
 }
 

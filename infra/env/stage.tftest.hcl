@@ -1,9 +1,61 @@
-# Every stage here can be planned: tests/test_terraform.py runs this with each <stage>.tfvars.
+# All of a stage can be made, by a mocked provider, which makes nothing: tests/test_terraform.py runs this with
+# each <stage>.tfvars, and tests/test_policies.py reads from it what a stage may do.
 
 mock_provider "aws" {
-  override_during = plan
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a", "eu-central-1b"] }
+  }
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:topic" }
+  }
 }
 
-run "the_stage_can_be_planned" {
-  command = plan
+variables {
+  account           = "123456789012"
+  boundary_arn      = "arn:aws:iam::123456789012:policy/boundary"
+  alarm_topic_arn   = "arn:aws:sns:eu-central-1:123456789012:alarms"
+  failure_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:failures"
+  owner_id          = 12
+  provider_arn      = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+  repository        = "somebody/data-pipeline"
+  repository_id     = 345
+  rest_api_id       = "a1b2c3d4e5"
+  state_bucket_arn  = "arn:aws:s3:::ikerian-data-pipeline-state-123456789012"
+  timeout_seconds   = 900
+}
+
+run "the_foundation_can_be_made" {
+  command = apply
+}
+
+run "operations_can_be_made" {
+  command = apply
+
+  module {
+    source = "./operations"
+  }
+  variables {
+    api_burst_limit            = run.the_foundation_can_be_made.api_burst_limit
+    api_rate_limit             = run.the_foundation_can_be_made.api_rate_limit
+    rejected_records_threshold = run.the_foundation_can_be_made.rejected_records_threshold
+  }
+}
+
+run "the_role_that_deploys_it_can_be_made" {
+  command = apply
+
+  module {
+    source = "./modules/deployer"
+  }
+}
+
+run "the_boundary_of_its_functions_can_be_made" {
+  command = apply
+
+  module {
+    source = "./modules/boundary"
+  }
 }

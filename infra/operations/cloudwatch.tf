@@ -32,7 +32,7 @@ locals {
     },
     {
       for label, function in local.functions : "${label}-throttles" => {
-        meaning    = "The function ${label} was held back: the account's concurrency is used up."
+        meaning    = "The function ${label} was held back: the account's concurrency is used up, or its own (reserved_concurrency)."
         namespace  = "AWS/Lambda"
         metric     = "Throttles"
         dimensions = { FunctionName = function }
@@ -148,7 +148,8 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
-  alarm_name          = "${local.api_name}-${each.key}"
+  # A stage's name has no dot, so no other stage's alarms begin like this one's: policies name them by it.
+  alarm_name          = "${local.api_name}.${each.key}"
   alarm_description   = each.value.meaning
   namespace           = each.value.namespace
   metric_name         = each.value.metric

@@ -9,25 +9,13 @@ variable "alarm_topic_arn" {
 }
 
 variable "api_burst_limit" {
-  description = "Requests that the API takes at once before it answers 429."
+  description = "Requests that the API takes at once before it answers 429: the foundation's output."
   type        = number
-  default     = 20
-
-  validation {
-    condition     = var.api_burst_limit >= 1 && floor(var.api_burst_limit) == var.api_burst_limit
-    error_message = "api_burst_limit must be a whole number of requests, at least 1."
-  }
 }
 
 variable "api_rate_limit" {
-  description = "Requests a second that the API takes in the long run before it answers 429."
+  description = "Requests a second that the API takes in the long run before it answers 429: the foundation's output."
   type        = number
-  default     = 10
-
-  validation {
-    condition     = var.api_rate_limit > 0
-    error_message = "api_rate_limit must be more than 0 requests a second."
-  }
 }
 
 variable "failure_queue_arn" {
@@ -51,14 +39,8 @@ variable "region" {
 }
 
 variable "rejected_records_threshold" {
-  description = "Records that may be rejected in five minutes before the alarm rings."
+  description = "Records that may be rejected in five minutes before the alarm rings: the foundation's output."
   type        = number
-  default     = 100
-
-  validation {
-    condition     = var.rejected_records_threshold >= 0 && floor(var.rejected_records_threshold) == var.rejected_records_threshold
-    error_message = "rejected_records_threshold must be a whole number of records; 0 rings at the first."
-  }
 }
 
 variable "rest_api_id" {

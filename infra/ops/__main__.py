@@ -16,15 +16,17 @@ from infra.ops.aws.account import (
     reached,
 )
 from infra.ops.aws.uploads import UnhandledError
+from infra.ops.aws.verification import Line
 from infra.ops.commands.configure import NotMadeError, configure
-from infra.ops.commands.deploy import SmokeTestError, bootstrap, deploy, plan
+from infra.ops.commands.deploy import bootstrap, deploy, plan
 from infra.ops.commands.destroy import InUseError, destroy
 from infra.ops.commands.local import run_local
 from infra.ops.commands.openapi import describe
 from infra.ops.commands.redrive import redrive
+from infra.ops.commands.verify import verify_local, verify_stage
 from infra.ops.local.cloud import LocalCloudError
 from infra.ops.screen.progress import Step, console, steps
-from infra.ops.screen.summary import summarise
+from infra.ops.screen.summary import summarise, tabulate
 from infra.ops.stage import Stage, UnknownStageError
 from infra.ops.tools.run import ToolError
 
@@ -36,7 +38,6 @@ FAILURES = (
     InUseError,
     LocalCloudError,
     NotMadeError,
-    SmokeTestError,
     ToolError,
     UnhandledError,
     UnknownStageError,
@@ -106,10 +107,32 @@ def plan_command(name: str) -> None:
 @ops.command("deploy")
 @stage_option
 def deploy_command(name: str) -> None:
-    """Deploy a stage: Terraform, Chalice, Terraform, smoke test."""
+    """Deploy a stage: Terraform, Chalice, Terraform; then verify it."""
     with _told_where(name) as (stage, step):
-        facts = deploy(stage, step)
+        facts, lines = deploy(stage, step)
+    _judge(lines)
     summarise(f"The stage {name} works.", facts)
+
+
+@ops.command("verify")
+@stage_option
+def verify_command(name: str) -> None:
+    """Try what a deployed stage promises, on objects under smoke-test/ that are removed again."""
+    if name == "local":
+        with _told(), steps() as step:
+            lines = verify_local(step)
+    else:
+        with _told_where(name) as (stage, step):
+            lines = verify_stage(stage, step)
+    _judge(lines)
+    console.print(f"The stage {name} does what it should.", highlight=False)
+
+
+def _judge(lines: list[Line]) -> None:
+    rows = [(line.check, line.seen, "yes" if line.passed else "NO") for line in lines]
+    tabulate(("what was tried", "what was seen", "passed"), rows)
+    if failed := [line.check for line in lines if not line.passed]:
+        raise click.ClickException(f"{len(failed)} of {len(lines)} failed: {'; '.join(failed)}.")
 
 
 @ops.command("configure")

@@ -62,8 +62,11 @@ class Stage:
             STAGE=self.name,
             STAGE_REGION=self.region,
         )
-        stage["lambda_functions"]["data-processor"]["iam_role_arn"] = foundation["data_processor_role_arn"]
-        _network(stage, foundation)
+        function = stage["lambda_functions"]["data-processor"]
+        function["iam_role_arn"] = foundation["data_processor_role_arn"]
+        _set(function, "reserved_concurrency", foundation.get("reserved_concurrency"))
+        for name in ("security_group_ids", "subnet_ids"):
+            _set(stage, name, foundation[name])
         replace_text(CONFIG, json.dumps(config, indent=2) + "\n")
 
 
@@ -88,12 +91,12 @@ def _unknown(name: str, missing: list[str]) -> str:
     return f"There is no stage {name}; there are: {there}. A new one wants {' and '.join(missing)}."
 
 
-def _network(stage: dict[str, Any], foundation: dict[str, Any]) -> None:
-    for setting in ("security_group_ids", "subnet_ids"):
-        if foundation[setting]:
-            stage[setting] = foundation[setting]
-        else:
-            stage.pop(setting, None)
+def _set(settings: dict[str, Any], name: str, value: object) -> None:
+    # Chalice takes back what its configuration does not name.
+    if value:
+        settings[name] = value
+    else:
+        settings.pop(name, None)
 
 
 def _config() -> dict[str, Any]:

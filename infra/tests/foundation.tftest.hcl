@@ -127,7 +127,7 @@ run "only_alarms_of_this_stage_ring_the_topic" {
   command = plan
 
   assert {
-    condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:*:cloudwatch:eu-central-1:123456789012:alarm:ikerian-data-pipeline-test-*"
+    condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:*:cloudwatch:eu-central-1:123456789012:alarm:ikerian-data-pipeline-test.*"
     error_message = "The topic must take alarms of this stage and nothing else."
   }
 }
@@ -158,6 +158,25 @@ run "the_functions_run_in_a_private_network_when_asked" {
   }
 }
 
+run "what_a_stage_sets_for_operations_is_handed_on" {
+  command = plan
+
+  variables {
+    api_burst_limit            = 5
+    api_rate_limit             = 2.5
+    rejected_records_threshold = 7
+    reserved_concurrency       = 9
+  }
+
+  assert {
+    condition = [
+      output.api_burst_limit, output.api_rate_limit, output.region, output.rejected_records_threshold,
+      output.reserved_concurrency, output.stage,
+    ] == [5, 2.5, "eu-central-1", 7, 9, "test"]
+    error_message = "operations/ and .chalice/config.json are told what the stage's file sets."
+  }
+}
+
 run "stage_must_fit_into_names" {
   command = plan
   variables { stage = "Dev_" }
@@ -167,6 +186,12 @@ run "stage_must_fit_into_names" {
 run "stage_must_leave_room_in_bucket_names" {
   command = plan
   variables { stage = "seventeen-letters" }
+  expect_failures = [var.stage]
+}
+
+run "stage_must_not_begin_as_the_functions_do" {
+  command = plan
+  variables { stage = "data-pipeline-x" }
   expect_failures = [var.stage]
 }
 
@@ -243,4 +268,70 @@ run "vpc_cidr_must_have_room_for_two_subnets" {
   command = plan
   variables { vpc_cidr = "10.20.0.0/28" }
   expect_failures = [var.vpc_cidr]
+}
+
+run "api_burst_limit_must_let_something_in" {
+  command = plan
+  variables { api_burst_limit = 0 }
+  expect_failures = [var.api_burst_limit]
+}
+
+run "api_burst_limit_must_be_whole" {
+  command = plan
+  variables { api_burst_limit = 1.5 }
+  expect_failures = [var.api_burst_limit]
+}
+
+run "api_rate_limit_must_let_something_in" {
+  command = plan
+  variables { api_rate_limit = 0 }
+  expect_failures = [var.api_rate_limit]
+}
+
+run "rejected_records_threshold_is_not_negative" {
+  command = plan
+  variables { rejected_records_threshold = -1 }
+  expect_failures = [var.rejected_records_threshold]
+}
+
+run "rejected_records_threshold_must_be_whole" {
+  command = plan
+  variables { rejected_records_threshold = 0.5 }
+  expect_failures = [var.rejected_records_threshold]
+}
+
+run "uploads_are_kept_for_a_day_at_least" {
+  command = plan
+  variables { raw_object_days = 0 }
+  expect_failures = [var.raw_object_days]
+}
+
+run "uploads_are_kept_for_whole_days" {
+  command = plan
+  variables { raw_object_days = 1.5 }
+  expect_failures = [var.raw_object_days]
+}
+
+run "what_is_published_is_kept_for_a_day_at_least" {
+  command = plan
+  variables { processed_object_days = 0 }
+  expect_failures = [var.processed_object_days]
+}
+
+run "what_is_published_is_kept_for_whole_days" {
+  command = plan
+  variables { processed_object_days = 1.5 }
+  expect_failures = [var.processed_object_days]
+}
+
+run "reserved_concurrency_must_let_something_in" {
+  command = plan
+  variables { reserved_concurrency = 0 }
+  expect_failures = [var.reserved_concurrency]
+}
+
+run "reserved_concurrency_must_be_whole" {
+  command = plan
+  variables { reserved_concurrency = 2.5 }
+  expect_failures = [var.reserved_concurrency]
 }

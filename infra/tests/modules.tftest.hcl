@@ -190,7 +190,7 @@ run "a_function_in_a_vpc_is_connected_by_lambda_not_by_its_code" {
     name                     = "function"
     in_vpc                   = true
     log_retention_days       = 14
-    permissions_boundary_arn = null
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
   }
 
   assert {
@@ -208,6 +208,7 @@ run "the_network_has_one_way_out" {
     source = "./modules/network"
   }
   variables {
+    account     = "123456789012"
     bucket_arns = ["arn:aws:s3:::raw", "arn:aws:s3:::processed"]
     cidr        = "10.20.0.0/24"
     name        = "network"

@@ -17,8 +17,20 @@ locals {
   data_processor = "${local.api}-data-processor"
   functions      = [local.api, local.data_processor]
 
-  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-*"]
+  # GitHub names a job by its repository. Repositories made, renamed or moved since 2026-07-15 add their numbers,
+  # and so does every other that has asked for it.
+  owner    = split("/", var.repository)[0]
+  name     = split("/", var.repository)[1]
+  subjects = ["${local.owner}/${local.name}", "${local.owner}@${var.owner_id}/${local.name}@${var.repository_id}"]
+
+  # Terraform makes a bucket's name unique by 26 characters: a time and a counter. An asterisk in their place would
+  # let `dev` have the buckets of `dev-raw`, and what has "/smoke-test/" anywhere in its key.
+  unique  = join("", [for _ in range(26) : "?"])
+  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
+
+  # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
+  in_this_account = { StringEquals = { "aws:ResourceAccount" = var.account } }
 }
 
 resource "aws_iam_role" "this" {
@@ -36,7 +48,7 @@ resource "aws_iam_role" "this" {
       Condition = {
         StringEquals = {
           "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
-          "token.actions.githubusercontent.com:sub" = "repo:${var.repository}:environment:${var.stage}"
+          "token.actions.githubusercontent.com:sub" = [for subject in local.subjects : "repo:${subject}:environment:${var.stage}"]
         }
       }
     }]
@@ -51,24 +63,47 @@ resource "aws_iam_role_policy" "keeps_the_state" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "FindsTheStateBucket"
-        Effect   = "Allow"
-        Action   = "s3:ListBucket"
-        Resource = var.state_bucket_arn
+        Sid       = "FindsTheStateBucket"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = var.state_bucket_arn
+        Condition = local.in_this_account
       },
       {
-        Sid      = "ReadsAndWritesTheStatesOfItsStage"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = "${var.state_bucket_arn}/${var.stage}/*"
+        Sid       = "ReadsAndWritesTheStatesOfItsStage"
+        Effect    = "Allow"
+        Action    = ["s3:GetObject", "s3:PutObject"]
+        Resource  = "${var.state_bucket_arn}/${var.stage}/*"
+        Condition = local.in_this_account
       },
       {
-        Sid      = "GivesUpItsLocksAndForgetsWhatChaliceDeployed"
-        Effect   = "Allow"
-        Action   = "s3:DeleteObject"
-        Resource = ["${var.state_bucket_arn}/${var.stage}/*.tflock", "${var.state_bucket_arn}/${var.stage}/chalice.json"]
+        Sid       = "GivesUpItsLocksAndForgetsWhatChaliceDeployed"
+        Effect    = "Allow"
+        Action    = "s3:DeleteObject"
+        Resource  = ["${var.state_bucket_arn}/${var.stage}/*.tflock", "${var.state_bucket_arn}/${var.stage}/chalice.json"]
+        Condition = local.in_this_account
       },
     ]
+  })
+}
+
+resource "aws_iam_role_policy" "sees_no_scan" {
+  name = "sees-no-scan"
+  role = aws_iam_role.this.name
+
+  # A denial beats whatever a bucket's policy allows, also one that was set in this role.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid    = "TouchesNothingElseInS3"
+      Effect = "Deny"
+      Action = "s3:*"
+      NotResource = concat(
+        local.buckets,
+        [for bucket in local.buckets : "${bucket}/smoke-test/*"],
+        [var.state_bucket_arn, "${var.state_bucket_arn}/${var.stage}/*"],
+      )
+    }]
   })
 }
 
@@ -80,10 +115,16 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid    = "MakesTheBuckets"
+        # Without the condition: what is not there yet belongs to nobody.
+        Sid      = "MakesTheBuckets"
+        Effect   = "Allow"
+        Action   = "s3:CreateBucket"
+        Resource = local.buckets
+      },
+      {
+        Sid    = "SetsTheBucketsUp"
         Effect = "Allow"
         Action = [
-          "s3:CreateBucket",
           "s3:DeleteBucket",
           "s3:DeleteBucketPolicy",
           "s3:GetAccelerateConfiguration",
@@ -114,13 +155,21 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "s3:PutEncryptionConfiguration",
           "s3:PutLifecycleConfiguration",
         ]
-        Resource = local.buckets
+        Resource  = local.buckets
+        Condition = local.in_this_account
       },
       {
-        Sid    = "MakesTheRolesOfTheFunctions"
+        # What a role may do reaches no further than its boundary, which cannot be changed in this role.
+        Sid       = "MakesTheRolesOfTheFunctionsWithinTheirBoundary"
+        Effect    = "Allow"
+        Action    = ["iam:CreateRole", "iam:PutRolePolicy"]
+        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Condition = { StringEquals = { "iam:PermissionsBoundary" = var.boundary_arn } }
+      },
+      {
+        Sid    = "SeesAndRemovesTheRolesOfTheFunctions"
         Effect = "Allow"
         Action = [
-          "iam:CreateRole",
           "iam:DeleteRole",
           "iam:DeleteRolePolicy",
           "iam:GetRole",
@@ -128,7 +177,6 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "iam:ListAttachedRolePolicies",
           "iam:ListInstanceProfilesForRole",
           "iam:ListRolePolicies",
-          "iam:PutRolePolicy",
           "iam:TagRole",
         ]
         Resource = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
@@ -151,11 +199,11 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         ])
       },
       {
-        # AWS asks for the right to look at every log group's name.
+        # AWS knows no resource of this action.
         Sid      = "FindsTheLogs"
         Effect   = "Allow"
         Action   = "logs:DescribeLogGroups"
-        Resource = "arn:aws:logs:${local.here}:log-group:*"
+        Resource = "*"
       },
       {
         Sid    = "MakesTheFailureQueue"
@@ -208,6 +256,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "lambda:GetFunctionEventInvokeConfig",
           "lambda:GetPolicy",
           "lambda:ListTags",
+          "lambda:PutFunctionConcurrency",
           "lambda:PutFunctionEventInvokeConfig",
           "lambda:RemovePermission",
           "lambda:TagResource",
@@ -239,7 +288,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "cloudwatch:PutMetricAlarm",
           "cloudwatch:TagResource",
         ]
-        Resource = "arn:aws:cloudwatch:${local.here}:alarm:${local.api}-*"
+        Resource = "arn:aws:cloudwatch:${local.here}:alarm:${local.api}.*"
       },
       {
         # AWS asks for the right to look at every alarm.
@@ -266,10 +315,25 @@ resource "aws_iam_role_policy" "tries_what_is_deployed" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "UploadsReadsAndRemovesTheScanOfTheSmokeTest"
+        # To the raw bucket, the first. A delete without a version leaves a marker, which is removed again.
+        Sid       = "UploadsAndDeletesScansOfItsOwn"
+        Effect    = "Allow"
+        Action    = ["s3:DeleteObject", "s3:PutObject"]
+        Resource  = "${local.buckets[0]}/smoke-test/*"
+        Condition = local.in_this_account
+      },
+      {
+        Sid       = "ReadsWhatBecomesOfThemAndRemovesIt"
+        Effect    = "Allow"
+        Action    = ["s3:DeleteObjectVersion", "s3:GetObject"]
+        Resource  = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+        Condition = local.in_this_account
+      },
+      {
+        Sid      = "SendsTheProcessorAnEventAgain"
         Effect   = "Allow"
-        Action   = ["s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"]
-        Resource = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+        Action   = "lambda:InvokeFunction"
+        Resource = "arn:aws:lambda:${local.here}:function:${local.data_processor}"
       },
       {
         Sid      = "PostsToTheApi"

@@ -14,6 +14,6 @@ variable "name" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of the IAM policy that bounds the role; null for none."
+  description = "ARN of the IAM policy that bounds the role."
   type        = string
 }

@@ -56,6 +56,7 @@ resource "aws_vpc_endpoint" "s3" {
       Principal = "*"
       Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject"]
       Resource  = flatten([for arn in var.bucket_arns : [arn, "${arn}/*"]])
+      Condition = { StringEquals = { "aws:ResourceAccount" = var.account } }
     }]
   })
 }

@@ -1,3 +1,8 @@
+variable "account" {
+  description = "Number of the AWS account that owns the buckets."
+  type        = string
+}
+
 variable "bucket_arns" {
   description = "ARNs of the buckets that can be reached."
   type        = list(string)

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from infra.ops.aws.state import state_s3
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.files import replace_text
 
@@ -27,7 +28,7 @@ def key(stage: Stage) -> str:
 def fetch(stage: Stage, bucket: str) -> None:
     """Have the file that was kept last; without one, what a deployment that was cut short has left."""
     try:
-        kept = _s3(stage).get_object(Bucket=bucket, Key=key(stage))["Body"].read().decode()
+        kept = state_s3(stage).get_object(Bucket=bucket, Key=key(stage))["Body"].read().decode()
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
@@ -46,12 +47,12 @@ def survey(stage: Stage, raw_bucket: str) -> None:
 
 def keep(stage: Stage, bucket: str) -> None:
     """Keep the file."""
-    _s3(stage).put_object(Bucket=bucket, Key=key(stage), Body=stage.deployed.read_bytes())
+    state_s3(stage).put_object(Bucket=bucket, Key=key(stage), Body=stage.deployed.read_bytes())
 
 
 def forget(stage: Stage, bucket: str) -> None:
     """Remove the file, here and there."""
-    _s3(stage).delete_object(Bucket=bucket, Key=key(stage))
+    state_s3(stage).delete_object(Bucket=bucket, Key=key(stage))
     stage.deployed.unlink(missing_ok=True)
 
 
@@ -104,7 +105,3 @@ def _resource(name: str, kind: str, **values: str) -> dict[str, str]:
 
 def _file(resources: list[dict[str, str]]) -> str:
     return json.dumps({"resources": resources, "schema_version": "2.0", "backend": "api"})
-
-
-def _s3(stage: Stage) -> Any:
-    return boto3.client("s3", region_name=stage.state_region)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 
 from infra.ops.local.cloud import trust
@@ -19,17 +20,24 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def post(url: str, document: bytes, headers: dict[str, str], *, region: str | None) -> Answer:
-    """Post a document, signed for a region (SigV4, credentials of the environment); without one, unsigned."""
+def post(
+    url: str,
+    document: bytes,
+    headers: dict[str, str],
+    *,
+    region: str | None,
+    credentials: Credentials | None = None,
+) -> Answer:
+    """Post a document, signed for a region (SigV4); without one, unsigned."""
     request = AWSRequest("POST", url, headers, document)
     if region:
-        sign(request, region)
+        sign(request, region, credentials)
     return _send(urllib.request.Request(url, document, dict(request.headers.items())))
 
 
-def sign(request: AWSRequest, region: str) -> None:
-    """Sign a request to an API of a region (SigV4, credentials of the environment)."""
-    credentials = boto3.Session().get_credentials()
+def sign(request: AWSRequest, region: str, credentials: Credentials | None = None) -> None:
+    """Sign a request to an API of a region (SigV4), by default with the environment's credentials."""
+    credentials = credentials or boto3.Session().get_credentials()
     if credentials is None:
         raise NoCredentialsError
     SigV4Auth(credentials, "execute-api", region).add_auth(request)

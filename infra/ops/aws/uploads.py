@@ -5,6 +5,7 @@ import time
 from typing import Any, NamedTuple
 
 import boto3
+from botocore.exceptions import ClientError
 
 
 class UnhandledError(Exception):
@@ -23,6 +24,7 @@ class Outcome(NamedTuple):
     """What became of one version of an object, and how long after its upload.
 
     `malformed` is the reason and the offset if the object was no use as a whole; the counts are then 0.
+    An object that S3 has given no version goes by its ETag.
     """
 
     key: str
@@ -35,20 +37,43 @@ class Outcome(NamedTuple):
 
 def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float, region: str | None = None) -> Outcome:
     """Put an object into the raw bucket and wait for its outcome; UnhandledError after `seconds`."""
-    s3 = boto3.client("s3", region_name=region)
+    return upload_by(boto3.client("s3", region_name=region), buckets, key, body, seconds=seconds)
+
+
+def upload_by(s3: Any, buckets: Buckets, key: str, body: bytes, *, seconds: float) -> Outcome:
+    """Do so by a client that is there already."""
     started = time.monotonic()
-    version = s3.put_object(Bucket=buckets.raw, Key=key, Body=body)["VersionId"]
-    while not (found := _result(s3, buckets, key, version)):
+    # While a bucket's versioning is new, S3 may take an object without telling a version.
+    told = s3.put_object(Bucket=buckets.raw, Key=key, Body=body).get("VersionId")
+    while not (found := _outcome(s3, buckets, key, told)):
         if time.monotonic() > started + seconds:
             raise UnhandledError(f"{key}: neither published nor reported within {seconds:g} seconds")
         time.sleep(0.05)
-    return Outcome(key, version, *found, milliseconds=round((time.monotonic() - started) * 1000))
+    return Outcome(key, *found, milliseconds=round((time.monotonic() - started) * 1000))
+
+
+def _outcome(s3: Any, buckets: Buckets, key: str, told: str | None) -> tuple[str, int, int, str] | None:
+    version = told or _current(s3, buckets.raw, key)
+    result = _result(s3, buckets, key, version) if version else None
+    return (version, *result) if version and result else None
+
+
+def _current(s3: Any, bucket: str, key: str) -> str | None:
+    """Name the current version as the pipeline does: by its ETag where S3 has given it none."""
+    try:
+        head = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "404":
+            raise
+        return None
+    version: str = head.get("VersionId", "null")
+    return head["ETag"].strip('"') if version == "null" else version
 
 
 def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int, str] | None:
     # In this order: what is rejected is written before the rest is published.
-    published = _read(s3, buckets.processed, key, version)
-    report = [json.loads(line) for line in _read(s3, buckets.rejected, report_key(key, version)).splitlines()]
+    published = read(s3, buckets.processed, key, version)
+    report = [json.loads(line) for line in read(s3, buckets.rejected, report_key(key, version)).splitlines()]
     if published:
         return len(json.loads(published)), len(report), ""
     if report and "index" not in report[0]:
@@ -61,13 +86,19 @@ def report_key(key: str, version: str) -> str:
     return f"{key}/{version}.jsonl"
 
 
-def _read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
-    """Read an object, if it is there and made from this version."""
+def read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
+    """Read an object; empty unless it is there and, if one is named, made from this version."""
     try:
         answer = s3.get_object(Bucket=bucket, Key=key)
     except s3.exceptions.NoSuchKey:
         return b""
-    if version not in {None, answer["Metadata"].get("source-version")}:
-        return b""
-    body: bytes = answer["Body"].read()
+    with answer["Body"] as stream:
+        body: bytes = stream.read() if version in {None, answer["Metadata"].get("source-version")} else b""
     return body
+
+
+def versions(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
+    """List what a bucket keeps below a prefix: versions and delete markers, the current ones last."""
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    found = [one for page in pages for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, [])]
+    return sorted(found, key=lambda one: bool(one["IsLatest"]))

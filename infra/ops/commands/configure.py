@@ -11,7 +11,7 @@ from infra.ops.tools.roots import Foundation, state_bucket, state_bucket_exists
 
 
 class NotMadeError(Exception):
-    """Terraform has not made what the stage's functions stand on; says what to do first."""
+    """Something of the stage has not been made yet; says what to do first."""
 
 
 def configure(stage: Stage, step: Step) -> list[str]:
@@ -21,13 +21,18 @@ def configure(stage: Stage, step: Step) -> list[str]:
     """
     step("Reading the outputs of infra, and what Chalice deployed")
     bucket = state_bucket(stage)
-    if not state_bucket_exists(stage, bucket):
-        raise _not_made(stage, f"bucket {bucket}")
     try:
-        prepare(stage, bucket, Foundation(stage, bucket).outputs())
+        prepare(stage, bucket, made(stage, bucket))
     except KeyError as output:
-        raise _not_made(stage, f"output {output}") from None
+        raise not_made(stage, f"output {output}") from None
     return [f"export AWS_DEFAULT_REGION={stage.region}", f".venv/bin/chalice deploy --stage {stage.name}"]
+
+
+def made(stage: Stage, bucket: str) -> dict[str, Any]:
+    """Read the outputs of infra; NotMadeError if there is not even a bucket with them."""
+    if not state_bucket_exists(stage, bucket):
+        raise not_made(stage, f"bucket {bucket}")
+    return Foundation(stage, bucket).outputs()
 
 
 def prepare(stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
@@ -37,8 +42,9 @@ def prepare(stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
     add_bytecode(ROOT)
 
 
-def _not_made(stage: Stage, what: str) -> NotMadeError:
+def not_made(stage: Stage, what: str) -> NotMadeError:
+    """Word what is missing, and what to do first."""
     return NotMadeError(
-        f"Terraform has not made the stage {stage.name} yet: there is no {what}. "
-        f"First `make deploy STAGE={stage.name}`, or Terraform by hand, as infra/README.md shows."
+        f"The stage {stage.name} is not made yet: there is no {what}. "
+        f"First `make deploy STAGE={stage.name}`, or step by step, as infra/README.md shows."
     )

@@ -1,34 +1,17 @@
 """`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
 
-import json
-import time
-import urllib.error
-import uuid
-from typing import Any
-
-import boto3
-
-from chalicelib.records import FIELDS
 from infra.ops.aws import deployed
-from infra.ops.aws.posting import Answer, post
-from infra.ops.aws.uploads import Buckets, upload
+from infra.ops.aws.verification import Line, verify
 from infra.ops.commands.configure import prepare
+from infra.ops.commands.verify import target
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
-from infra.ops.tools.chalice import chalice, process_url
+from infra.ops.tools.chalice import chalice
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
-SMOKE_PREFIX = "smoke-test/"
-PUBLISHED_WITHIN = 120  # seconds
-REACHED_WITHIN = 120  # seconds
 
-
-class SmokeTestError(Exception):
-    """The deployed stage does not do what it should; says what."""
-
-
-def deploy(stage: Stage, step: Step) -> dict[str, str]:
-    """Deploy a stage and try it; returns what its users want to know."""
+def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
+    """Deploy a stage and try it; returns what its users want to know, and what was seen."""
     step("State bucket: terraform apply in infra/bootstrap")
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
@@ -40,18 +23,17 @@ def deploy(stage: Stage, step: Step) -> dict[str, str]:
     deployed.keep(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")
     changes = Operations(stage, bucket, foundation).apply()
-    step("Smoke test: upload a scan, read what is published, post without a signature")
-    url = process_url(stage)
-    _smoke_test(stage, foundation, url)
-    return {
+    there = target(stage, foundation)
+    facts = {
         "upload to": f"s3://{foundation['raw_data_bucket_name']}",
         "published to": f"s3://{foundation['processed_data_bucket_name']}",
         "rejected to": f"s3://{foundation['rejected_data_bucket_name']}",
         "alarms ring": foundation["alarm_topic_arn"],
-        "POST": url,
+        "POST": there.url,
         "infra": root.changes,
         "infra/operations": changes,
     }
+    return facts, verify(there, step)
 
 
 def bootstrap(stage: Stage, step: Step) -> dict[str, str]:
@@ -72,43 +54,3 @@ def _state_bucket(stage: Stage) -> str:
     if bootstrap.is_ours() or not state_bucket_exists(stage, bucket):
         bootstrap.apply()
     return bucket
-
-
-def _smoke_test(stage: Stage, foundation: dict[str, Any], url: str) -> None:
-    buckets = Buckets(*(foundation[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")))
-    key = f"{SMOKE_PREFIX}{uuid.uuid4()}.json"
-    scan = [dict.fromkeys(FIELDS, "synthetic")]
-    try:
-        outcome = upload(
-            buckets, key, json.dumps(scan).encode(), seconds=PUBLISHED_WITHIN, region=stage.region
-        )
-    finally:
-        _remove(stage, buckets, key)
-    if (outcome.extracted, outcome.rejected) != (1, 0):
-        raise SmokeTestError(f"A synthetic scan was not published but {outcome}")
-    # The first says that there is such an API, the second that it is closed.
-    for region, wanted in ((stage.region, 200), (None, 403)):
-        answer = _patient_post(url, region)
-        if answer.status != wanted:
-            signed = "with your signature (execute-api:Invoke)" if region else "without a signature"
-            raise SmokeTestError(f"A request {signed} was answered with {answer.status}, not {wanted}")
-
-
-def _patient_post(url: str, region: str | None) -> Answer:
-    """Post an empty document; wait for the name of an API that was made a moment ago."""
-    deadline = time.monotonic() + REACHED_WITHIN
-    while True:
-        try:
-            return post(url, b"[]", {"Content-Type": "application/json"}, region=region)
-        except urllib.error.URLError as error:
-            if time.monotonic() > deadline:
-                raise SmokeTestError(f"{url} cannot be reached: {error.reason}") from None
-            time.sleep(2)
-
-
-def _remove(stage: Stage, buckets: Buckets, key: str) -> None:
-    s3 = boto3.client("s3", region_name=stage.region)
-    for bucket in buckets:
-        listing = s3.list_object_versions(Bucket=bucket, Prefix=key)
-        for version in listing.get("Versions", []):
-            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])

@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 
 from infra.ops.aws import deployed
+from infra.ops.aws.state import state_s3
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
 from infra.ops.tools.chalice import chalice
@@ -67,7 +68,7 @@ def _holds_anything(s3: Any, bucket: str) -> bool:
 
 
 def _refuse_other_stages(stage: Stage, bucket: str) -> None:
-    s3 = boto3.client("s3", region_name=stage.state_region)
+    s3 = state_s3(stage)
     keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
     others = [key for key in keys if key.endswith(".tfstate") and not key.startswith(f"{stage.name}/")]
     alive = {key.partition("/")[0] for key in others if _knows_anything(s3, bucket, key)}

@@ -20,7 +20,7 @@ def describe() -> Schema:
             {
                 "url": "https://{api}.execute-api.{region}.amazonaws.com/api",
                 "description": "`deploy` prints the address of a stage.",
-                "variables": {"api": {"default": "api"}, "region": {"default": "eu-central-1"}},
+                "variables": {"api": {"default": "api"}, "region": {"default": "us-east-1"}},
             }
         ],
         "paths": {"/process": {"post": _process()}},

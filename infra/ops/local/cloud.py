@@ -27,7 +27,7 @@ START = "import runpy, sys; sys.path.append(sys.argv.pop()); runpy.run_module('i
 
 
 class LocalCloudError(Exception):
-    """The local cloud did not start; says what to do."""
+    """There is no local cloud; says what to do."""
 
 
 @contextmanager

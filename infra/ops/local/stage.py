@@ -10,6 +10,7 @@ import boto3
 
 from infra.ops.aws.uploads import Buckets
 from infra.ops.local.cloud import LOCAL, ROOT
+from infra.ops.stage import APPLICATION
 from infra.ops.tools.bytecode import add_bytecode
 from infra.ops.tools.files import replace_bytes
 from infra.ops.tools.run import run
@@ -47,7 +48,15 @@ def deploy(folder: Path) -> str:
     chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
-    return _process_url(project)
+    return process_url()
+
+
+def process_url() -> str:
+    """Say where the stage's `POST /process` is."""
+    apis = boto3.client("apigateway").get_rest_apis()["items"]
+    api = next(one["id"] for one in apis if one["name"] == APPLICATION)
+    # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
+    return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
 
 
 def _copy(project: Path) -> Path:
@@ -65,10 +74,3 @@ def _copy_packages(source: Path, target: Path) -> None:
     # Chalice names a package by what is in it, so the next deployment of the same code finds it made.
     for package in source.glob("*.zip"):
         replace_bytes(target / package.name, package.read_bytes())
-
-
-def _process_url(project: Path) -> str:
-    deployed = json.loads((project / ".chalice" / "deployed" / "local.json").read_text())
-    api = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
-    # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
-    return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"

@@ -1,8 +1,12 @@
 """What a command has come to: on the screen and, in GitHub Actions, on the page of the run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Column, Table
 
 from infra.ops.screen.progress import console
 
@@ -12,12 +16,29 @@ def summarise(title: str, facts: Mapping[str, str]) -> None:
     console.print(title)
     for what, value in facts.items():
         console.print(f"{what} {value}", highlight=False, markup=False)
+    rows = [(what, f"`{value}`") for what, value in facts.items()]
+    _add_to_page(f"### {title}\n\n" + (_as_markdown(("", ""), rows) if rows else ""))
+
+
+def tabulate(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Tell the rows of a table."""
+    table = Table(*(Column(name, overflow="fold") for name in header), box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    _add_to_page(_as_markdown(header, rows))
+
+
+def _add_to_page(text: str) -> None:
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as summary:
-            summary.write(_as_markdown(title, facts))
+            summary.write(text)
 
 
-def _as_markdown(title: str, facts: Mapping[str, str]) -> str:
-    rows = [f"| {what} | `{value}` |\n" for what, value in facts.items()]
-    table = ["| | |\n|---|---|\n", *rows, "\n"] if rows else []
-    return "".join([f"### {title}\n\n", *table])
+def _as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(map(_in_a_cell, line))} |\n" for line in lines) + "\n"
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -2,15 +2,26 @@
 
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from infra.ops.aws import deployed
 from infra.ops.aws.account import account
+from infra.ops.aws.state import state_s3
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.run import ToolError
 from infra.ops.tools.terraform import Root
+
+# What the foundation makes, or a stage's file sets there, and operations are to know.
+HANDED_ON = (
+    "alarm_topic_arn",
+    "api_burst_limit",
+    "api_rate_limit",
+    "failure_queue_arn",
+    "region",
+    "rejected_records_threshold",
+    "stage",
+)
 
 
 def state_bucket(stage: Stage) -> str:
@@ -19,10 +30,12 @@ def state_bucket(stage: Stage) -> str:
 
 
 def state_bucket_exists(stage: Stage, bucket: str) -> bool:
-    """Say whether the bucket is there."""
+    """Say whether the bucket is there; ToolError if it is somebody else's."""
     try:
-        boto3.client("s3", region_name=stage.state_region).head_bucket(Bucket=bucket)
+        state_s3(stage).head_bucket(Bucket=bucket)
     except ClientError as error:
+        if error.response["Error"]["Code"] == "403":
+            raise ToolError(f"{bucket} is not this account's bucket, or you may not see it.") from None
         if error.response["Error"]["Code"] != "404":
             raise
         return False
@@ -111,18 +124,16 @@ class Operations:
         self._root.destroy(*self._variables())
 
     def _variables(self) -> list[str]:
-        values = {
-            "alarm_topic_arn": self._foundation["alarm_topic_arn"],
-            "failure_queue_arn": self._foundation["failure_queue_arn"],
-            "region": self._stage.region,
+        values = {name: self._foundation[name] for name in HANDED_ON} | {
             # Terraform wants a value to destroy too; nobody reads it then.
             "rest_api_id": deployed.rest_api_id(self._stage) or "none",
-            "stage": self._stage.name,
             "timeout_seconds": self._stage.timeout_seconds,
         }
         return [f"-var={name}={value}" for name, value in values.items()]
 
 
 def _backend(stage: Stage, bucket: str, root: str) -> list[str]:
+    # Terraform cannot say whose bucket it wants: its allowed_account_ids are about who asks.
+    state_bucket_exists(stage, bucket)
     settings = (stage.backend, f"bucket={bucket}", f"key={stage.name}/{root}.tfstate")
     return [f"-backend-config={setting}" for setting in settings]

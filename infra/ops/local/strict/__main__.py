@@ -2,6 +2,6 @@
 
 from ministack.app import main
 
-from infra.ops.local.strict import lambda_rules, s3_rules  # noqa: F401 - they place themselves
+from infra.ops.local.strict import iam_rules, lambda_rules, s3_rules  # noqa: F401 - they place themselves
 
 main()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from ministack.core.responses import get_account_id
 from ministack.services import s3
 
 from infra.ops.local.strict.gate import Answer, Request, after, before
@@ -18,6 +19,9 @@ SMALL_PARTS_TAG = "takes-small-parts"
 SETTLES = 0.3
 SETTLES_TAG = "versioning-settles-in"
 _unsettled: dict[str, tuple[float, set[str]]] = {}  # bucket: until when, and the keys written meanwhile
+
+# MiniStack shows an account its own buckets only. A bucket with this tag is of the account that it names.
+OWNER_TAG = "belongs-to"
 
 # What a header of a write wants besides s3:PutObject.
 HEADER_ACTIONS = {
@@ -126,6 +130,24 @@ def absence_is_only_told_to_who_may_list(request: Request, answer: Answer) -> An
     if not (absent and there_is_the_bucket) or request.may("s3:ListBucket", f"arn:aws:s3:::{request.bucket}"):
         return answer
     return _denied("s3:ListBucket")
+
+
+@before(s3)
+def a_bucket_is_its_owners(request: Request) -> Answer | None:
+    """Refuse a request that expects somebody else to own the bucket: 403 AccessDenied.
+
+    S3 User Guide, "Verifying bucket ownership with bucket owner condition", 2025-11.
+    """
+    expected = request.headers.get("x-amz-expected-bucket-owner")
+    if expected in {None, owner(request.bucket)}:
+        return None
+    return _refused("AccessDenied", "Access Denied", HTTPStatus.FORBIDDEN)
+
+
+def owner(bucket: str) -> str:
+    """Name the account that a bucket belongs to."""
+    account: str = s3._bucket_tags.get(bucket, {}).get(OWNER_TAG) or get_account_id()
+    return account
 
 
 def _completion(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:

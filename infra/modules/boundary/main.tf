@@ -1,0 +1,83 @@
+# The most that a stage's functions may ever do. A policy of their roles gives them something only if this gives
+# it, too. So whoever deploys may write those policies, and cannot make them reach further.
+
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7"
+    }
+  }
+}
+
+locals {
+  # As ../../main.tf, ../../s3.tf and Chalice name things.
+  api            = "ikerian-data-pipeline-${var.stage}"
+  data_processor = "${local.api}-data-processor"
+
+  # Terraform ends a bucket's name with 26 characters. An asterisk in their place would match every object, too.
+  unique  = join("", [for _ in range(26) : "?"])
+  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
+  here    = "${var.region}:${var.account}"
+}
+
+resource "aws_iam_policy" "this" {
+  # checkov:skip=CKV_AWS_290:EC2 wants Lambda's calls allowed on every network interface.
+  # checkov:skip=CKV_AWS_355:Likewise.
+  name        = "ikerian-${var.stage}-boundary"
+  description = "The most that the functions of the stage ${var.stage} may do."
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "ReadsAndWritesTheObjectsOfItsStage"
+        Effect    = "Allow"
+        Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Resource  = [for bucket in local.buckets : "${bucket}/*"]
+        Condition = { StringEquals = { "aws:ResourceAccount" = var.account } }
+      },
+      {
+        Sid       = "SeesWhetherAnObjectExists"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = local.buckets
+        Condition = { StringEquals = { "aws:ResourceAccount" = var.account } }
+      },
+      {
+        Sid      = "UsesKeysOfItsAccountThroughS3"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource = "arn:aws:kms:${local.here}:key/*"
+        Condition = {
+          StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" }
+        }
+      },
+      {
+        Sid      = "WritesItsLogs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = [for name in [local.api, local.data_processor] : "arn:aws:logs:${local.here}:log-group:/aws/lambda/${name}:*"]
+      },
+      {
+        Sid      = "SendsFailuresToTheirQueue"
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-failures"
+      },
+      {
+        Sid    = "LambdaConnectsItsFunctions"
+        Effect = "Allow"
+        Action = [
+          "ec2:AssignPrivateIpAddresses",
+          "ec2:CreateNetworkInterface",
+          "ec2:DeleteNetworkInterface",
+          "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSubnets",
+          "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource = "*"
+      },
+    ]
+  })
+}

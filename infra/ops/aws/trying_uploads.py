@@ -1,0 +1,192 @@
+"""What the stage makes of uploads, replaced and removed ones too: tried on objects of our own making."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+from botocore.config import Config
+
+from infra.ops.aws.synthetic import ALL_MISSING, Patients, packed, patients
+from infra.ops.aws.target import PREFIX, Target, UnexpectedError
+from infra.ops.aws.uploads import Outcome, UnhandledError, read, report_key, upload_by, versions
+
+# More than two parts of the 8 MiB in which the pipeline writes.
+MANY, LONG = 20_000, 1000  # patients, and bytes of each
+# Few, so that no alarm rings; together more than two parts, too.
+REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each
+LONGEST = 15 * 60  # seconds that a function may take
+PAUSE = 1  # seconds
+UNVERSIONED = "the raw bucket keeps no versions"
+
+
+class Uploads:
+    """Tries each promise about uploads; says what it saw, or raises UnexpectedError."""
+
+    def __init__(self, target: Target, folder: str) -> None:
+        self._target = target
+        self._folder = f"{PREFIX}{folder}/"
+        self._settled = time.monotonic() + target.patience.bucket
+        self._s3: Any = boto3.client("s3", region_name=target.region)
+        once = Config(read_timeout=LONGEST, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        self._functions = boto3.client("lambda", region_name=target.region, config=once)
+
+    def checks(self) -> dict[str, Callable[[], str]]:
+        """Name the promises, each with what tries it."""
+        return {
+            "a small object is published": self.small,
+            "an output of several parts is published": self.several_parts,
+            "the same key is replaced": self.replaced,
+            "records that are not valid are rejected": self.rejected,
+            "a malformed document is reported": self.malformed,
+            "an event that comes again changes nothing": self.event_again,
+            "the version below a removed one is published": self.removed,
+            "what is undeleted is published": self.undeleted,
+        }
+
+    def small(self) -> str:
+        """Upload one patient."""
+        return self._publish("small", patients("one"))
+
+    def several_parts(self) -> str:
+        """Upload what is published in three parts."""
+        return self._publish("several-parts", patients("many", MANY, LONG))
+
+    def replaced(self) -> str:
+        """Replace an object of several parts by another one."""
+        self._upload("replaced", packed(patients("before", MANY, LONG)))
+        return self._publish("replaced", patients("after", MANY, LONG))
+
+    def rejected(self) -> str:
+        """Upload a valid record among others."""
+        (patient,) = patients("valid")
+        scans = [{"scan": "x" * LARGE}] * REJECTED
+        outcome = self._upload("rejected", packed([patient, *scans]))
+        self._expect(outcome, [patient])
+        report = read(self._s3, self._target.buckets.rejected, report_key(outcome.key, outcome.version))
+        reasons = [(line["index"], line["reason"]) for line in map(json.loads, report.splitlines())]
+        if reasons != [(index + 1, ALL_MISSING) for index in range(REJECTED)]:
+            raise UnexpectedError(f"the report says {reasons}")
+        return f"1 published, {len(reasons)} rejected ({ALL_MISSING}), report of {_size(report)}"
+
+    def malformed(self) -> str:
+        """Upload half a document."""
+        outcome = self._upload("malformed", b'[{"patient_id":')
+        # It was there before the report would be, if at all.
+        if not outcome.malformed or versions(self._s3, self._target.buckets.processed, outcome.key):
+            raise UnexpectedError("it was published")
+        return f"reported: {outcome.malformed}; nothing published"
+
+    def event_again(self) -> str:
+        """Send the event of an upload that is published once more."""
+        outcome = self._upload("event-again", packed(patients("again")))
+        before = self._published(outcome.key)
+        if error := self._invoke(outcome.key):
+            raise UnexpectedError(f"the function answered {error}")
+        if (after := self._published(outcome.key)) != before:
+            raise UnexpectedError(f"{before} became {after}")
+        return f"no error; still {before}"
+
+    def removed(self) -> str:
+        """Remove the newest of two versions for good."""
+        return self._patiently(self._key("removed"), self._remove_newest)
+
+    def undeleted(self) -> str:
+        """Delete an object and what was made of it, and take back the deletion."""
+        return self._patiently(self._key("undeleted"), self._delete_and_undelete)
+
+    def _remove_newest(self) -> str:
+        first, second = patients("first"), patients("second")
+        before = self._upload_versioned("removed", first)
+        newest = self._upload_versioned("removed", second)
+        self._remove(self._target.buckets.raw, newest.key, newest.version)
+        self._await(before)
+        self._expect(before, first)
+        return "the first of two versions, when the second was removed"
+
+    def _delete_and_undelete(self) -> str:
+        outcome = self._upload_versioned("undeleted", scan := patients("undeleted"))
+        raw, processed, _ = self._target.buckets
+        marker = self._s3.delete_object(Bucket=raw, Key=outcome.key).get("VersionId")
+        if not marker:
+            raise UnhandledError(UNVERSIONED)
+        for one in versions(self._s3, processed, outcome.key):
+            self._remove(processed, outcome.key, one["VersionId"])
+        self._remove(raw, outcome.key, marker)
+        self._await(outcome)
+        self._expect(outcome, scan)
+        return "again, when its delete marker was removed"
+
+    def _publish(self, name: str, records: Patients) -> str:
+        outcome = self._upload(name, packed(records))
+        body = self._expect(outcome, records)
+        return f"{len(records):,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
+
+    def _upload(self, name: str, document: bytes) -> Outcome:
+        s3, buckets, seconds = self._s3, self._target.buckets, self._target.patience.upload
+        key = self._key(name)
+        return self._patiently(key, lambda: upload_by(s3, buckets, key, document, seconds=seconds))
+
+    def _key(self, name: str) -> str:
+        return f"{self._folder}{name}.json"
+
+    def _patiently[T](self, key: str, attempt: Callable[[], T]) -> T:
+        """Try until something comes of it: of a new bucket, the first objects and events may be lost."""
+        while True:
+            try:
+                return attempt()
+            except UnhandledError as error:
+                self._give_up_if_hopeless(error, key)
+            time.sleep(PAUSE)
+
+    def _give_up_if_hopeless(self, error: UnhandledError, key: str) -> None:
+        if said := self._invoke(key):
+            raise UnexpectedError(f"{error}; asked for it, the function answered: {said}")
+        if time.monotonic() > self._settled:
+            raise UnexpectedError(f"{error}; asked for it, the function said nothing")
+
+    def _upload_versioned(self, name: str, records: Patients) -> Outcome:
+        outcome = self._upload(name, packed(records))
+        kept = versions(self._s3, self._target.buckets.raw, outcome.key)
+        if outcome.version not in {one["VersionId"] for one in kept}:
+            raise UnhandledError(UNVERSIONED)
+        return outcome
+
+    def _remove(self, bucket: str, key: str, version: str) -> None:
+        self._s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
+
+    def _await(self, outcome: Outcome) -> None:
+        """Wait until this version is published."""
+        deadline = time.monotonic() + self._target.patience.upload
+        while not read(self._s3, self._target.buckets.processed, outcome.key, outcome.version):
+            if time.monotonic() > deadline:
+                raise UnhandledError(f"not published within {self._target.patience.upload:g} seconds")
+            time.sleep(0.05)
+
+    def _expect(self, outcome: Outcome, records: Patients) -> bytes:
+        body = read(self._s3, self._target.buckets.processed, outcome.key, outcome.version)
+        if not body or json.loads(body) != records:
+            raise UnexpectedError(f"{outcome.extracted} published, not the {len(records)} that were uploaded")
+        return body
+
+    def _published(self, key: str) -> str:
+        head = self._s3.head_object(Bucket=self._target.buckets.processed, Key=key)
+        return f"{head['ETag']} of {head['LastModified']:%H:%M:%S}, version {head.get('VersionId')}"
+
+    def _invoke(self, key: str) -> str | None:
+        """Send the function the event of an upload; returns what it says has failed."""
+        event = json.dumps(_event(self._target.buckets.raw, key)).encode()
+        answer = self._functions.invoke(FunctionName=self._target.function, Payload=event)
+        said = json.loads(answer["Payload"].read())
+        return str(said.get("errorMessage", said)) if "FunctionError" in answer else None
+
+
+def _event(bucket: str, key: str) -> dict[str, Any]:
+    about = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}}
+    return {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": about}]}
+
+
+def _size(body: bytes) -> str:
+    return f"{len(body):,} bytes"

@@ -1,0 +1,142 @@
+"""What Terraform would make, rendered with a mocked provider: no account, no network."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.ops.local.cloud import LOCAL, ROOT
+from infra.ops.tools import terraform
+
+INFRA = ROOT / "infra"
+UNREACHABLE = "could not connect to registry.terraform.io"
+ACCOUNT = "123456789012"
+REGION = "eu-central-1"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+STATES = f"arn:aws:s3:::ikerian-data-pipeline-state-{ACCOUNT}"
+# What AWS makes of a resource's name, and Terraform of a prefix: 18 digits of the time, 8 of a counter.
+HERE = f"{REGION}:{ACCOUNT}"
+ARNS = {
+    "aws_cloudwatch_dashboard": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{{dashboard_name}}",
+    "aws_cloudwatch_log_group": f"arn:aws:logs:{HERE}:log-group:{{name}}",
+    "aws_cloudwatch_metric_alarm": f"arn:aws:cloudwatch:{HERE}:alarm:{{alarm_name}}",
+    "aws_iam_role": f"arn:aws:iam::{ACCOUNT}:role/{{name}}",
+    "aws_s3_bucket": "arn:aws:s3:::{bucket_prefix}20261125134631092200000001",
+    "aws_sns_topic": f"arn:aws:sns:{HERE}:{{name}}",
+    "aws_sqs_queue": f"arn:aws:sqs:{HERE}:{{name}}",
+}
+
+type Terraform = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A stage: what would be made, with the ARNs that AWS would give, by address."""
+
+    name: str
+    resources: dict[str, dict[str, Any]]
+
+    def arns(self, kind: str = "") -> list[str]:
+        """List what has a name of the stage's own: all, or of one kind."""
+        return [arn for made in self.resources.values() if kind in made["type"] and (arn := _arn(made))]
+
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """Read its policies, by the address of the resource."""
+        return {
+            at: json.loads(made["values"]["policy"])
+            for at, made in self.resources.items()
+            if "policy" in made["values"] and made["type"] not in ARNS
+        }
+
+    def trust(self) -> dict[str, dict[str, Any]]:
+        """Read who may act in its roles, by address; each as a policy of what it is about, the role."""
+        policies = {}
+        for at, made in self.resources.items():
+            if "assume_role_policy" in made["values"]:
+                policy = json.loads(made["values"]["assume_role_policy"])
+                about = [said | {"Resource": _arn(made)} for said in policy["Statement"]]
+                policies[f"{at}, trust"] = policy | {"Statement": about}
+        return policies
+
+    def statements(self, address: str = "") -> Iterator[dict[str, Any]]:
+        """List what its policies say: all, or those of a resource."""
+        for at, policy in self.policies().items():
+            if address in at:
+                yield from policy["Statement"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What Terraform is run with; skips where it is not installed."""
+    if not shutil.which("terraform"):
+        pytest.skip("Terraform is not installed")
+    # What it downloads and remembers stays out of the tree; it asks nobody whether there is a newer one.
+    return {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_DATA_DIR": str(folder)}
+
+
+def initialised(directory: Path, environ: dict[str, str], *tests: str) -> Terraform:
+    """Prepare a root, with the provider that its lock file names, and what the tests in some folder want."""
+    data = Path(environ["TF_DATA_DIR"]) / directory.name
+    here = {**environ, "TF_DATA_DIR": str(data)}
+    options = [*terraform.init_options(environ), *(f"-test-directory={test}" for test in tests)]
+    done = run(directory, here, "init", "-backend=false", "-input=false", "-lockfile=readonly", *options)
+    if not terraform.init_options(environ) and UNREACHABLE in " ".join(done.stderr.split()):
+        pytest.skip("no provider hashicorp/aws on this machine, and the registry is out of reach")
+    assert done.returncode == 0, done.stderr
+
+    def in_root(*arguments: str) -> str:
+        done = run(directory, here, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return in_root
+
+
+def run(directory: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Terraform in a directory."""
+    command = ["terraform", f"-chdir={directory}", *arguments, "-no-color"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def rendered(foundation: Terraform, stage: str) -> Rendered:
+    """Render a stage in a network of its own: foundation, operations and the role that deploys it."""
+    variables = {"stage": stage, "region": REGION, "vpc_cidr": "10.20.0.0/24", "kms_key_arn": KEY}
+    options = [f"-var={name}={value}" for name, value in variables.items()]
+    printed = foundation("test", "-test-directory=env", "-json", "-verbose", *options)
+    states = [line["test_state"] for line in map(json.loads, printed.splitlines()) if "test_state" in line]
+    made = [resource for state in states for resource in _resources(state["root_module"])]
+    text = json.dumps({resource["address"]: resource for resource in made})
+    for resource in made:
+        # What the mocked provider makes up is what other resources say of it.
+        if arn := _arn(resource):
+            text = re.sub(rf"\b{re.escape(resource['values'].get('arn', arn))}\b", arn, text)
+    return Rendered(stage, json.loads(text))
+
+
+def _resources(module: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    yield from module.get("resources", [])
+    for child in module.get("child_modules", []):
+        yield from _resources(child)
+
+
+def _arn(resource: dict[str, Any]) -> str | None:
+    template = ARNS.get(resource["type"])
+    return template and template.format(**resource["values"])
+
+
+def main() -> None:
+    """Print every policy of a stage, and that of the stage `local`."""
+    stage = rendered(initialised(INFRA, environment(LOCAL / "audit"), "env"), "dev")
+    local = ROOT / ".chalice" / "policy-local.json"
+    policies = {**stage.policies(), **stage.trust(), local.name: json.loads(local.read_text())}
+    print(json.dumps(policies, indent=1))  # noqa: T201 - it is a program
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What a stage's policies let its roles do, read from what Terraform would make of several stages."""
+
+import json
+import re
+from collections.abc import Iterable
+from itertools import permutations
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.ops.local.cloud import ROOT
+from tests.account import ACCOUNT as LOCAL_ACCOUNT
+from tests.account import acting_as, denied, listed
+from tests.deployment import Deployment
+from tests.rendering import ACCOUNT, HERE, INFRA, STATES, Rendered, environment, initialised, rendered
+
+# Each begins like another, and one goes on like the name of a bucket.
+STAGES = ("dev", "dev-eu", "dev-raw")
+DEPLOYER = "aws_iam_role_policy.deploys", "aws_iam_role_policy.keeps", "aws_iam_role_policy.tries"
+# To find its own, a deployer looks at the names of all.
+LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"}
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
+    foundation = initialised(INFRA, environment(tmp_path_factory.mktemp("terraform")), "env")
+    return [rendered(foundation, stage) for stage in STAGES]
+
+
+def owned(stage: Rendered) -> list[str]:
+    """All that is a stage's own, what is in it and what Chalice makes included."""
+    buckets = [f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket")]
+    roles = [arn.rpartition("/")[2] for arn in stage.arns("role") if not arn.endswith("-deployer")]
+    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in roles]
+    streams = [f"{group}:log-stream:2026" for group in stage.arns("log_group")]
+    states = [f"{STATES}/{stage.name}/{name}" for name in ("foundation.tfstate", "chalice.json")]
+    return [*stage.arns(), *buckets, *functions, *streams, *states]
+
+
+def allows(statement: dict[str, Any], arn: str) -> bool:
+    """Say whether a statement lets somebody do anything to a resource."""
+    if statement["Effect"] == "Deny":
+        return False
+    services = {action.partition(":")[0] for action in set(listed(statement["Action"])) - LOOKS}
+    return arn.split(":")[2] in services and any(
+        matches(arn, pattern) for pattern in listed(statement["Resource"])
+    )
+
+
+def matches(arn: str, pattern: str) -> bool:
+    """Compare as IAM does: an asterisk is any number of any characters, a question mark any one."""
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(expression, arn, re.DOTALL) is not None
+
+
+def deployer(stage: Rendered) -> list[dict[str, Any]]:
+    return [statement for address in DEPLOYER for statement in stage.statements(address)]
+
+
+def test_no_stage_may_do_anything_to_anothers(stages: list[Rendered]) -> None:
+    reached = {
+        (one.name, statement["Sid"], arn)
+        for one, other in permutations(stages, 2)
+        for statement in one.statements()
+        for arn in owned(other)
+        if allows(statement, arn)
+    }
+
+    assert not reached
+
+
+def test_a_stage_is_deployed_by_its_role(stages: list[Rendered]) -> None:
+    for stage in stages:
+        beyond = [arn for arn in owned(stage) if not any(allows(said, arn) for said in deployer(stage))]
+        assert beyond == [f"arn:aws:iam::{ACCOUNT}:role/ikerian-{stage.name}-deployer"]
+
+
+def test_a_topic_is_rung_by_the_alarms_of_its_stage_alone(stages: list[Rendered]) -> None:
+    for stage in stages:
+        (said,) = stage.statements("aws_sns_topic_policy")
+        rings = said["Condition"]["ArnLike"]["aws:SourceArn"]
+        everybodys = [alarm for one in stages for alarm in one.arns("alarm")]
+        assert [alarm for alarm in everybodys if matches(alarm, rings)] == stage.arns("alarm")
+
+
+def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered]) -> None:
+    for stage in stages:
+        scans = [f"{bucket}/{key}" for bucket in stage.arns("bucket") for key in ("a.json", "a/smoke-test/b")]
+        seen = [
+            scan for scan in scans for said in deployer(stage) if allows(said, scan) and _of_objects(said)
+        ]
+        assert not seen
+
+
+def _of_objects(statement: dict[str, Any]) -> bool:
+    return any("Object" in action for action in listed(statement["Action"]))
+
+
+def test_every_permission_for_a_bucket_ends_at_the_account(stages: list[Rendered]) -> None:
+    said = [statement for stage in stages for statement in stage.statements()]
+    open_to_others = [
+        statement["Sid"]
+        for statement in said
+        if statement["Effect"] == "Allow"
+        and any(action.startswith("s3:") for action in listed(statement["Action"]))
+        and statement.get("Condition") != {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
+    ]
+
+    # What is not there yet belongs to nobody.
+    assert open_to_others == ["MakesTheBuckets"] * len(stages)
+
+
+def test_the_roles_policy_the_endpoints_and_the_local_one_agree_on_s3(stages: list[Rendered]) -> None:
+    role = s3_permissions(stages[0].statements("publishes_uploads"))
+    endpoint = s3_permissions(stages[0].statements("aws_vpc_endpoint"))
+    # It needs no condition on the account: the local cloud has but one.
+    local = json.loads((ROOT / ".chalice" / "policy-local.json").read_text())["Statement"]
+
+    assert s3_permissions(local) == role
+    assert role < endpoint
+    assert {action for action, _ in endpoint} == {action for action, _ in role}
+
+
+def s3_permissions(statements: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Pair actions with the buckets, by their use, that they are allowed on."""
+    return {
+        (action, use)
+        for statement in statements
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+        for use in re.findall(r"-(raw|processed|rejected)\b", resource)
+        # The one is of a bucket, all others are of objects.
+        if (action == "s3:ListBucket") != ("/" in resource)
+    }
+
+
+def test_data_processor_may_not_use_a_bucket_that_somebody_else_has_taken(
+    deployment: Deployment, stages: list[Rendered]
+) -> None:
+    statements = [about_the_local_account(said) for said in stages[0].statements("publishes_uploads")]
+    (raw,) = [arn.rpartition(":")[2] for arn in stages[0].arns("bucket") if "-raw-" in arn]
+    deployment.s3.create_bucket(Bucket=raw)
+    deployment.s3.put_object(Bucket=raw, Key="scan.json", Body=b"[]")
+
+    with acting_as("data-processor", *statements):
+        reads = boto3.Session().client("s3").get_object
+        assert not denied(reads, Bucket=raw, Key="scan.json")
+        taken_by_somebody_else(deployment, raw)
+        assert denied(reads, Bucket=raw, Key="scan.json")
+
+
+def about_the_local_account(statement: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(json.dumps(statement).replace(ACCOUNT, LOCAL_ACCOUNT))
+    return said
+
+
+def taken_by_somebody_else(deployment: Deployment, bucket: str) -> None:
+    owner: Any = {"TagSet": [{"Key": "belongs-to", "Value": "999999999999"}]}
+    deployment.s3.put_bucket_tagging(Bucket=bucket, Tagging=owner)

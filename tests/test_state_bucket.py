@@ -1,0 +1,55 @@
+"""The bucket with the Terraform states: nobody else's is read or written, whoever has taken its name."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from infra.ops.aws import deployed
+from infra.ops.aws.state import state_s3
+from infra.ops.local.cloud import REGION
+from infra.ops.stage import Stage
+from infra.ops.tools.roots import Foundation, state_bucket, state_bucket_exists
+from infra.ops.tools.run import ToolError
+from tests.account import denied
+from tests.deployment import Deployment
+
+SOMEBODY_ELSE: Any = {"TagSet": [{"Key": "belongs-to", "Value": "999999999999"}]}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    file = tmp_path / "local.json"
+    file.write_text("{}")
+    here = SimpleNamespace(
+        name="local", region=REGION, state_region=REGION, deployed=file, backend=file, variables=file
+    )
+    return cast("Stage", here)
+
+
+@pytest.fixture
+def taken(deployment: Deployment, stage: Stage) -> Iterator[str]:
+    bucket = state_bucket(stage)
+    deployment.s3.create_bucket(Bucket=bucket)
+    assert state_bucket_exists(stage, bucket)
+    deployment.s3.put_bucket_tagging(Bucket=bucket, Tagging=SOMEBODY_ELSE)
+    yield bucket
+    deployment.s3.delete_bucket(Bucket=bucket)
+
+
+@pytest.mark.parametrize("call", [deployed.fetch, deployed.keep, deployed.forget])
+def test_what_chalice_deployed_is_not_kept_in_somebody_elses_bucket(
+    call: Callable[[Stage, str], None], stage: Stage, taken: str
+) -> None:
+    assert denied(call, stage=stage, bucket=taken)
+
+
+def test_a_state_is_not_looked_for_in_somebody_elses_bucket(stage: Stage, taken: str) -> None:
+    assert denied(state_s3(stage).list_objects_v2, Bucket=taken)
+
+
+def test_terraform_is_not_connected_to_somebody_elses_bucket(stage: Stage, taken: str) -> None:
+    with pytest.raises(ToolError, match="not this account's bucket"):
+        Foundation(stage, taken)

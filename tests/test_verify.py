@@ -1,0 +1,263 @@
+"""`verify` tells a stage that keeps its promises from one that does not, and names the broken ones."""
+
+import io
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import boto3
+import pytest
+from mypy_boto3_s3.literals import EventType
+
+from infra.ops.aws import verification
+from infra.ops.aws.target import PREFIX, Patience, Target, UnexpectedError
+from infra.ops.aws.trying_posts import Posts
+from infra.ops.aws.trying_uploads import Uploads
+from infra.ops.aws.uploads import versions
+from infra.ops.local.cloud import REGION, ROOT
+from tests.deployment import FUNCTION, Deployment, without_permission
+
+COMMAND = [sys.executable, "-m", "infra.ops", "verify", "--stage", "local"]
+REPORTS = {"records that are not valid are rejected", "a malformed document is reported"}
+SEVERAL_PARTS = {
+    "an output of several parts is published",
+    "the same key is replaced",
+    "records that are not valid are rejected",
+}
+UPLOADS = {
+    "a small object is published",
+    "an event that comes again changes nothing",
+    "the version below a removed one is published",
+    "what is undeleted is published",
+    *REPORTS,
+    *SEVERAL_PARTS,
+}
+
+NOTHING = {"app.py": "def data_processor(event, context):\n    return None\n"}
+ERROR = {"app.py": "def app(event, context):\n    return {'statusCode': 500, 'body': 'no'}\n"}
+EMPTY = {"app.py": "def app(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"}
+# As it was: a completion that names the checksums, although the upload was created without an algorithm.
+WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}')
+NO_PATIENTS = ("extract(source, processed.write", 'extract([b"[]"], processed.write')
+ALWAYS_AGAIN = ("if published and published.metadata == _origin(source):", "if False:")
+API = FUNCTION.removesuffix("-data-processor")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "ENDS", 0.3)
+
+
+@pytest.fixture
+def target(deployment: Deployment) -> Target:
+    """The stage, no longer new; an upload has time on a machine that is busy."""
+    patience = Patience(bucket=0, api=0, upload=20)
+    return Target(deployment.buckets, FUNCTION, deployment.url, REGION, patience)
+
+
+def broken(target: Target) -> dict[str, str]:
+    """Verify a stage; returns the promises that it does not keep, each with what was seen."""
+    return {line.check: line.seen for line in verification.verify(target, print) if not line.passed}
+
+
+@contextmanager
+def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None]:
+    """Have other code in a function for a while."""
+    functions, before = deployment.functions, deployed_code(deployment, function)
+    # No retries: the stand-in would try again, even afterwards, with the code that failed.
+    functions.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
+    functions.update_function_code(FunctionName=function, ZipFile=code)
+    try:
+        yield
+    finally:
+        time.sleep(1)  # for what it has begun
+        functions.update_function_code(FunctionName=function, ZipFile=before)
+        functions.delete_function_event_invoke_config(FunctionName=function)
+
+
+def deployed_code(deployment: Deployment, function: str) -> bytes:
+    location = deployment.functions.get_function(FunctionName=function)["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        code: bytes = answer.read()
+        return code
+
+
+def packed(sources: dict[str, str]) -> bytes:
+    """Pack a function of a few lines."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        for name, source in sources.items():
+            file.writestr(name, source)
+    return package.getvalue()
+
+
+def edited(code: bytes, name: str, *changes: tuple[str, str]) -> bytes:
+    """Change some words of a module in a package."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(package, "w") as after:
+        for one in before.infolist():
+            text = before.read(one)
+            for old, new in changes if one.filename == name else ():
+                assert old.encode() in text
+                text = text.replace(old.encode(), new.encode())
+            after.writestr(one, text)
+    return package.getvalue()
+
+
+def left(deployment: Deployment) -> list[str]:
+    return [one["Key"] for bucket in deployment.buckets for one in versions(deployment.s3, bucket, PREFIX)]
+
+
+def test_a_stage_that_keeps_its_promises_passes_and_nothing_is_left_in_it(deployment: Deployment) -> None:
+    deployment.upload(b"[{}]", f"{PREFIX}left-by-one-that-was-killed.json")
+
+    done = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The stage local does what it should." in done.stdout
+    assert left(deployment) == []
+
+
+def test_a_stage_that_breaks_a_promise_fails_and_the_promise_is_named_here_and_on_github(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    page = tmp_path / "summary.md"
+    environment = os.environ | {"GITHUB_STEP_SUMMARY": str(page)}
+
+    with running(deployment, API, packed(EMPTY)):
+        done = subprocess.run(COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "2 of 13 failed: POST is answered with the patients; POST of gzip is, too." in done.stderr
+    assert "| POST is answered with the patients | 200 {} | NO |" in page.read_text()
+    assert "| POST without a signature is refused | 403 | yes |" in page.read_text()
+    assert left(deployment) == []
+
+
+def test_a_completion_that_names_checksums_of_parts_is_seen(deployment: Deployment, target: Target) -> None:
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
+
+    with running(deployment, FUNCTION, code):
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
+
+    assert seen.keys() == SEVERAL_PARTS
+    assert all("complete_multipart_upload: InvalidPart" in words for words in seen.values())
+
+
+def test_a_permission_that_the_processor_lacks_is_named(deployment: Deployment, target: Target) -> None:
+    with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*"):
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
+
+    assert seen.keys() == REPORTS
+    assert "put_object: AccessDenied" in seen["a malformed document is reported"]
+    assert "AccessDenied" in seen["records that are not valid are rejected"]
+
+
+def test_an_api_that_answers_500_is_seen_as_such_and_yet_as_closed(
+    deployment: Deployment, target: Target
+) -> None:
+    posts = Posts(target)
+
+    with running(deployment, API, packed(ERROR)):
+        for answered in (posts.plain, posts.packed):
+            with pytest.raises(UnexpectedError, match=r"^500 no$"):
+                answered()
+        assert {posts.unsigned(), posts.by_nobody()} == {"403"}
+
+
+def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(
+    deployment: Deployment, target: Target
+) -> None:
+    with running(deployment, FUNCTION, packed(NOTHING)):
+        seen = broken(target._replace(patience=Patience(bucket=0, api=0, upload=0.5)))
+
+    assert seen.keys() == UPLOADS
+    assert all("asked for it, the function said nothing" in words for words in seen.values())
+    assert left(deployment) == []
+
+
+def test_what_is_published_is_read_and_what_is_published_again_is_noticed(
+    deployment: Deployment, target: Target
+) -> None:
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/pipeline.py", NO_PATIENTS, ALWAYS_AGAIN)
+
+    with running(deployment, FUNCTION, code):
+        seen = broken(target)
+
+    assert seen.keys() == UPLOADS
+    assert seen["an output of several parts is published"] == "0 published, not the 20000 that were uploaded"
+    assert seen["a malformed document is reported"] == "it was published"
+    assert " became " in seen["an event that comes again changes nothing"]
+
+
+def test_a_new_bucket_is_given_the_time_that_its_versioning_takes(
+    deployment: Deployment, target: Target
+) -> None:
+    deployment.s3.put_bucket_tagging(
+        Bucket=deployment.raw, Tagging={"TagSet": [{"Key": "versioning-settles-in", "Value": "4"}]}
+    )
+
+    try:
+        assert broken(target._replace(patience=Patience(bucket=60, api=0, upload=2))) == {}
+    finally:
+        deployment.s3.delete_bucket_tagging(Bucket=deployment.raw)
+
+
+def test_a_notification_of_uploads_alone_is_seen(deployment: Deployment, target: Target) -> None:
+    uploads = Uploads(target._replace(patience=Patience(bucket=0, api=0, upload=3)), "uploads-alone")
+
+    with notified_of(deployment, ["s3:ObjectCreated:*"]):
+        for not_told in (uploads.removed, uploads.undeleted):
+            with pytest.raises(UnexpectedError, match=r"not published .* the function said nothing"):
+                not_told()
+
+
+@contextmanager
+def notified_of(deployment: Deployment, events: list[EventType]) -> Iterator[None]:
+    """Have the raw bucket tell its function of other events for a while."""
+    before = deployment.s3.get_bucket_notification_configuration(Bucket=deployment.raw)
+    (entry,) = before["LambdaFunctionConfigurations"]
+    put = partial(deployment.s3.put_bucket_notification_configuration, Bucket=deployment.raw)
+    put(NotificationConfiguration={"LambdaFunctionConfigurations": [{**entry, "Events": events}]})
+    try:
+        yield
+    finally:
+        put(NotificationConfiguration={"LambdaFunctionConfigurations": [entry]})
+
+
+def test_an_api_that_is_not_there_is_not_taken_for_a_closed_one(target: Target) -> None:
+    posts = Posts(target._replace(url=target.url.replace("/restapis/", "/restapis/no")))
+
+    for refused in (posts.unsigned, posts.by_nobody):
+        with pytest.raises(UnexpectedError, match="even with your signature"):
+            refused()
+
+
+def test_an_api_that_is_open_to_all_is_seen(deployment: Deployment, target: Target) -> None:
+    with open_to_all(target.url.split("/")[4]):
+        assert deployment.post(b"[]", signed=False).status == 200
+        posts = Posts(target)
+
+        for refused in (posts.unsigned, posts.by_nobody):
+            with pytest.raises(UnexpectedError, match="200"):
+                refused()
+
+
+@contextmanager
+def open_to_all(api: str) -> Iterator[None]:
+    """Let everybody post for a while."""
+    client = boto3.client("apigateway")
+    paths = {item["path"]: item["id"] for item in client.get_resources(restApiId=api)["items"]}
+    method = partial(client.update_method, restApiId=api, resourceId=paths["/process"], httpMethod="POST")
+    method(patchOperations=[{"op": "replace", "path": "/authorizationType", "value": "NONE"}])
+    try:
+        yield
+    finally:
+        method(patchOperations=[{"op": "replace", "path": "/authorizationType", "value": "AWS_IAM"}])
