@@ -1,4 +1,4 @@
-"""Scans of nobody, to try a stage with: those of the sample, and by the contract here, what becomes of them."""
+"""Scans of nobody, to try a stage with: the sample's, and what is to become of them by the contract here."""
 
 import gzip
 import json
