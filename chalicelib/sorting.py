@@ -87,6 +87,15 @@ INVALID = Raw(b"")  # stands for a record that is not valid
 
 encoder = Encoder(enc_hook=lambda _odd_number: None)
 encode, encode_lines = encoder.encode, encoder.encode_lines
+ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(ScanRecord))
+
+# Halves of surrogate pairs, as they look when made readable and encoded; and what may look so, or otherwise.
+HALVES = {chr(0xE000 + low).encode(): b"\\ud%03x" % low for low in range(0x800, 0x1000)}
+HALF = b"\xee"
+OTHERS = (rb"\\", rb"\ue", rb"\uE", b"NaN", b"Infinity")
+find_halves = re.compile(rb"\xee[\xa0-\xbf][\x80-\xbf]").sub
+find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
+
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
 in_ascii = json.JSONEncoder(separators=(",", ":")).encode  # fast, of a text
 decode_record = Decoder(FastRecord).decode
@@ -141,6 +150,8 @@ def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     rows = encode_lines(records)
     numbers = {*failed, *_blanks(rows)}
     if buffer != text:
+        if not numbers and (halved := _with_halves(rows, text)):
+            return Sorted(halved, len(records))
         numbers.update(_marked(rows))
     doubtful = _singled_out(raws, sorted(numbers))
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
@@ -210,6 +221,16 @@ def _blanks(rows: bytes) -> list[int]:
     if not (find_space(rows) if plain else find_any_space(rows)):
         return []
     return _numbers(rows, find_blank(rows))
+
+
+def _with_halves(rows: bytes, text: bytes) -> bytes:
+    """Put many halves of pairs back into rows at once; nothing if they are few, or not all there is to it."""
+    few = rows.count(HALF) * 8 < rows.count(b"\n")
+    if few or not ALL_TEXT or any(other in text for other in (HALF, *OTHERS)):
+        return b""
+    rows = find_halves(lambda half: HALVES[half[0]], rows)
+    plain = rows.isascii() and b"\x7f" not in rows
+    return rows if plain and not find_pair(rows) else b""
 
 
 def _marked(rows: bytes) -> list[int]:
