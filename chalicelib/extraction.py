@@ -16,7 +16,8 @@ from chalicelib.json_batches import Cutter
 from chalicelib.json_scanner import Form
 from chalicelib.malformed import MalformedScan
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
-from chalicelib.sorting import broken_line, said_of_one_object, sort_batch
+from chalicelib.rows import broken_line, said_of_one_object
+from chalicelib.sorting import sort_batch
 
 type Write = Callable[[bytes], object]
 

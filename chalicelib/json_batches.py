@@ -55,7 +55,8 @@ class Cutter(Scanner):
         self._take_batch = take_batch
         self._take_broken_line = take_broken_line
         self.opening = b""  # the first byte that is no white space
-        self._gaps: tuple[bytes, ...] = ()  # what the last gap looked like, the most of it first
+        self._gaps: tuple[bytes, ...] = (b"",)  # what the last gap looked like, the most of it first
+        self._varied = False  # whether the one before looked otherwise
         self._objects = False  # whether the last record was an object
         self._wasted = 0
         self._mended = 0  # where the last line ends that was broken
@@ -127,13 +128,13 @@ class Cutter(Scanner):
     def _guess(self) -> int:
         """Find the farthest gap that the budget allows; 0 if there is none."""
         reach = min(WASTE * self.position + self.block // 8 - self._wasted, self.block)
-        if reach < SMALLEST_GUESS or not self._gaps:
+        if reach < SMALLEST_GUESS:
             return 0
-        for gap in self._gaps:
+        for gap in filter(None, self._gaps):
             if cut := self._data.rfind(gap, self._at, self._at + reach) + 1:
                 return cut
             self._wasted += reach // 16  # for looking takes time, too
-        return self._guess_loosely(min(self._at + reach, len(self._data)))
+        return self._guess_loosely(min(self._at + reach, len(self._data))) if self._varied else 0
 
     def _guess_loosely(self, end: int) -> int:
         find = find_commas if self._form == "array" and not self._objects else find_object_gaps[self._form]
@@ -153,6 +154,7 @@ class Cutter(Scanner):
             raise self._fault(Reason.TOO_DEEP)
         self._objects = self._data[self._at] == ord("{")
         if gap := match_gap(self._data, end - 1):
+            self._varied = gap[1] != self._gaps[-1]
             self._gaps = gap.group(0, 1)
         self._at = end
 

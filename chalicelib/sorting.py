@@ -4,44 +4,17 @@ Nearly all of them are valid. So they are decoded all at once, by a type that ta
 only what that refuses, or what may be blank, is looked at by itself.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
 
-from msgspec import (
-    NODEFAULT,
-    UNSET,
-    DecodeError,
-    Meta,
-    Raw,
-    Struct,
-    UnsetType,
-    convert,
-    defstruct,
-    field,
-    structs,
-    to_builtins,
-)
-from msgspec.json import Decoder, Encoder
+from msgspec import DecodeError, Meta, Raw, Struct
+from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
-from chalicelib.malformed import Reason
 from chalicelib.reading import MARKS, decode_texts, legible, read, without_halves
-from chalicelib.records import PatientRecord, ScanRecord, Text
-
-
-class RejectedRecord(Struct, omit_defaults=True, gc=False):
-    """A record that was not extracted: its place in the document, counted from 0, why, and all of it.
-
-    `record` is the record as it came, on one line: only line breaks between its values are gone. One that
-    is not valid UTF-8 could not stand in a text; `record_base64` has its exact bytes instead.
-    """
-
-    index: int
-    reason: str
-    record: Raw | UnsetType = UNSET
-    record_base64: bytes | UnsetType = UNSET
+from chalicelib.records import ScanRecord, Text
+from chalicelib.rows import ALL_PUBLISHED, encode_lines, published_rows, rejected, row, twin, with_halves
 
 
 class Sorted(NamedTuple):
@@ -58,37 +31,9 @@ def _fast(kind: Any) -> Any:
     return Annotated[str, Meta(min_length=1)] if kind == Text else kind
 
 
-def _default(of: structs.FieldInfo) -> Any:
-    if of.default_factory is not NODEFAULT:
-        return field(name=of.encode_name, default_factory=of.default_factory)
-    return field(name=of.encode_name, default=of.default)
-
-
-def _twin(name: str, record: type[Struct], kind: Callable[[Any], Any]) -> Any:
-    """Make a record of the same fields, as other types."""
-    types = get_type_hints(record, include_extras=True)
-    fields = [
-        (
-            each.name,
-            kind(types[each.name]),
-            _default(each),
-        )
-        for each in structs.fields(record)
-    ]
-    # gc=False: records are in no reference cycle, so the collector need not look at them.
-    return defstruct(name, fields, gc=False, kw_only=True)
-
-
-FastRecord = _twin("FastRecord", ScanRecord, _fast)
-PublishedRecord = _twin("PublishedRecord", PatientRecord, lambda _kind: Any)
-ALL_PUBLISHED = FastRecord.__struct_fields__ == PublishedRecord.__struct_fields__
-NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
+FastRecord = twin("FastRecord", ScanRecord, _fast)
 INVALID = Raw(b"")  # stands for a record that is not valid
 
-encoder = Encoder(enc_hook=lambda _odd_number: None)
-encode, encode_lines = encoder.encode, encoder.encode_lines
-KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
-in_ascii = json.JSONEncoder(separators=(",", ":")).encode  # fast, of a text
 decode_record = Decoder(FastRecord).decode
 decode_records = {
     "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type]
@@ -118,17 +63,7 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     rows = encode_lines(records)
     if blanks := _blanks(rows):
         return _sorted(_singled_out(decode_raw[form](text), blanks), records, index)
-    return Sorted(rows if ALL_PUBLISHED else _published(records), len(records))
-
-
-def broken_line(index: int, line: bytes) -> bytes:
-    """Reject a line that is no JSON."""
-    return encode_lines([RejectedRecord(index, Reason.NOT_JSON, record_base64=line)])
-
-
-def said_of_one_object(line: bytes) -> bytes:
-    """Add to a rejected record that lacks every field that it is the whole document."""
-    return line.replace(NOTHING_THERE, NOTHING_THERE + b"; the document is one object", 1)
+    return Sorted(rows if ALL_PUBLISHED else published_rows(records), len(records))
 
 
 type Doubtful = tuple[int, Struct | None, Raw]
@@ -141,6 +76,8 @@ def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     rows = encode_lines(records)
     numbers = {*failed, *_blanks(rows)}
     if buffer != text:
+        if not numbers and (halved := with_halves(rows, text)):
+            return Sorted(halved, len(records))
         numbers.update(_marked(rows))
     doubtful = _singled_out(raws, sorted(numbers))
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
@@ -192,16 +129,16 @@ def _texts(record: Raw) -> Any:
 
 
 def _sorted(doubtful: list[Doubtful], records: list[Any], index: int) -> Sorted:
-    rejected = []
+    refused = []
     for number, texts, whole in doubtful:
         record = "record: not an object" if texts is None else read(texts)
         if isinstance(record, str):
-            rejected.append(_rejected(index + number, record, bytes(whole)))
+            refused.append(rejected(index + number, record, bytes(whole)))
             records[number] = INVALID
         else:
-            records[number] = _row(record)
-    valid = [record for record in records if record is not INVALID] if rejected else records
-    return Sorted(_published(valid), len(valid), encode_lines(rejected), len(rejected))
+            records[number] = row(record)
+    valid = [record for record in records if record is not INVALID] if refused else records
+    return Sorted(published_rows(valid), len(valid), encode_lines(refused), len(refused))
 
 
 def _blanks(rows: bytes) -> list[int]:
@@ -228,34 +165,3 @@ def _numbers(rows: bytes, matches: Iterator[re.Match[bytes]]) -> list[int]:
         passed = place
         numbers.add(number)
     return sorted(numbers)
-
-
-def _published(records: Sequence[Any]) -> bytes:
-    return encode_lines(records if ALL_PUBLISHED else list(map(_trimmed, records)))
-
-
-def _trimmed(record: Any) -> Any:
-    is_row = ALL_PUBLISHED or type(record) is Raw
-    return record if is_row else convert(record, PublishedRecord, from_attributes=True)
-
-
-def _row(record: Struct) -> Raw:
-    """Encode a record that may have half a surrogate pair."""
-    published = _trimmed(record)
-    try:
-        return Raw(encode(published))
-    except UnicodeEncodeError:
-        # Half a pair has no UTF-8: escaped, as it came, it is the same string.
-        members = [KEYS[name] + in_ascii(value) for name, value in to_builtins(published).items()]
-        return Raw(f"{{{','.join(members)}}}".encode())
-
-
-def _rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
-    try:
-        if not text.isascii():
-            text.decode()
-    except UnicodeDecodeError:
-        return RejectedRecord(index, reason, record_base64=text)
-    if b"\n" in text or b"\r" in text:
-        text = text.translate(None, b"\r\n")  # in JSON they are never part of a value
-    return RejectedRecord(index, reason, Raw(text))

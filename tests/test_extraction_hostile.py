@@ -62,6 +62,22 @@ def hostile(size: int) -> dict[str, bytes]:
         "never ends, brackets": b"[" + b"[{}," * (size // 4),
         "good, then copies": array_of(VALID)[:-1] + b"," + array_of(b'{"x":[' + copy + b"]}")[1:],
         "good, then bad": array_of(VALID)[:-1] + b",{]",
+        "NaN": array_of(VALID[:-1] + b',"x":NaN}'),
+        "NaN in a name": array_of(b'{"patient_id":"NaN","patient_name":"B","x":NaN}'),
+        "broken lines": (VALID + b'\n{"patient_id":"A\n') * (size // 60) + VALID,
+        "broken lines alone": VALID + b'\n{"a"' * (size // 5) + b"\n" + VALID,
+        "gaps that vary": b"["
+        + b",".join(
+            bytes(b" \t\n\r"[i >> place & 3] for place in range(0, 14, 2)) + VALID for i in range(size // 45)
+        )
+        + b"]",
+        "half pairs and gaps that vary": b"["
+        + b",".join(
+            bytes(b" \t\n\r"[i >> place & 3] for place in range(0, 14, 2))
+            + b'{"patient_id":"\\ud83d","patient_name":"B"}'
+            for i in range(size // 50)
+        )
+        + b"]",
     }
 
 
@@ -230,6 +246,16 @@ class TestMemory:
             assert extract([b"[" + record + b"]"], len, len).rejected == 1
         """
         assert memory_of(program.replace("VALUE", repr(value))) <= 110
+
+    @pytest.mark.parametrize("field", [b'"x":1', b'"x":NaN', rb'"x":"\ud800"', b'"patient_id":1'])
+    def test_a_record_with_an_image_of_20_mb_takes_no_more_than_250(self, field: bytes) -> None:
+        program = """
+            start = b'[{"patient_id":"A","patient_name":"B",' + FIELD + b',"image":"'
+            parts = [start], (b"A" * 65536 for _ in range(305)), [b'"}]']
+            source = (piece for part in parts for piece in part)
+            assert sum(extract(source, len, len)[:2]) == 1
+        """
+        assert memory_of(program.replace("FIELD", repr(field))) <= 250
 
 
 def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -> None:

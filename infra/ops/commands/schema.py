@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.malformed import MalformedReport
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
-from chalicelib.sorting import RejectedRecord
+from chalicelib.rows import RejectedRecord
 
 type Schema = dict[str, Any]
 
