@@ -210,6 +210,20 @@ def test_a_document_that_is_no_use_is_refused_with_reason_and_offset(
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
 
 
+@pytest.mark.parametrize("size", [7, 1000, 1 << 24])
+def test_gzip_that_is_broken_is_told_first_wherever_the_text_in_it_is_broken(size: int) -> None:
+    text = b"[}" + b" " * 3_000_000
+    packed = gzip.compress(text, mtime=0)
+
+    def told(document: bytes) -> tuple[str, int]:
+        return fault(*(document[at : at + size] for at in range(0, len(document), size)))
+
+    assert told(packed) == ("not JSON", 1)
+    assert told(packed[:-6] + b"\0\0" + packed[-4:]) == ("broken gzip", 0)
+    assert told(packed[:-1]) == ("truncated gzip", len(text))
+    assert told(packed + b"\0Canary") == ("more after the end", len(text))
+
+
 @pytest.mark.parametrize(
     "document",
     [b'[{"Canary":}]', b'[{"patient_id":"Canary', b"Canary", b'[{"Canary":"\\ud800"x}]', b"\x1f\x8bCanary"],

@@ -78,7 +78,7 @@ def test_the_schema_is_printed_and_says_what_comes_in_and_goes_out() -> None:
     assert not accepts("Document", [{"patient_id": "1", "patient_name": " "}])
     assert accepts("Published", json.loads(processed))
     assert not accepts("Published", [{"patient_id": "1"}])
-    for line in [*rejected.splitlines(), report]:
+    for line in bytes(rejected + report).splitlines():
         assert accepts("RejectedLine", json.loads(line))
     assert not accepts("RejectedLine", {"reason": "truncated", "offset": "1"})
 
