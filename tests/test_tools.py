@@ -42,7 +42,9 @@ def test_ctrl_c_is_passed_on_once_and_the_program_may_finish(tmp_path: Path) -> 
             time.sleep(0.1)
         notes.write("finished\\n")
     """)
-    caller = f"from infra.ops.tools.run import run; import sys; run([sys.executable, '-c', {program!r}])"
+    # As the command line does: a shell may have a job in the background ignore it.
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    caller = f"{heed}; from infra.ops.tools.run import run; run([sys.executable, '-c', {program!r}])"
 
     with subprocess.Popen([sys.executable, "-c", caller], cwd=ROOT, start_new_session=True) as process:
         while not notes.exists() or "started" not in notes.read_text():

@@ -22,6 +22,7 @@ PYTHON = LOCAL / "cloud-venv" / "bin" / "python"
 REGION = "us-east-1"
 STARTS_WITHIN = 60  # seconds
 STOPS_WITHIN = 15  # seconds
+ANSWERS_WITHIN = 60  # seconds, while it is busy with what others ask; one that is gone refuses at once
 # Not by PYTHONPATH, which the functions that it runs would inherit, nor from here as the working folder.
 START = "import runpy, sys; sys.path.append(sys.argv.pop()); runpy.run_module('infra.ops.local.strict')"
 
@@ -169,7 +170,7 @@ def runs_at(endpoint: str) -> bool:
     if not re.fullmatch(r"https?://127\.0\.0\.1:\d+/?", endpoint):
         return False
     try:
-        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5, context=trust()):
+        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=ANSWERS_WITHIN, context=trust()):
             return True
     except OSError:
         return False
