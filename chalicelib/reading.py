@@ -7,7 +7,7 @@ import json
 import math
 import re
 from functools import lru_cache
-from json.decoder import scanstring  # type: ignore[attr-defined] # but it is documented there
+from json.decoder import scanstring  # type: ignore[attr-defined] # not in its stubs
 from typing import Any
 
 from msgspec import DecodeError, Raw, Struct, ValidationError, convert, defstruct, field, structs

@@ -73,17 +73,20 @@ type Doubtful = tuple[int, Struct | None, Raw]
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     buffer, raws = split(text, form)
     records, failed = _decode_each(raws)
-    rows = encode_lines(records)
-    numbers = {*failed, *_blanks(rows)}
+    rows = encode_lines(_valid(records))
+    unsure = _blanks(rows)
     if buffer != text:
-        if not numbers and (halved := with_halves(rows, text)):
+        if not (failed or unsure) and (halved := with_halves(rows, text)):
             return Sorted(halved, len(records))
-        numbers.update(_marked(rows))
-    doubtful = _singled_out(raws, sorted(numbers))
+        unsure += _marked(rows)
+    if unsure:
+        there = [number for number, record in enumerate(records) if record is not INVALID]
+        failed = sorted({*failed, *(there[number] for number in unsure)})
+    doubtful = _singled_out(raws, failed)
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
     buffer[:] = text  # of which they are views
-    return _sorted(doubtful, records, index)
+    return _sorted(doubtful, records, index, b"" if unsure else rows)
 
 
 def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
@@ -128,7 +131,8 @@ def _texts(record: Raw) -> Any:
     return decode_texts(record) if memoryview(record)[0] == ord("{") else None
 
 
-def _sorted(doubtful: list[Doubtful], records: list[Any], index: int) -> Sorted:
+def _sorted(doubtful: list[Doubtful], records: list[Any], index: int, rows: bytes = b"") -> Sorted:
+    """Look at what is doubtful; `rows` are all others, if they have been encoded."""
     refused = []
     for number, texts, whole in doubtful:
         record = "record: not an object" if texts is None else read(texts)
@@ -137,8 +141,13 @@ def _sorted(doubtful: list[Doubtful], records: list[Any], index: int) -> Sorted:
             records[number] = INVALID
         else:
             records[number] = row(record)
-    valid = [record for record in records if record is not INVALID] if refused else records
-    return Sorted(published_rows(valid), len(valid), encode_lines(refused), len(refused))
+    if not (rows and ALL_PUBLISHED and len(refused) == len(doubtful)):
+        rows = published_rows(_valid(records))
+    return Sorted(rows, len(records) - len(refused), encode_lines(refused), len(refused))
+
+
+def _valid(records: list[Any]) -> list[Any]:
+    return [record for record in records if record is not INVALID]
 
 
 def _blanks(rows: bytes) -> list[int]:
