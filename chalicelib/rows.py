@@ -79,9 +79,9 @@ def row(record: Struct) -> Raw:
         return Raw(f"{{{','.join(members)}}}".encode())
 
 
-def with_halves(rows: bytes, text: bytes) -> bytes:
+def with_halves(rows: bytes, count: int, text: bytes) -> bytes:
     """Put many halves of pairs back into rows at once; nothing if they are few, or not all there is to it."""
-    few = rows.count(HALF) * 8 < rows.count(b"\n")
+    few = rows.count(HALF) * 8 < count
     if few or not ALL_TEXT or any(other in text for other in (HALF, *OTHERS)):
         return b""
     rows = find_halves(lambda half: HALVES[half[0]], rows)

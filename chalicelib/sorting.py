@@ -73,20 +73,25 @@ type Doubtful = tuple[int, Struct | None, Raw]
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
     buffer, raws = split(text, form)
     records, failed = _decode_each(raws)
-    rows = encode_lines(_valid(records))
+    rows = encode_lines(_valid(records) if failed else records)
     unsure = _blanks(rows)
     if buffer != text:
-        if not (failed or unsure) and (halved := with_halves(rows, text)):
+        if not (failed or unsure) and (halved := with_halves(rows, len(records), text)):
             return Sorted(halved, len(records))
         unsure += _marked(rows)
-    if unsure:
-        there = [number for number, record in enumerate(records) if record is not INVALID]
-        failed = sorted({*failed, *(there[number] for number in unsure)})
-    doubtful = _singled_out(raws, failed)
+    doubtful = _singled_out(raws, _merged(records, failed, unsure) if unsure else failed)
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
     buffer[:] = text  # of which they are views
     return _sorted(doubtful, records, index, b"" if unsure else rows)
+
+
+def _merged(records: list[Any], failed: list[int], unsure: list[int]) -> list[int]:
+    """Merge the numbers; those of what is unsure count only records that have not failed."""
+    if failed:
+        there = [number for number, record in enumerate(records) if record is not INVALID]
+        unsure = [there[number] for number in unsure]
+    return sorted({*failed, *unsure})
 
 
 def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
