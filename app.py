@@ -22,8 +22,8 @@ from chalicelib.settings import Settings
 SETTINGS = Settings.load(os.environ)
 CHANGES_OF_WHAT_IS_CURRENT = [
     "s3:ObjectCreated:*",
-    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents this
-    # for versions; that it is so for markers, too, is what `verify` tries on every stage.
+    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents
+    # this for versions; that it is so for markers, too, is what `verify` tries on every stage.
     "s3:ObjectRemoved:Delete",
     # From an archive: only now can it be read.
     "s3:ObjectRestore:Completed",
