@@ -15,13 +15,15 @@ from chalice.app import Request, S3Event
 from chalicelib import object_store, pipeline, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
 from chalicelib.events import arrivals
-from chalicelib.extraction import MalformedScan, decoded, extract
+from chalicelib.extraction import extract
+from chalicelib.malformed import MalformedScan
 from chalicelib.settings import Settings
 
 SETTINGS = Settings.load(os.environ)
 CHANGES_OF_WHAT_IS_CURRENT = [
     "s3:ObjectCreated:*",
-    # For good: what stood below it is current now. A delete marker is removed in this way, too.
+    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents
+    # this for versions; that it is so for markers, too, is what `verify` tries on every stage.
     "s3:ObjectRemoved:Delete",
     # From an archive: only now can it be read.
     "s3:ObjectRestore:Completed",
@@ -89,7 +91,7 @@ def _answered(request: Request) -> tuple[Response, telemetry.Event]:
 
 def _extracted(document: bytes) -> tuple[Response, telemetry.Event]:
     answer = Answer()
-    summary = extract(bounded(decoded([document])), answer.write_processed, answer.write_rejected)
+    summary = extract([document], answer.write_processed, answer.write_rejected, bounded)
     body = answer.body(extracted=summary.extracted, rejected=summary.rejected)
     event = telemetry.DocumentAnswered(200, summary.extracted, summary.rejected, summary.bytes_read)
     return Response(body, {"Content-Type": "application/json"}), event

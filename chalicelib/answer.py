@@ -46,7 +46,9 @@ class Answer:
 
     def body(self, *, extracted: int, rejected: int) -> str:
         """Write the whole answer as JSON."""
-        rejections = [_without_record(line) for line in bytes(self._rejected).split(b"\n") if line]
+        rejections = [
+            msgspec.Raw(without_record(line)) for line in bytes(self._rejected).split(b"\n") if line
+        ]
         answer = {
             "records": msgspec.Raw(self._processed.rstrip()),
             "rejected": rejections,
@@ -57,9 +59,9 @@ class Answer:
         return body
 
 
-def _without_record(line: bytes) -> msgspec.Raw:
-    # Cut, not parsed: a record that was rejected may be one that a parser refuses.
-    return msgspec.Raw(line.partition(b',"record')[0] + b"}")
+def without_record(line: bytes) -> bytes:
+    """Leave out the record of a rejected line: cut, for it may be one that a parser refuses."""
+    return line.partition(b',"record')[0] + b"}"
 
 
 def _check(size: int) -> None:

@@ -74,6 +74,5 @@ def _arrival(event: Any) -> Arrival:
     key.encode()  # half a surrogate pair names nothing
     created = what.replace(" ", "").startswith("ObjectCreated")
     uploaded = datetime.fromisoformat(when).timestamp() if created and when else 0
-    return Arrival(
-        str(about["bucket"]["name"]), key, uploaded
-    )  # str: of whatever it is, to be refused as foreign
+    # str: of whatever it is, to be refused as foreign.
+    return Arrival(str(about["bucket"]["name"]), key, uploaded)

@@ -1,27 +1,37 @@
 """The extraction: bytes of retina scans in; processed and rejected records out. It knows no AWS.
 
 A document is a JSON array of records, or records one after another: one alone, JSON Lines, or objects with
-nothing between them, as Firehose writes. It is UTF-8, with or without a byte order mark, plain or gzip. It
-flows through in batches of whole records, which `json_batches` cuts and `records` sorts; memory does not
-grow with it.
+nothing between them, as Firehose writes. It is UTF-8 or UTF-16, plain or gzip. It flows through in batches of
+whole records, which `json_batches` cuts and `sorting` sorts; memory grows with the largest record alone.
 """
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from msgspec import DecodeError
+import msgspec
 
+from chalicelib.decoding import Document
 from chalicelib.json_batches import Cutter
-from chalicelib.records import FIELDS, Form, MalformedScan, sort_batch
+from chalicelib.json_scanner import Form
+from chalicelib.malformed import MalformedScan
+from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
+from chalicelib.rows import broken_line, said_of_one_object
+from chalicelib.sorting import sort_batch
 
-__all__ = ["REVISION", "MalformedScan", "Summary", "decoded", "extract"]
-
-REVISION = f"1:{','.join(FIELDS)}"
-"""Changes whenever the output for some input does, so that a replay redoes it: with the fields by itself."""
-
-PIECE = 64 * 1024
 type Write = Callable[[bytes], object]
+
+
+def _contract() -> bytes:
+    _, schemas = msgspec.json.schema_components([PatientRecord, ScanRecord])
+    described = (
+        {word: rule for word, rule in each.items() if word != "description"} for each in schemas.values()
+    )
+    return msgspec.json.encode([RECORDS_KEY, *described])
+
+
+REVISION = f"2:{zlib.crc32(_contract()):08x}"
+"""Changes when the output for some input does, so that a replay redoes it: with the contract by itself."""
 
 
 class Summary(NamedTuple):
@@ -31,77 +41,85 @@ class Summary(NamedTuple):
     rejected: int
     bytes_read: int
 
+    @property
+    def refused(self) -> bool:
+        """Whether there are records, and none is valid: the document is of another kind than it should be."""
+        return self.rejected > 0 and self.extracted == 0
 
-def extract(source: Iterable[bytes], processed: Write, rejected: Write) -> Summary:
+
+def extract(
+    source: Iterable[bytes],
+    processed: Write,
+    rejected: Write,
+    bounded: Callable[[Iterator[bytes]], Iterator[bytes]] = iter,
+) -> Summary:
     """Write the valid records of a document to `processed` and all others to `rejected`, in their order.
 
     `processed` gets a JSON array with one record on each line (`[]` if there are none), `rejected` gets
     JSON Lines of RejectedRecord. Both are written while the source is read: when this raises, discard them.
-    Raises MalformedScan; what `source`, `processed` and `rejected` raise passes through.
+    `bounded` passes on the document, decompressed and in UTF-8, unless it is too large for the caller. Raises
+    MalformedScan; what `source`, `processed`, `rejected` and `bounded` raise passes through.
     """
-    size = 0
-
-    def counted() -> Iterator[bytes]:
-        nonlocal size
-        for chunk in source:
-            size += len(chunk)
-            yield chunk
-
-    output = _Output(processed, rejected)
-    Cutter(decoded(counted()), output.take_batch).cut()
-    processed(b"\n]\n" if output.extracted else b"[]\n")
-    return Summary(output.extracted, output.rejected, size)
-
-
-def decoded(source: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the document in pieces of about 64 KiB at most; gzip, told by its first bytes, is decompressed.
-
-    Raises MalformedScan where gzip is broken.
-    """
-    # However large the chunks are that come in, all work is done on small ones.
-    pieces = (chunk[at : at + PIECE] for chunk in source for at in range(0, len(chunk), PIECE))
-    head = next(pieces, b"")
-    head += next(pieces, b"") if head == b"\x1f" else b""
-    if head.startswith(b"\x1f\x8b"):
-        yield from _decompressed(head, pieces)
-    else:
-        yield head
-        yield from pieces
+    document = Document(source)
+    text = bounded(document.text())
+    output = Output(processed, rejected)
+    cutter = Cutter(text, output.take_batch, output.take_broken_line)
+    try:
+        cutter.cut()
+    except MalformedScan:
+        # Gzip that is broken is told first, wherever in it something else is: it is read to its end.
+        for _ in text if document.compressed else ():
+            pass
+        raise
+    output.finish(one_object=cutter.opening == b"{" and output.records == 1)
+    return Summary(output.extracted, output.rejected, document.bytes_read)
 
 
-def _decompressed(rest: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    size, member = 0, zlib.decompressobj(wbits=31)
-    while rest or (rest := next(pieces, b"")):
-        if member.eof:
-            member = zlib.decompressobj(wbits=31)
-        try:
-            piece = member.decompress(rest, PIECE)
-        except zlib.error:
-            raise MalformedScan("broken gzip", 0) from None  # from where on, nobody can tell
-        yield piece
-        size += len(piece)
-        rest = member.unused_data or member.unconsumed_tail
-    if not member.eof:
-        raise MalformedScan("truncated gzip", size)
-
-
-class _Output:
+class Output:
     """Writes sorted records where they belong."""
 
     def __init__(self, processed: Write, rejected: Write) -> None:
         self._processed, self._rejected = processed, rejected
+        self._held = b""  # the first record, while it may be all there is
         self.extracted = self.rejected = 0
 
+    @property
+    def records(self) -> int:
+        """How many records there have been."""
+        return self.extracted + self.rejected
+
     def take_batch(self, text: bytes | memoryview, form: Form) -> bool:
+        """Take all records of a text if it is whole; says whether it was."""
         try:
-            batch = sort_batch(text, form, self.extracted + self.rejected)
-        except (DecodeError, RecursionError):
+            batch = sort_batch(text, form, self.records)
+        except (msgspec.DecodeError, RecursionError):
             return False
         if batch.rejected_count:
-            self._rejected(batch.rejected)
-            self.rejected += batch.rejected_count
+            self._reject(batch.rejected, batch.rejected_count)
         if batch.valid_count:
             self._processed(b",\n" if self.extracted else b"[\n")
             self._processed(batch.valid[:-1].replace(b"\n", b",\n"))
             self.extracted += batch.valid_count
         return batch.valid_count + batch.rejected_count > 0
+
+    def take_broken_line(self, line: bytes) -> None:
+        """Take a line that is no JSON, among lines that are records."""
+        self._reject(broken_line(self.records, line), 1)
+
+    def finish(self, *, one_object: bool) -> None:
+        """Write what is left. If the document is one object without the fields, they may be within it."""
+        self._release(said_of_one_object(self._held) if one_object else self._held)
+        self._processed(b"\n]\n" if self.extracted else b"[]\n")
+
+    def _reject(self, lines: bytes, count: int) -> None:
+        self._release(self._held)
+        if self.records:
+            self._rejected(lines)
+        else:
+            self._held = lines
+        self.rejected += count
+
+    def _release(self, lines: bytes) -> None:
+        self._held = b""
+        if lines:
+            self._rejected(lines)

@@ -14,78 +14,110 @@ of any input, and makes guesses short where they often fail.
 import re
 from collections.abc import Callable, Iterable
 
-from msgspec import DecodeError, Raw
+from msgspec import DecodeError
 from msgspec.json import Decoder
 
-from chalicelib.records import Form, MalformedScan, Reason, legible
+from chalicelib.json_lines import are_records
+from chalicelib.json_scanner import BOM, Form, Scanner
+from chalicelib.malformed import LONGEST_MAGIC, MalformedScan, Reason, named
+from chalicelib.records import RECORDS_KEY
 
-BLOCK = 512 * 1024
-bytes(8 * BLOCK)  # until so large a block has been freed, glibc maps each anew, at a cost
-RECORD_LIMIT = 8 * 1024 * 1024
 WASTE = 2
 SMALLEST_GUESS = 1024
+TAIL = 16 * 1024  # bytes in which to look for a gap that looks like no other
 
-measure = Decoder(Raw).decode
-match_space = re.compile(rb"[ \t\n\r]*").match
+decode_text = Decoder(str).decode
 # The end of one record, and the next up to its first key. A quote before a key does not close a string, so
 # in JSON this is never found inside of one: only the depth of a gap can be guessed wrong.
 match_gap = re.compile(rb'(.[ \t\n\r]*[,{][ \t\n\r{]*"?)(?:[^"\\]{1,64}")?', re.DOTALL).match
-BEGUN_LITERALS = (b"tr", b"tru", b"fa", b"fal", b"fals", b"nu", b"nul")
-ONE_TOO_FAR = ("trailing characters", "invalid character in unicode escape")
-match_error = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)").match
+# The same, whatever the white space in it: between objects, and between anything else.
+find_object_gaps = {
+    "array": re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{").finditer,
+    "lines": re.compile(rb"\}[ \t\n\r]*\{").finditer,
+}
+find_commas = re.compile(rb".,", re.DOTALL).finditer
 
 
-class Cutter:
+class Cutter(Scanner):
     """Cuts a document, given in pieces, into batches.
 
-    `take_batch` takes all records of a text if it is whole, and says whether it was.
+    `take_batch` takes all records of a text if it is whole, and says whether it was. `take_broken_line`
+    takes a line that is no JSON, in a document of one record a line.
     """
 
     def __init__(
-        self, pieces: Iterable[bytes], take_batch: Callable[[bytes | memoryview, Form], bool]
+        self,
+        pieces: Iterable[bytes],
+        take_batch: Callable[[bytes | memoryview, Form], bool],
+        take_broken_line: Callable[[bytes], None],
     ) -> None:
-        self._pieces = filter(None, pieces)
+        super().__init__(pieces)
         self._take_batch = take_batch
-        self._form: Form = "array"
-        self._data = self._text = bytearray()  # what of the document is in memory, and the same to measure
-        self._at = self._passed = 0  # how much of that has been passed, and how much before it
-        self._ended = False
-        self._gaps: tuple[bytes, ...] = ()  # what the last gap looked like, the most of it first
+        self._take_broken_line = take_broken_line
+        self.opening = b""  # the first byte that is no white space
+        self._gaps: tuple[bytes, ...] = (b"",)  # what the last gap looked like, the most of it first
+        self._varied = False  # whether the one before looked otherwise
+        self._objects = False  # whether the last record was an object
         self._wasted = 0
+        self._mended = 0  # where the last line ends that was broken
 
     def cut(self) -> None:
         """Take the whole document; MalformedScan where it stops being JSON."""
-        self._fill(3)
-        self._at = 3 if self._data.startswith(b"\xef\xbb\xbf") else 0
-        opening = bytes(self._peek())
-        if opening not in (b"[", b"{"):
-            raise self._fault("neither an array nor an object" if opening else "empty")
-        cut = self._cut_array if opening == b"[" else self._cut_lines
-        cut()
+        self._fill(LONGEST_MAGIC)
+        beginning = bytes(self._data[:LONGEST_MAGIC])
+        self.opening = self._peek()
+        if self.opening == b"[":
+            self._cut_array()
+        elif self.opening == b"{":
+            (self._cut_object if RECORDS_KEY else self._cut_lines)()
+        else:
+            raise self._fault(named(beginning) if self.opening else Reason.EMPTY)
+        self._form = "lines"
+        if self._peek():
+            raise self._fault(Reason.MORE)
 
     def _cut_array(self) -> None:
+        self._form = "array"
         more = self._step() != b"]"
         while more:
             self._take()
             if more := self._peek() == b",":
                 self._step()
-        if self._peek() != b"]":
-            raise self._fault("not JSON" if self._peek() else "truncated")
-        if self._step():
-            raise self._fault("more after the end")
+        self._expect(b"]")
 
     def _cut_lines(self) -> None:
-        self._form = "lines"
         while self._peek():
             self._take()
             joined = self._data[self._at - 1 : self._at] == b"}"
-            self._fill(1)
-            if not joined and self._data[self._at : self._at + 1].strip():
-                raise self._fault("not JSON")
+            self._fill(len(BOM))
+            if not joined and self._at < len(self._data) and self._behind_space() == self._at:
+                raise self._fault(Reason.NOT_JSON)
+
+    def _cut_object(self) -> None:
+        """Take the list under RECORDS_KEY; check what is around it, and skip it."""
+        lists = 0
+        self._form = "array"
+        more = self._step() != b"}"
+        while more:
+            if self._peek() not in (b'"', b""):
+                raise self._fault(Reason.NOT_JSON)
+            key = self._skip()
+            self._expect(b":")
+            if self._peek() == b"[" and _is_records_key(key):
+                if (lists := lists + 1) > 1:
+                    raise self._fault(Reason.TWO_LISTS)
+                self._cut_array()
+            else:
+                self._skip()
+            if more := self._peek() == b",":
+                self._step()
+        self._expect(b"}")
+        if not lists:
+            raise self._fault(Reason.NO_LIST)
 
     def _take(self) -> None:
         """Take the records from here to some gap, or else the one that starts here."""
-        self._fill(BLOCK // 8)
+        self._fill(self.block // 8)
         cut = self._guess()
         if cut and self._take_text(cut):
             self._at = cut
@@ -95,26 +127,41 @@ class Cutter:
 
     def _guess(self) -> int:
         """Find the farthest gap that the budget allows; 0 if there is none."""
-        reach = min(WASTE * (self._passed + self._at) + BLOCK // 8 - self._wasted, BLOCK)
-        for gap in self._gaps if reach >= SMALLEST_GUESS else ():
+        reach = min(WASTE * self.position + self.block // 8 - self._wasted, self.block)
+        if reach < SMALLEST_GUESS:
+            return 0
+        for gap in filter(None, self._gaps):
             if cut := self._data.rfind(gap, self._at, self._at + reach) + 1:
                 return cut
             self._wasted += reach // 16  # for looking takes time, too
-        return 0
+        return self._guess_loosely(min(self._at + reach, len(self._data))) if self._varied else 0
+
+    def _guess_loosely(self, end: int) -> int:
+        find = find_commas if self._form == "array" and not self._objects else find_object_gaps[self._form]
+        gaps = list(find(self._data, max(self._at, end - TAIL), end))
+        self._wasted += TAIL // 16
+        return gaps[-1].start() + 1 if gaps else 0
 
     def _walk(self) -> None:
-        size = self._size()  # first: it may move what is in memory
+        try:
+            size = self._size()  # first: it may move what is in memory
+        except MalformedScan as fault:
+            if not self._pass_broken_line(fault):
+                raise
+            return
         end = self._at + size
         if not self._take_batch(b"".join((b"[", memoryview(self._data)[self._at : end], b"]")), "array"):
-            raise self._fault("nested too deeply")
+            raise self._fault(Reason.TOO_DEEP)
+        self._objects = self._data[self._at] == ord("{")
         if gap := match_gap(self._data, end - 1):
+            self._varied = gap[1] != self._gaps[-1]
             self._gaps = gap.group(0, 1)
         self._at = end
 
     def _take_text(self, end: int) -> bool:
-        text = memoryview(self._data)[self._at - 1 : end + 1]
         if self._form == "lines":
-            return self._take_batch(text[1:-1], "lines")
+            return self._take_batch(memoryview(self._data)[self._at : end], "lines")
+        text = memoryview(self._data)[self._at - 1 : end + 1]
         # Instead of a copy with brackets around it: brackets in the place of its neighbours, for a moment.
         neighbours = text[0], text[-1]
         text[0], text[-1] = b"[]"
@@ -122,71 +169,41 @@ class Cutter:
         text[0], text[-1] = neighbours
         return taken
 
-    def _size(self) -> int:
-        """Measure the record that starts here; have all of it in memory."""
+    def _pass_broken_line(self, fault: MalformedScan) -> bool:
+        """Reject the line that starts here by itself, if it can be told that it is no more than a line."""
+        stopped = fault.offset - self.position
+        if self._form == "array" or fault.reason != Reason.NOT_JSON:
+            return False
+        size = self._size_of_line()
+        # Where the parser stopped tells that it took nothing of the next line for a part of this one.
+        following = self._data[self._at + size + 1 : self._at + size + 5].removeprefix(BOM)
+        if not (size and stopped <= size + 1 and following.startswith(b"{") and self._comes_after_lines()):
+            return False
+        self._take_broken_line(bytes(self._data[self._at : self._at + size]).rstrip())
+        self._at += size
+        self._mended = self.position
+        return True
+
+    def _size_of_line(self) -> int:
+        """Measure the line that starts here, and have the next one's beginning in memory; 0 without one."""
+        wanted = self.block // 8
         while True:
-            ahead = memoryview(self._text)[self._at : self._at + RECORD_LIMIT + 1]
-            size = self._measured(ahead, len(ahead))
-            if not size and (self._ended or len(ahead) > RECORD_LIMIT):
-                # The parser does not look at a literal or a surrogate with nothing behind it.
-                size = self._measured(legible(bytes(ahead) + b"\0\0\0"), len(ahead))
-            if (size or len(ahead)) > RECORD_LIMIT:
-                raise self._fault("record larger than 8 MiB")
-            if not size and self._ended:
-                raise self._fault("truncated", len(ahead))
-            if size:
-                return size
-            self._fill(min(2 * len(ahead), RECORD_LIMIT + 1))
+            self._fill(wanted)
+            size = self._data.find(b"\n", self._at, self._at + self.record_limit + 1) - self._at
+            if size > 0 or self._ended or wanted > self.record_limit:
+                self._fill(size + 1 + len(BOM) + 1)
+                return max(size, 0)
+            wanted = 2 * wanted + 1
 
-    def _measured(self, text: bytes | memoryview, length: int) -> int:
-        """Measure as far as the text goes, which has `length` bytes; 0 if that is not far enough."""
-        try:
-            size = len(memoryview(measure(text)))
-        except RecursionError:
-            raise self._fault("nested too deeply") from None
-        except DecodeError as error:
-            return self._stopped(str(error), text, length)
-        # A number at the end may go on in the next piece.
-        return size if self._ended or size < length or text[-1] in b'}]"el' else 0
+    def _comes_after_lines(self) -> bool:
+        start = max(self._at - self.lines_before, 0)
+        mended = self._mended - self._passed
+        before = self._data[max(start, mended) : self._at]
+        return are_records(before, whole=mended >= start)
 
-    def _stopped(self, error: str, text: bytes | memoryview, length: int) -> int:
-        """Learn from the parser's error where it stopped: behind the record, or in its midst."""
-        if "surrogate" in error or "hex escape" in error:
-            self._text = bytearray(legible(bytes(self._data)))
-            return self._measured(memoryview(self._text)[self._at : self._at + length], length)
-        match = match_error(error)
-        stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
-        if match and match[1] == "trailing characters":
-            return len(bytes(text[:stopped]).rstrip())
-        if stopped >= length or (stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS):
-            return 0
-        raise self._fault("not JSON", stopped) from None
 
-    def _step(self) -> bytearray:
-        self._at += 1
-        return self._peek()
-
-    def _peek(self) -> bytearray:
-        """Pass over white space and return the byte behind it; none at the end."""
-        while True:
-            space = match_space(self._data, self._at)
-            self._at = space.end() if space else self._at
-            if self._at < len(self._data) or self._ended:
-                return self._data[self._at : self._at + 1]
-            self._fill(1)
-
-    def _fill(self, size: int) -> None:
-        """Have at least `size` bytes ahead, or all that are left; and one behind, to put a bracket there."""
-        ahead, wanted, kept = len(self._data) - self._at, max(size, BLOCK), min(self._at, 1)
-        if ahead >= size or self._ended:
-            return
-        parts: list[bytes | bytearray] = [self._data[self._at - kept :]]
-        while ahead < wanted and (piece := next(self._pieces, b"")):
-            parts.append(piece)
-            ahead += len(piece)
-        self._passed += self._at - kept
-        self._data = self._text = bytearray().join(parts)
-        self._at, self._ended = kept, ahead < wanted
-
-    def _fault(self, reason: Reason, ahead: int = 0) -> MalformedScan:
-        return MalformedScan(reason, self._passed + self._at + ahead)
+def _is_records_key(key: bytes) -> bool:
+    try:
+        return decode_text(key) == RECORDS_KEY
+    except (DecodeError, UnicodeDecodeError):
+        return False

@@ -22,7 +22,8 @@ import msgspec
 
 from chalicelib import telemetry
 from chalicelib.events import Arrival
-from chalicelib.extraction import REVISION, MalformedScan, Summary, extract
+from chalicelib.extraction import REVISION, Summary, extract
+from chalicelib.malformed import MalformedReport, MalformedScan, Reason
 from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
@@ -170,10 +171,16 @@ class Publication:
         try:
             summary = self._transfer(source, condition)
         except MalformedScan as error:
-            self._report(source, error)
-            outcome = self._malformed(source, error, started)
+            if error.reason == Reason.EMPTY and not source.position:
+                outcome = telemetry.ObjectEmpty(self.name, _version(source))
+            else:
+                self._report(source, error)
+                outcome = self._malformed(source, error, started)
         else:
-            outcome = self._published(source, summary, started, replaced=published is not None)
+            if summary.refused:
+                outcome = self._refused(source, summary, started)
+            else:
+                outcome = self._published(source, summary, started, replaced=published is not None)
         telemetry.emit(outcome)
 
     def _malformed(self, source: Source, error: MalformedScan, started: float) -> telemetry.ObjectMalformed:
@@ -198,17 +205,27 @@ class Publication:
             replaced=replaced,
         )
 
+    def _refused(self, source: Source, summary: Summary, started: float) -> telemetry.ObjectRefused:
+        return telemetry.ObjectRefused(
+            self.name,
+            version=_version(source),
+            rejected=summary.rejected,
+            bytes_read=summary.bytes_read,
+            milliseconds=_milliseconds_since(started),
+        )
+
     def _transfer(self, source: Source, condition: Condition) -> Summary:
         with self._rejections(source) as rejected, self._processed(source, condition) as processed:
             summary = extract(source, processed.write, rejected.write)
             if summary.rejected:
                 rejected.complete()
-            processed.complete()
+            if not summary.refused:
+                processed.complete()
         return summary
 
     def _report(self, source: Source, error: MalformedScan) -> None:
         with self._rejections(source) as report:
-            report.write(msgspec.json.encode({"reason": error.reason, "offset": error.offset}) + b"\n")
+            report.write(msgspec.json.encode(MalformedReport(error.reason, error.offset)) + b"\n")
             report.complete()
 
     def _processed(self, source: Source, condition: Condition) -> Upload:

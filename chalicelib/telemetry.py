@@ -28,6 +28,8 @@ METRICS = {
     "ObjectsUnchanged": MetricUnit.Count,
     "ObjectsMalformed": MetricUnit.Count,
     "ObjectsMissing": MetricUnit.Count,
+    "ObjectsRefused": MetricUnit.Count,
+    "ObjectsEmpty": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
     "RecordsUnreadable": MetricUnit.Count,
@@ -131,6 +133,29 @@ class ObjectMalformed(ObjectEvent, frozen=True):
     reason: Reason
     offset: int
     milliseconds: int
+
+
+class ObjectRefused(ObjectEvent, frozen=True):
+    """The object has records, and none is valid: nothing is published. It counts as malformed, too."""
+
+    counts = {
+        "ObjectsMalformed": "",
+        "ObjectsRefused": "",
+        "RecordsRejected": "rejected",
+        "BytesRead": "bytes_read",
+        "Duration": "milliseconds",
+    }
+    version: Version
+    rejected: int
+    bytes_read: int
+    milliseconds: int
+
+
+class ObjectEmpty(ObjectEvent, frozen=True):
+    """The object has 0 bytes: nothing yet, as where a mounted bucket begins to write a file."""
+
+    counts = {"ObjectsEmpty": ""}
+    version: Version
 
 
 class ObjectOvertaken(ObjectEvent, frozen=True):

@@ -38,7 +38,7 @@ variable "force_destroy" {
 }
 
 variable "kms_key_arn" {
-  description = "ARN of a KMS key to encrypt the three buckets with; null for S3's own keys (SSE-S3). The key's policy must let this account's IAM policies grant its use."
+  description = "ARN of a KMS key to encrypt the three buckets with; null for S3's own keys (SSE-S3). The key's policy must let this account's IAM policies grant its use. A key of another account wants a permissions_boundary_arn that allows it: the boundary that bootstrap/ makes allows those of this account."
   type        = string
   default     = null
 

@@ -92,6 +92,24 @@ def tiny(random: Random, index: int) -> Record:
     return {"patient_id": str(index), "patient_name": random.choice("abc")}
 
 
+def spoiled(kind: str, scan: bytes) -> bytes:
+    """Make a scan invalid, or hard to read: as no JSON encoder would write it."""
+    match kind:
+        case "array":
+            return b"[" + scan + b"]"
+        case "number":
+            return b"7"
+        case _:
+            key, value = SPOILS[kind]
+            return scan.replace(key, key.removesuffix(b'"') + value)
+
+
+def gap(index: int) -> bytes:
+    """Make a gap of seven blanks on either side, which does not repeat for long."""
+    blanks = bytes(b" \t\n\r"[index >> 2 * place & 3] for place in range(7))
+    return blanks + b"," + blanks[::-1]
+
+
 def size(random: Random) -> int:
     """Choose a size: mostly small, seldom up to 1 MiB."""
     return int(200 * 5000 ** (random.random() ** 12))
@@ -110,7 +128,20 @@ SHAPES: dict[str, Callable[[Random, int], Record]] = {
     "hostile-escapes": with_escapes,
     "hostile-abroad": abroad,
     "hostile-tiny": tiny,
+    "hostile-gaps": tiny,
+    "hostile-halves": tiny,
 }
+
+# What stands behind a key instead: a blank, what is no UTF-8, two ids that are no texts, half a pair.
+SPOILS = {
+    "blank": (b'"patient_name":"', b'" ","alias":"'),
+    "not-utf8": (b'"patient_name":"', b'"\xff'),
+    "1e999": (b'"patient_id":"', b'1e999,"id":"'),
+    "nan": (b'"patient_id":"', b'NaN,"id":"'),
+    "half-pair": (b'"patient_id":"', rb'"\ud83d'),
+}
+KINDS = ("array", "number", *SPOILS)
+SHAPES |= {f"dirty-{kind}": flat for kind in KINDS}
 
 
 def generate(shape: str, records: int, *, seed: int = 1, percent: float = 1) -> Iterator[bytes]:
@@ -128,13 +159,23 @@ def document(shape: str, records: int, seed: int, percent: float) -> Iterator[by
         indent=2 if shape == "pretty" else None,
         separators=None if shape == "pretty" else (",", ":"),
     ).encode
-    opening, gap, closing = ("", "\n", "\n") if shape == "lines" else ("[", ",\n", "]\n")
-    yield opening.encode()
+    opening, closing = (b"", b"\n") if shape == "lines" else (b"[", b"]\n")
+    yield opening
     for index in range(records):
-        bad = shape == "dirty" and random.random() * 100 < percent
-        record = (invalid if bad else make)(random, index)
-        yield ((gap if index else "") + encode(record)).encode()
-    yield closing.encode()
+        bad = shape.startswith("dirty") and random.random() * 100 < percent
+        scan = encode((invalid if bad and shape == "dirty" else make)(random, index)).encode()
+        if bad and shape != "dirty":
+            scan = spoiled(shape.removeprefix("dirty-"), scan)
+        if shape == "hostile-halves":
+            scan = spoiled("half-pair", scan)
+        yield (_between(shape, index) if index else b"") + scan
+    yield closing
+
+
+def _between(shape: str, index: int) -> bytes:
+    if shape in {"hostile-gaps", "hostile-halves"}:
+        return gap(index)
+    return b"\n" if shape == "lines" else b",\n"
 
 
 def compressed(text: Iterator[bytes]) -> Iterator[bytes]:

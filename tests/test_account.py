@@ -402,7 +402,7 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     key = "fails/CANARY.json"
 
     with without_policy("publishes-uploads"):
-        client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=b'[{"patient_id":"SECRET"}]')
+        client("s3").put_object(Bucket=account.buckets().raw, Key=key, Body=SCAN.replace(b"Ada", b"SECRET"))
         message = first_message(queue)
 
     record = json.loads(message["Body"])

@@ -104,9 +104,8 @@ def test_a_record_that_is_not_valid_is_kept_and_the_rest_is_published(deployment
 
 @pytest.mark.parametrize(
     "document",
-    [b"", b" \n", b"[", b"[}", SCAN + b"]", SCAN[:-1], b"42", b'[{"patient_id":', b"\x1f\x8b\x08broken"],
+    [b" \n", b"[", b"[}", SCAN + b"]", SCAN[:-1], b"42", b'[{"patient_id":', b"\x1f\x8b\x08broken"],
     ids=[
-        "0 bytes",
         "white space",
         "cut",
         "wrong",
@@ -145,6 +144,32 @@ def test_an_empty_array_gives_an_empty_array(deployment: Deployment) -> None:
     deployment.upload(b"[]", key)
 
     assert json.loads(deployment.get(deployment.processed, key)) == []
+
+
+def test_an_object_of_0_bytes_is_nothing_yet(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(SCAN, key)
+
+    outcome = deployment.upload(b"", key)
+
+    deployment.logged("object_empty", version=outcome.version)
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+    assert deployment.keys(deployment.rejected, key) == []
+
+
+def test_an_object_without_a_valid_record_is_kept_and_leaves_what_was_published(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    deployment.upload(SCAN, key)
+
+    outcome = deployment.upload(b'[{"patient_id":1,"patient_name":"Ada"},7]', key)
+
+    assert outcome.refused
+    assert deployment.get(deployment.processed, key) == PUBLISHED
+    kept = deployment.get(deployment.rejected, f"{key}/{outcome.version}.jsonl").splitlines()
+    assert [json.loads(line)["record"] for line in kept] == [{"patient_id": 1, "patient_name": "Ada"}, 7]
+    deployment.logged("object_refused", version=outcome.version, rejected=2)
 
 
 def test_a_malformed_object_leaves_what_was_published_before(deployment: Deployment) -> None:

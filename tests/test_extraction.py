@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.extraction import MalformedScan, Summary, decoded, extract
+from chalicelib.decoding import Document
+from chalicelib.extraction import Summary, extract
+from chalicelib.malformed import MalformedScan
 
 A = b'{"patient_id":"A12345","patient_name":"Ikerian A"}'
 B = b'{"patient_id":"B67890","patient_name":"Ikerian B"}'
@@ -41,8 +43,17 @@ def fault(*chunks: bytes) -> tuple[str, int]:
         b"\xef\xbb\xbf[" + A + b"," + B + b"]",
         gzip.compress(b"[" + A + b"," + B + b"]", mtime=0),
         gzip.compress(b"\xef\xbb\xbf" + A, mtime=0) + gzip.compress(b"", mtime=0) + gzip.compress(B, mtime=0),
+        gzip.compress(b"\xef\xbb\xbf" + A, mtime=0)
+        + gzip.compress(b"\xef\xbb\xbf" + B, mtime=0)
+        + bytes(200),
+        b"\xef\xbb\xbf\xef\xbb\xbf" + A + b"\n\xef\xbb\xbf" + B + b"\xef\xbb\xbf",
+        (A + b"\n" + B).decode().encode("utf-16"),
+        b"\xfe\xff" + (b"[" + A + b"," + B + b"]").decode().encode("utf-16-be"),
     ],
-    ids=["array", "spaced", "indented", "lines", "CRLF", "joined", "BOM", "gzip", "members"],
+    ids=[
+        *["array", "spaced", "indented", "lines", "CRLF", "joined", "BOM", "gzip", "members"],
+        *["members, BOMs, padded", "BOMs", "UTF-16", "UTF-16, big-endian"],
+    ],
 )
 def test_each_form_gives_an_array_with_one_record_on_a_line(document: bytes) -> None:
     outputs = Outputs(document)
@@ -144,14 +155,27 @@ def test_what_the_caller_raises_passes_through(broken: str) -> None:
         (b"\xef\xbb\xbf", "empty", 3),
         (b' "Canary"', "neither an array nor an object", 1),
         (b"Canary", "neither an array nor an object", 0),
-        (b"\xff\xfe[\0", "neither an array nor an object", 0),
+        (b"\xff\xfe[\0", "truncated", 1),
+        (b"\xff\xfe{\0}\0[", "not JSON", 2),
         (b"[,{}]", "not JSON", 1),
         (b"[{},]", "not JSON", 4),
         (b"[{},,{}]", "not JSON", 4),
         (b"[{} {}]", "not JSON", 4),
         (b"[{}}", "not JSON", 3),
         (b'[{"a":"Canary\n"}]', "not JSON", 13),
-        (b'[{"a":NaN}]', "not JSON", 6),
+        (b'[{"a":nan}]', "not JSON", 7),
+        (b'[{"a":Inf}]', "not JSON", 6),
+        (b'[{"a":NaN1}]', "not JSON", 9),
+        (b'[{"a":1NaN}]', "not JSON", 7),
+        (b'[{"a":+Infinity}]', "not JSON", 6),
+        (b"[{NaN:1}]", "not JSON", 2),
+        (b"[Infini", "truncated", 7),
+        (b"{}\xef\xbb{}", "not JSON", 2),
+        (b'{"a":1}\n{"a"\n', "truncated", 13),
+        (b'{"a":1}\n{"a":tru\n1', "not JSON", 14),
+        (b'{"a":1}\n{"a":\n{}\n{}', "not JSON", 17),
+        (b'{"a":\n1}\n{"a"\n{}', "not JSON", 14),
+        (b'{"a":1}{"a":1}\n{"a"\n{}', "not JSON", 20),
         (b"[01]", "not JSON", 2),
         (b"[1.]", "not JSON", 3),
         (b'["\\x"]', "not JSON", 3),
@@ -171,7 +195,11 @@ def test_what_the_caller_raises_passes_through(broken: str) -> None:
         (b"[]]", "more after the end", 2),
         (b"[] []", "more after the end", 3),
         (b"[]Canary", "more after the end", 2),
-        (gzip.compress(b"[]", mtime=0) + b"Canary", "broken gzip", 0),
+        (gzip.compress(b"[]", mtime=0) + b"Canary", "more after the end", 2),
+        (gzip.compress(b"[]", mtime=0) + b"\0\0\0Canary", "more after the end", 2),
+        (gzip.compress(b"[}", mtime=0) + b"Canary", "more after the end", 2),
+        (gzip.compress(b"[}", mtime=0)[:-1], "truncated gzip", 2),
+        (gzip.compress(gzip.compress(b"[]", mtime=0), mtime=0), "gzip within gzip", 0),
         (gzip.compress(b"[]", mtime=0)[:-1], "truncated gzip", 2),
     ],
 )
@@ -180,6 +208,20 @@ def test_a_document_that_is_no_use_is_refused_with_reason_and_offset(
 ) -> None:
     assert fault(document) == (reason, offset)
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
+
+
+@pytest.mark.parametrize("size", [7, 1000, 1 << 24])
+def test_gzip_that_is_broken_is_told_first_wherever_the_text_in_it_is_broken(size: int) -> None:
+    text = b"[}" + b" " * 3_000_000
+    packed = gzip.compress(text, mtime=0)
+
+    def told(document: bytes) -> tuple[str, int]:
+        return fault(*(document[at : at + size] for at in range(0, len(document), size)))
+
+    assert told(packed) == ("not JSON", 1)
+    assert told(packed[:-6] + b"\0\0" + packed[-4:]) == ("broken gzip", 0)
+    assert told(packed[:-1]) == ("truncated gzip", len(text))
+    assert told(packed + b"\0Canary") == ("more after the end", len(text))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +241,7 @@ def test_what_is_raised_carries_nothing_of_the_input(document: bytes) -> None:
 def test_decoding_passes_on_what_is_not_gzip_in_small_pieces() -> None:
     document = b"\x1f" + b"x" * 200_000
 
-    pieces = list(decoded([document[:1], b"", document[1:]]))
+    pieces = list(Document([document[:1], b"", document[1:]]).text())
 
     assert b"".join(pieces) == document
     assert max(map(len, pieces)) <= 64 * 1024 + 1
@@ -208,7 +250,7 @@ def test_decoding_passes_on_what_is_not_gzip_in_small_pieces() -> None:
 def test_decoding_decompresses_gzip_in_small_pieces() -> None:
     document = b" " * 5_000_000
 
-    pieces = list(decoded([gzip.compress(document, mtime=0) + gzip.compress(b"[]", mtime=0)]))
+    pieces = list(Document([gzip.compress(document, mtime=0) + gzip.compress(b"[]", mtime=0)]).text())
 
     assert b"".join(pieces) == document + b"[]"
     assert max(map(len, pieces)) <= 64 * 1024

@@ -101,7 +101,7 @@ def test_a_bug_in_the_processing_is_told_without_its_words(
 
 
 @pytest.mark.filterwarnings("ignore:IAMAuthorizer is not a supported in local mode")  # as Chalice words it
-@pytest.mark.parametrize("step", ["extract", "bounded", "decoded", "Answer"])
+@pytest.mark.parametrize("step", ["extract", "bounded", "Answer"])
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_bug_in_the_api_is_told_without_its_words(
     monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str, *, debug: bool

@@ -86,11 +86,14 @@ def expected_row(path: Path) -> str:
     """A row of the table, from the expectations beside a sample."""
     published, rejected = path.with_suffix(".processed"), path.with_suffix(".rejected")
     key = re.escape(str(path.relative_to(ROOT)))
-    if path.parent.name == "invalid":
-        return rf"^ +{key} +malformed: .* 0 +0 +\d+ *$"
-    extracted = len(json.loads(published.read_text())) if published.exists() else 2
-    lines = len(rejected.read_text().splitlines()) if rejected.exists() else 0
-    return rf"^ +{key} +published +{extracted} +{lines} +\d+ *$"
+    words = {"invalid": "malformed: .*", "refused": "refused: .*", "empty": "empty: .*"}
+    extracted = (
+        len(json.loads(published.read_text())) if published.exists() else 2 * (path.parent.name == "samples")
+    )
+    reported = rejected.exists() and path.parent.name != "invalid"
+    lines = len(rejected.read_text().splitlines()) if reported else 0
+    outcome = words.get(path.parent.name, "published")
+    return rf"^ +{key} +{outcome} +{extracted} +{lines} +\d+ *$"
 
 
 def works(command: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 import app
+from chalicelib.extraction import extract
 from infra.ops.commands.openapi import describe
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment
@@ -61,6 +62,25 @@ def test_the_description_is_printed_for_who_wants_it() -> None:
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
 
     assert json.loads(printed) == describe()
+
+
+def test_the_schema_is_printed_and_says_what_comes_in_and_goes_out() -> None:
+    command = [sys.executable, "-m", "infra.ops", "schema"]
+    schema = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    processed, rejected = bytearray(), bytearray()
+    extract([(ROOT / "samples/valid/some-rejected.json").read_bytes()], processed.extend, rejected.extend)
+    report = (ROOT / "samples/invalid/truncated.rejected").read_bytes()
+
+    def accepts(name: str, document: Any) -> bool:
+        return Draft202012Validator({**schema, "$ref": f"#/$defs/{name}"}).is_valid(document)
+
+    assert accepts("Document", SAMPLE)
+    assert not accepts("Document", [{"patient_id": "1", "patient_name": " "}])
+    assert accepts("Published", json.loads(processed))
+    assert not accepts("Published", [{"patient_id": "1"}])
+    for line in bytes(rejected + report).splitlines():
+        assert accepts("RejectedLine", json.loads(line))
+    assert not accepts("RejectedLine", {"reason": "truncated", "offset": "1"})
 
 
 def test_whatever_is_posted_is_answered_as_described(deployment: Deployment) -> None:

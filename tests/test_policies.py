@@ -108,7 +108,7 @@ def test_every_permission_for_a_bucket_ends_at_the_account(stages: list[Rendered
     ]
 
     # What is not there yet belongs to nobody.
-    assert open_to_others == ["MakesTheBuckets"] * len(stages)
+    assert open_to_others == ["MakesTheBucketsAndSeesWhetherTheyAreThere"] * len(stages)
 
 
 def test_the_roles_policy_the_endpoints_and_the_local_one_agree_on_s3(stages: list[Rendered]) -> None:

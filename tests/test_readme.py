@@ -10,11 +10,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from chalicelib.extraction import MalformedScan, extract
+from chalicelib.extraction import extract
+from chalicelib.malformed import MalformedScan
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
 from tests.deployment import Deployment
-from tests.readme import BY_HAND, Block, block, blocks
+from tests.readme import BY_HAND, Block, block, blocks, is_shown
 
 SAMPLE = (ROOT / "samples" / "ikerian_sample.json").read_bytes()
 RECORD = b'{"patient_id":"A","patient_name":"B"}'
@@ -30,7 +31,7 @@ ELSEWHERE = {
     "make deploy STAGE=dev": "tests/test_account.py",
     "make configure STAGE=dev": "likewise",
     "make destroy STAGE=dev": "likewise",
-    "    scan_date: str": "tests/test_recipes.py",
+    "    scan_date: Date": "tests/test_recipes.py",
     "for file in tfvars s3.tfbackend; do": "likewise",
     "log_retention_days      = 30": "likewise",
 }
@@ -70,11 +71,15 @@ POSTED = (
     '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\'
 )
 ANSWER = '{"records":['
+CHECKED = (
+    ".venv/bin/python -m infra.ops check samples/valid/some-rejected.json samples/invalid/truncated.json"
+)
+VERDICTS = "samples/valid/some-rejected.json: 2 extracted, 6 rejected"
 PROGRAM = "import os"
 
 
 def test_every_block_is_tried() -> None:
-    tried = {*ELSEWHERE, *COMPARED, UPLOADED, POSTED, ANSWER, PROGRAM}
+    tried = {*ELSEWHERE, *COMPARED, UPLOADED, POSTED, ANSWER, PROGRAM, CHECKED, VERDICTS}
 
     assert {one.first for one in blocks()} == tried
 
@@ -90,6 +95,14 @@ def test_every_block_of_the_manual_path_is_run_in_an_account() -> None:
 @pytest.mark.parametrize("one", [one for one in blocks() if one.first in COMPARED], ids=lambda one: one.first)
 def test_what_it_shows_is_what_comes_out(one: Block) -> None:
     COMPARED[one.first](one.text)
+
+
+def test_a_check_shows_what_it_says() -> None:
+    command = ["/bin/sh", "-c", block(CHECKED).text]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 4
+    assert is_shown(block(VERDICTS).text, done.stdout)
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import ROOT
@@ -27,6 +28,7 @@ from chalice.test import Client
 import app
 from chalicelib.extraction import REVISION, extract
 from infra.ops.commands.openapi import describe
+from infra.ops.commands.schema import schema
 
 document = sys.stdin.buffer.read()
 processed, rejected = bytearray(), bytearray()
@@ -38,7 +40,8 @@ print(json.dumps({
     "processed": json.loads(processed),
     "rejected": [json.loads(line) for line in rejected.splitlines()],
     "answer": answer,
-    "required": describe()["components"]["schemas"]["Record"]["required"],
+    "openapi": describe(),
+    "schema": schema(),
     "revision": REVISION,
 }))
 """
@@ -64,28 +67,123 @@ def run(checkout: Path, *command: str, text: str = "", **environment: str) -> st
     return done.stdout
 
 
-def tried(checkout: Path, records: list[dict[str, str]]) -> dict[str, Any]:
+def tried(checkout: Path, records: Any) -> dict[str, Any]:
     env = {**local_stage.environment(), "PYTHONPATH": str(checkout)}
     said = run(checkout, sys.executable, "-c", TRY, text=json.dumps(records), **env)
     return dict(json.loads(said.splitlines()[-1]))
 
 
-def test_one_line_extracts_one_more_field(checkout: Path) -> None:
-    complete = {"patient_id": "A", "patient_name": "B", "scan_date": "2026-11-23"}
-    incomplete = {"patient_id": "C", "patient_name": "D"}
-    before = tried(checkout, [complete, incomplete])
+class Edit(NamedTuple):
+    """A line of the contract: instead of which, or behind it; what it makes of a field that is at fault."""
+
+    line: str
+    after: str
+    value: Any
+    wrong: Any
+    reason: str
+    replaces: bool = False
+    published: bool = True
+
+    @property
+    def field(self) -> str:
+        """The name of the field that it is about."""
+        return self.line.split(":")[0].strip()
+
+
+NAME = "    patient_name: Text\n"
+IDENTITY = "    patient_id: Text\n"
+CHECKED = 'fields that stand here, which are checked alone."""\n'
+EDITS = {
+    "a pattern": Edit(
+        r'    patient_id: Annotated[str, Meta(pattern=r"^[A-Z]\d{5}$")]',
+        IDENTITY,
+        "A12345",
+        "CANARY1",
+        r"patient_id: does not match ^[A-Z]\d{5}$",
+        replaces=True,
+    ),
+    "a maximum length": Edit(
+        "    patient_name: Annotated[str, Meta(max_length=20)]",
+        NAME,
+        "Ikerian A",
+        "CANARY" * 4,
+        "patient_name: length not <= 20",
+        replaces=True,
+    ),
+    "an integer": Edit("    visit: int", NAME, 3, "CANARY", "visit: not an integer"),
+    "a date": Edit("    scan_date: Date", NAME, "2026-11-23", "CANARY", "scan_date: not a date"),
+    "an optional field": Edit(
+        "    diagnosis: str | None = None", NAME, "drusen", 7, "diagnosis: not a string or null"
+    ),
+    "a checked field": Edit(
+        "    retina_thickness_microns: Annotated[float, Meta(gt=0)]",
+        CHECKED,
+        250.5,
+        -1,
+        "retina_thickness_microns: not > 0.0",
+        published=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_one_line_of_the_contract_changes_all_that_follows_from_it(checkout: Path, edit: Edit) -> None:
+    base = {"patient_id": "A12345", "patient_name": "Ikerian A"}
+    good, bad = base | {edit.field: edit.value}, base | {edit.field: edit.wrong}
+    before = tried(checkout, [good, bad])
     records = checkout / "chalicelib" / "records.py"
-    last = "    patient_name: str\n"
+    contract = records.read_text()
+    assert contract.count(edit.after) == 1
 
-    records.write_text(records.read_text().replace(last, last + block("    scan_date: str").text))
-    after = tried(checkout, [complete, incomplete])
+    records.write_text(contract.replace(edit.after, ("" if edit.replaces else edit.after) + edit.line + "\n"))
+    after = tried(checkout, [good, bad])
 
-    reason = {"index": 1, "reason": "scan_date: missing"}
-    assert after["processed"] == after["answer"]["records"] == [complete]
-    assert after["rejected"] == [{**reason, "record": incomplete}]
-    assert after["answer"]["rejected"] == [reason]
-    assert after["required"] == [*before["required"], "scan_date"]
+    published = good if edit.published else base
+    assert after["processed"] == after["answer"]["records"] == [published]
+    assert after["rejected"] == [{"index": 1, "reason": edit.reason, "record": bad}]
+    assert after["answer"]["rejected"] == [{"index": 1, "reason": edit.reason}]
+    assert "CANARY" not in edit.reason
+    for described in (after["schema"]["$defs"], after["openapi"]["components"]["schemas"]):
+        assert edit.field in described["ScanRecord"]["properties"]
+        assert (edit.field in described["PatientRecord"]["properties"]) == edit.published
+    assert after["schema"] != before["schema"]
+    assert after["openapi"] != before["openapi"]
     assert after["revision"] != before["revision"]
+    assert accepts(after["schema"], [good])
+    assert edit.field == "scan_date" or not accepts(after["schema"], [bad])  # a format is but a hint
+
+
+def test_an_optional_field_may_be_missing_and_a_required_one_may_not(checkout: Path) -> None:
+    incomplete = {"patient_id": "A12345", "patient_name": "Ikerian A"}
+    records = checkout / "chalicelib" / "records.py"
+    line = block("    scan_date: Date").text
+
+    records.write_text(
+        records.read_text().replace(NAME, NAME + line + EDITS["an optional field"].line + "\n")
+    )
+    after = tried(checkout, [incomplete, incomplete | {"scan_date": "2026-11-23"}])
+
+    assert after["rejected"] == [{"index": 0, "reason": "scan_date: missing", "record": incomplete}]
+    assert after["processed"] == [incomplete | {"scan_date": "2026-11-23", "diagnosis": None}]
+
+
+def test_records_under_a_key_are_found_where_the_contract_names_it(checkout: Path) -> None:
+    record = {"patient_id": "A12345", "patient_name": "Ikerian A"}
+    records = checkout / "chalicelib" / "records.py"
+    setting = "RECORDS_KEY: str | None = None\n"
+    assert records.read_text().count(setting) == 1
+
+    records.write_text(records.read_text().replace(setting, setting.replace("None\n", '"patients"\n')))
+    after = tried(checkout, {"site": "Bern", "patients": [record, {}], "count": 2})
+
+    assert after["processed"] == [record]
+    assert after["rejected"][0]["index"] == 1
+    assert accepts(after["schema"], {"site": "Bern", "patients": [record]})
+    assert not accepts(after["schema"], {"patients": [{}]})
+
+
+def accepts(schema: dict[str, Any], document: Any) -> bool:
+    return Draft202012Validator(schema).is_valid(document)
 
 
 def test_two_files_and_a_block_make_a_stage(checkout: Path) -> None:

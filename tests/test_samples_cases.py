@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.extraction import MalformedScan
-from tests.reference import chunked, extraction
+from chalicelib.malformed import MalformedScan, Reason
+from tests.reference import agree, chunked, extraction, reference
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 VALID = sorted((SAMPLES / "valid").glob("*.json"))
 INVALID = sorted((SAMPLES / "invalid").glob("*.json"))
+REFUSED = sorted((SAMPLES / "refused").glob("*.json"))
 CHUNKS = (1, 7, 1000, 1 << 20)
 
 
@@ -31,6 +32,22 @@ def test_a_valid_case_gives_the_outputs_beside_it(case: Path, size: int) -> None
 
     assert outcome.processed == beside(case, ".processed")
     assert outcome.rejected == beside(case, ".rejected")
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.stem)
+def test_of_a_refused_case_no_record_is_valid_and_all_are_kept(case: Path, size: int) -> None:
+    outcome = extraction(every(size, case.read_bytes()))
+
+    assert outcome.counts == (0, len(beside(case, ".rejected").splitlines()))
+    assert outcome.rejected == beside(case, ".rejected") != b""
+
+
+@pytest.mark.parametrize("case", sorted(SAMPLES.glob("*/*.json")), ids=lambda case: case.stem)
+def test_the_reference_gives_the_same_for_every_case(case: Path) -> None:
+    document = case.read_bytes()
+
+    assert agree(extraction([document]), reference(document))
 
 
 @pytest.mark.parametrize("size", CHUNKS)
@@ -54,8 +71,9 @@ def test_the_sample_of_the_readme_gives_its_two_patients() -> None:
 
 
 def test_every_expected_file_belongs_to_a_case() -> None:
-    cases = {case.with_suffix("") for case in [*VALID, *INVALID]}
-    expected = {path.with_suffix("") for path in SAMPLES.glob("*valid/*") if path.suffix != ".json"}
+    cases = {case.with_suffix("") for case in [*VALID, *INVALID, *REFUSED]}
+    files = [path for path in SAMPLES.glob("*/*") if path.parent.name != "__pycache__"]
+    expected = {path.with_suffix("") for path in files if path.suffix != ".json"}
 
     assert expected <= cases
     assert len(VALID) >= 10
@@ -63,4 +81,4 @@ def test_every_expected_file_belongs_to_a_case() -> None:
 
 
 def test_the_report_of_a_malformed_scan_says_reason_and_offset_alone() -> None:
-    assert str(MalformedScan("truncated", 7)) == "truncated (byte 7)"
+    assert str(MalformedScan(Reason.TRUNCATED, 7)) == "truncated (byte 7)"

@@ -4,9 +4,11 @@ locals {
     "BytesRead",
     "DocumentsFailed",
     "Duration",
+    "ObjectsEmpty",
     "ObjectsMalformed",
     "ObjectsMissing",
     "ObjectsProcessed",
+    "ObjectsRefused",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
@@ -74,7 +76,7 @@ locals {
         above      = 0
       }
       malformed-objects = {
-        meaning    = "An upload was no use as a whole. The rejected bucket has the reason."
+        meaning    = "An upload was no use as a whole, or none of its records was valid. The rejected bucket has the reason."
         namespace  = local.application
         metric     = local.metrics.ObjectsMalformed
         dimensions = { function_name = local.data_processor_name }
@@ -100,7 +102,9 @@ locals {
         ["AWS/Lambda", "Invocations", "FunctionName", local.data_processor_name, { label = "uploads (with retries)" }],
         [local.application, local.metrics.ObjectsProcessed, "function_name", local.data_processor_name, { label = "published" }],
         [local.application, local.metrics.ObjectsUnchanged, "function_name", local.data_processor_name, { label = "unchanged" }],
-        [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed" }],
+        [local.application, local.metrics.ObjectsMalformed, "function_name", local.data_processor_name, { label = "malformed or refused" }],
+        [local.application, local.metrics.ObjectsRefused, "function_name", local.data_processor_name, { label = "refused" }],
+        [local.application, local.metrics.ObjectsEmpty, "function_name", local.data_processor_name, { label = "empty" }],
         [local.application, local.metrics.ObjectsMissing, "function_name", local.data_processor_name, { label = "missing" }],
       ]
     },

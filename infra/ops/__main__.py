@@ -17,12 +17,14 @@ from infra.ops.aws.account import (
 )
 from infra.ops.aws.uploads import UnhandledError
 from infra.ops.aws.verification import Line
+from infra.ops.commands.check import check
 from infra.ops.commands.configure import NotMadeError, configure
 from infra.ops.commands.deploy import bootstrap, deploy, plan
 from infra.ops.commands.destroy import InUseError, destroy
 from infra.ops.commands.local import run_local
 from infra.ops.commands.openapi import describe
 from infra.ops.commands.redrive import redrive
+from infra.ops.commands.schema import schema
 from infra.ops.commands.verify import verify_local, verify_stage
 from infra.ops.local.cloud import LocalCloudError
 from infra.ops.screen.progress import Step, console, steps
@@ -38,6 +40,7 @@ FAILURES = (
     InUseError,
     LocalCloudError,
     NotMadeError,
+    OSError,
     ToolError,
     UnhandledError,
     UnknownStageError,
@@ -177,6 +180,24 @@ def redrive_command(name: str) -> None:
 def openapi() -> None:
     """Print the OpenAPI description of POST /process."""
     click.echo(json.dumps(describe(), indent=2))
+
+
+@ops.command("check")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, without a byte of the documents.")
+def check_command(files: tuple[str, ...], *, as_json: bool) -> None:
+    """Say what would become of documents: files, `-` for the standard input, or s3://bucket/key.
+
+    Ends with 0 if all is valid, 3 if records would be rejected, 4 if a document is malformed.
+    """
+    with _told():
+        sys.exit(check(files, as_json=as_json))
+
+
+@ops.command("schema")
+def schema_command() -> None:
+    """Print a JSON Schema of what comes in, what is published and what is rejected."""
+    click.echo(json.dumps(schema(), indent=2))
 
 
 ops(prog_name="python -m infra.ops")

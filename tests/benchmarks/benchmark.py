@@ -19,7 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from samples.generate import collected, generate
+from samples.generate import KINDS, collected, generate
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.picture import Bar, picture
 
@@ -39,6 +39,8 @@ SHAPES = {
     "hostile-escapes": 740,
     "hostile-abroad": 350,
     "hostile-tiny": 42,
+    "hostile-gaps": 57,
+    "hostile-halves": 63,
 }
 
 
@@ -157,14 +159,34 @@ def shapes(folder: Path, records: int, rounds: int) -> None:
     table(f"Shapes, median of {rounds} processes", head, rows)
 
 
+def kinds(folder: Path, records: int, rounds: int) -> None:
+    """What invalid records cost, by what is wrong with them."""
+    records //= 4
+    shapes = {"many": "dirty", **{kind: f"dirty-{kind}" for kind in KINDS}}
+    tasks = {"clean": ("ours", scans(folder, "flat", records))} | {
+        f"{kind} {percent}": ("ours", scans(folder, shape, records, percent))
+        for kind, shape in shapes.items()
+        for percent in (1, 50)
+    }
+    figures = measure(tasks, rounds)
+    clean = figures["clean"].speed
+    rows = [
+        (
+            kind,
+            *(f"{figures[f'{kind} {percent}'].speed / clean:.2f}" for percent in (1, 50)),
+            f"{max(figures[f'{kind} {percent}'].peak for percent in (1, 50)):.1f}",
+        )
+        for kind in shapes
+    ]
+    table(f"Invalid records, x clean, median of {rounds} processes", ("", "1 %", "50 %", "peak MB"), rows)
+
+
 def bounds(folder: Path, records: int, rounds: int) -> None:
-    """What invalid records and gzip cost, and that memory does not grow."""
+    """What gzip costs, and that memory does not grow."""
     clean, packed = scans(folder, "flat", records), scans(folder, "gzip", records)
     small = scans(folder, "flat", 30 * MB // SHAPES["flat"])
     tasks = {
         "clean": ("ours", clean),
-        "1 % invalid": ("ours", scans(folder, "dirty", records, 1)),
-        "50 % invalid": ("ours", scans(folder, "dirty", records, 50)),
         "gzip": ("ours", packed),
         "30 MB": ("ours", small),
         "1 GB": ("ours", repeated(folder, small, 34)),
@@ -207,7 +229,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with TemporaryDirectory(prefix="scans-") as folder:
-        for part in (compare, shapes, bounds):
+        for part in (compare, shapes, kinds, bounds):
             part(Path(folder), options.records, options.rounds)
     sys.stdout.write(f"\n{PICTURE.relative_to(ROOT)} shows the first table.\n")
 

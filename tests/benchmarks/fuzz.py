@@ -17,7 +17,8 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from chalicelib import extraction, json_batches
+from chalicelib import decoding, json_batches
+from chalicelib.json_scanner import Scanner
 from tests import reference
 from tests.long_runs import run_options
 
@@ -35,6 +36,12 @@ SEEDS = [
     b' \n[ {\r\n\t"patient_id" : "A" ,\n"patient_name" : "B" } , \n 1 ]\n ',
     b'[{"patient_id":"A","patient_id":"B","patient_name":1,"patient_name":"\xc3\xbc"},{"patient\\u005fid":"A"}]',
     b'[{"patient_id":"\xff","patient_name":"B"},{"x":"\xff","patient_id":"A","patient_name":"B"},{"x":"\xff"}]',
+    b'{"patient_id":"A","patient_name":"B"}\n{"patient_id":"C","pat\n{"patient_id":"C","patient_name":"D"}',
+    b'{"patient_id":"A","patient_name":"B"}\n{"x"\n{"x":\n{}\n{}',
+    b'\xef\xbb\xbf{"patient_id":"A","patient_name":"B","x":NaN}\n\xef\xbb\xbf{"patient_id":NaN}\n{"x":1',
+    b'[{"patient_id":"NaN","patient_name":"[0]","x":NaN},NaN,-Infinity,{"patient_id":Infinity}]',
+    b'[{"patient_id":"?? \\\\","patient_name":"\xee\x80\x80","x":[NaN,"\\ud800"]}]',
+    b'{"x":[1],"v":[{"patient_id":"A1","patient_name":"B2"},{"patient_id":"C3"}],"n":{"v":[]},"y":NaN}',
     b'{"a":"' + b"x" * 300 + b'","patient_id":"A","patient_name":"B"} {}',
     b"[" + b"{}," * 40 + b"{}]",
     b"[" + b"[" * 60 + b"]" * 60 + b"]",
@@ -44,13 +51,30 @@ FRAGMENTS = [
     *b'[]{},:"\\ \n\t\r0123456789-+.eEtfnu\0\x1f\x7f\xff\xc3\xed',
     *[b"},{", b'},{"patient_id":"', b'"},{"', b"}{", b"}\n{", b"]}", b"[[", b'""', b",,", b"\\u", b"\\ud800"],
     *[b"\\udc00", b"\\ud83d\\ude00", b"\\u0064", b"\\\\", b'\\"', b"\\/", b"tru", b"true", b"null", b"fals"],
-    *[b"1e", b"01", b"-", b"1.", b"1e+", b"1e5", b"NaN", b"Infinity", b"\xef\xbb\xbf", b"\x1f\x8b", b"//"],
+    *[
+        b"1e",
+        b"01",
+        b"-",
+        b"1.",
+        b"1e+",
+        b"1e5",
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"\xef\xbb\xbf",
+        b"\n",
+        b"}\n{\n{",
+        b'{"\n{"patient_id":"a"}\n{',
+        b"\x1f\x8b",
+        b"//",
+    ],
     *[
         b'"patient_id":',
         b'"patient_name":"x"',
         b'"patient_i\\ud864":"x"',
         b'{"patient_id":"a","patient_name":"b"}',
     ],
+    *[b"PK\3\4", b"BZh", b"nan", b"Inf", b"\xff\xfe"],
     *["\N{NO-BREAK SPACE}".encode(), "\N{IDEOGRAPHIC SPACE}".encode(), "あ".encode(), b"\xed\xa0\x80"],
 ]
 
@@ -92,6 +116,9 @@ NUMBERS = [
     b"1e999",
     b"123456789012345678901234567890",
     b"9" * 5000,
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
 ]
 SPACES = [b"", b"", b"", b" ", b"\n", b"\r\n\t", b" " * 50]
 
@@ -103,6 +130,8 @@ class Case(NamedTuple):
     sizes: tuple[int, ...]
     block: int
     record_limit: int
+    lines_before: int
+    records_key: str
 
 
 def cases(seed: int) -> Iterator[Case]:
@@ -118,8 +147,10 @@ def cases(seed: int) -> Iterator[Case]:
             grown[random.randrange(len(SEEDS), len(grown))] = document
         sizes = [random.choice((0, 1, 2, 3, 7, 20, 100)) for _ in range(random.choice((0, 3, 200)))]
         block = random.choice((1, 2, 5, 16, 40, 100, 1000, 65536))
-        limit = max(block, random.choice((20, 100, 400, 8 << 20, 8 << 20, 8 << 20)))
-        yield Case(packed(random, document), tuple(sizes), block, limit)
+        limit = max(block, random.choice((20, 100, 400, 64 << 20, 64 << 20, 64 << 20)))
+        before = random.choice((0, 20, 100, 64 << 10, 64 << 10))
+        key = random.choice(("", "", "", "", "v"))
+        yield Case(packed(random, document), tuple(sizes), block, limit, before, key)
 
 
 def composed(random: Random) -> bytes:
@@ -182,10 +213,21 @@ def mutated(random: Random, document: bytes, other: bytes) -> bytes:
 
 
 def packed(random: Random, document: bytes) -> bytes:
-    if random.random() < 0.9:
+    """Now and then, pack a document in UTF-16 or gzip or both, and break that."""
+    if random.random() < 0.05:
+        text = "\N{BYTE ORDER MARK}" + document.decode(errors="surrogateescape")
+        document = text.encode(random.choice(("utf-16-le", "utf-16-be")), "surrogatepass")
+        document = document[: random.choice((len(document), random.randrange(len(document))))]
+    if random.random() < 0.85:
         return document
     cut = random.randrange(len(document) + 1)
-    data = bytearray(gzip.compress(document[:cut], 1) + gzip.compress(document[cut:], 1))
+    parts = [gzip.compress(part, 1) for part in (document[:cut], document[cut:])]
+    padding = random.choice((b"", b"", b"\0", b"\0" * 200))
+    data = bytearray(
+        padding.join(parts) + padding + random.choice((b"", b"", b"\x1f", b"\n", b"x", parts[0]))
+    )
+    if random.random() < 0.3:
+        data = bytearray(gzip.compress(data, 1))
     if random.random() < 0.5:
         data[random.randrange(2, len(data))] ^= 1 << random.randrange(8)
     return bytes(data[: random.choice((len(data), len(data), random.randrange(2, len(data)))) or None])
@@ -193,11 +235,18 @@ def packed(random: Random, document: bytes) -> bytes:
 
 def disagreement(case: Case) -> str:
     """Say what is wrong with the extraction of a case; nothing if nothing is."""
-    expected = reference.reference(case.document, record_limit=case.record_limit)
+    expected = reference.reference(
+        case.document,
+        record_limit=case.record_limit,
+        lines_before=case.lines_before,
+        records_key=case.records_key,
+    )
     with (
-        patch.object(extraction, "PIECE", case.block),
-        patch.object(json_batches, "BLOCK", case.block),
-        patch.object(json_batches, "RECORD_LIMIT", case.record_limit),
+        patch.object(decoding, "PIECE", case.block),
+        patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
+        patch.object(Scanner, "lines_before", case.lines_before),
+        patch.object(Scanner, "block", case.block),
+        patch.object(Scanner, "record_limit", case.record_limit),
     ):
         try:
             found = reference.extraction(reference.chunked(case.document, case.sizes))

@@ -39,7 +39,7 @@ def document(random: Random, number: int) -> tuple[bytes, Expected]:
             return scans(number, invalid=2, size=MB)
         case _:
             body, _ = scans(number)
-            return body[: random.randrange(len(body))], Expected("", "", malformed=True)
+            return body[: random.randrange(1, len(body))], Expected("", "", malformed=True)
 
 
 def scans(number: int, *, invalid: int = 0, size: int = 1) -> tuple[bytes, Expected]:

@@ -35,7 +35,7 @@ PART_SIZE = 200  # so that LARGE is uploaded in parts, and the others are not
 
 
 class Document(NamedTuple):
-    """What somebody uploads, and what has to become of it: of a malformed one, nothing is published."""
+    """What somebody uploads, and what has to become of it: None where nothing is to be published."""
 
     name: str
     raw: bytes
@@ -51,6 +51,7 @@ def scan(name: str, patient: str, more: str = "", rejected: bytes = b"") -> Docu
 A, B, LARGE = scan("A", "A"), scan("B", "B"), scan("large", "L" * PART_SIZE)
 # Its published object equals that of A.
 DIRTY = scan("dirty", "A", ",1", b'{"index":1,"reason":"record: not an object","record":1}\n')
+REFUSED = Document("refused", b"[1]", None, b'{"index":0,"reason":"record: not an object","record":1}\n')
 MALFORMED = Document("malformed", b"[", None, b'{"reason":"truncated","offset":1}\n')
 
 
@@ -63,7 +64,7 @@ class Happening(Enum):
 
 
 DELETED, REMOVED, ERASED = Happening
-ANYTHING = (A, B, DIRTY, LARGE, MALFORMED, *Happening)
+ANYTHING = (A, B, DIRTY, LARGE, REFUSED, MALFORMED, *Happening)
 
 type Story = tuple[Document | Happening, ...]
 """What happens to a key, in this order."""

@@ -116,9 +116,9 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
     Statement = [
       {
         # Without the condition: what is not there yet belongs to nobody.
-        Sid      = "MakesTheBuckets"
+        Sid      = "MakesTheBucketsAndSeesWhetherTheyAreThere"
         Effect   = "Allow"
-        Action   = "s3:CreateBucket"
+        Action   = ["s3:CreateBucket", "s3:ListBucket"]
         Resource = local.buckets
       },
       {
@@ -143,7 +143,6 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "s3:GetEncryptionConfiguration",
           "s3:GetLifecycleConfiguration",
           "s3:GetReplicationConfiguration",
-          "s3:ListBucket",
           "s3:ListBucketVersions",
           "s3:PutBucketLogging",
           "s3:PutBucketNotification",

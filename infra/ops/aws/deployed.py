@@ -14,10 +14,8 @@ from infra.ops.aws.state import state_s3
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.files import replace_text
 
-HANDLERS = {
-    "api_handler": "",
-    "data-processor": "-data-processor",
-}  # Chalice's names, and the functions' endings
+# Chalice's names, and the functions' endings.
+HANDLERS = {"api_handler": "", "data-processor": "-data-processor"}
 
 
 def key(stage: Stage) -> str:

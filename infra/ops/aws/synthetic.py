@@ -1,27 +1,38 @@
-"""Scans of nobody, to try a stage with."""
+"""Scans of nobody, to try a stage with: the sample's, and what is to become of them by the contract here."""
 
 import gzip
 import json
+from itertools import cycle, islice
+from typing import Any, NamedTuple
 
-from chalicelib.records import FIELDS
+from chalicelib.extraction import extract
+from infra.ops.local.cloud import ROOT
 
-type Patients = list[dict[str, str]]
-
-# Why a record is rejected that has nothing of what is wanted.
-ALL_MISSING = "; ".join(f"{field}: missing" for field in FIELDS)
-
-
-def patients(mark: str, count: int = 1, size: int = 0) -> Patients:
-    """Make up so many patients, each different, of about so many bytes."""
-    filler = "." * (size // len(FIELDS))
-    return [dict.fromkeys(FIELDS, f"synthetic {mark} {number}{filler}") for number in range(count)]
+SAMPLE: list[dict[str, Any]] = json.loads((ROOT / "samples" / "ikerian_sample.json").read_text())
 
 
-def document(records: Patients) -> bytes:
-    """Write scans of these records: there is more in each than what is extracted."""
-    return json.dumps([record | {"diagnosis": "synthetic"} for record in records]).encode()
+class Scans(NamedTuple):
+    """A document, and the bytes that are to be published and rejected of it."""
+
+    document: bytes
+    published: bytes
+    rejected: bytes
+
+    @property
+    def packed(self) -> bytes:
+        """The document as gzip, which spares the operator's line."""
+        return gzip.compress(self.document, compresslevel=1)
+
+    @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """What is rejected, and why, without the records."""
+        lines = map(json.loads, self.rejected.splitlines())
+        return [{"index": line["index"], "reason": line["reason"]} for line in lines]
 
 
-def packed(records: Patients) -> bytes:
-    """Write them packed, which spares the operator's line."""
-    return gzip.compress(document(records), compresslevel=1)
+def scans(count: int, *others: dict[str, str]) -> Scans:
+    """Make a document of so many valid scans, and of others."""
+    document = json.dumps([*islice(cycle(SAMPLE), count), *others]).encode()
+    published, rejected = bytearray(), bytearray()
+    extract([document], published.extend, rejected.extend)
+    return Scans(document, bytes(published), bytes(rejected))

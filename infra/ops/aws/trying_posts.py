@@ -1,6 +1,5 @@
 """What the stage answers to posts, signed, unsigned, and by who may not."""
 
-import gzip
 import json
 import time
 from collections.abc import Callable
@@ -9,15 +8,14 @@ from http import HTTPStatus
 from botocore.credentials import Credentials
 
 from infra.ops.aws.posting import Answer, post
-from infra.ops.aws.synthetic import ALL_MISSING, document, patients
+from infra.ops.aws.synthetic import scans
 from infra.ops.aws.target import Target, UnexpectedError
 
 JSON = {"Content-Type": "application/json"}
-PATIENTS = patients("posted")
-DOCUMENT = document([*PATIENTS, {}])
+POSTED = scans(1, {})
 ANSWER = {
-    "records": PATIENTS,
-    "rejected": [{"index": 1, "reason": ALL_MISSING}],
+    "records": json.loads(POSTED.published),
+    "rejected": POSTED.reasons,
     "counts": {"extracted": 1, "rejected": 1},
 }
 # A key that AWS has given to nobody: its documentation's own example.
@@ -45,20 +43,22 @@ class Posts:
 
     def plain(self) -> str:
         """Post a document."""
-        return self._expect_patients(DOCUMENT, JSON)
+        return self._expect_patients(POSTED.document, JSON)
 
     def packed(self) -> str:
         """Post it packed."""
-        return self._expect_patients(gzip.compress(DOCUMENT), JSON | {"Content-Encoding": "gzip"})
+        return self._expect_patients(POSTED.packed, JSON | {"Content-Encoding": "gzip"})
 
     def unsigned(self) -> str:
         """Post it without a signature."""
-        return self._expect_refusal(lambda: post(self._target.url, DOCUMENT, JSON, region=None))
+        return self._expect_refusal(lambda: post(self._target.url, POSTED.document, JSON, region=None))
 
     def by_nobody(self) -> str:
         """Post it with the signature of nobody."""
         url, region = self._target.url, self._target.region
-        return self._expect_refusal(lambda: post(url, DOCUMENT, JSON, region=region, credentials=NOBODY))
+        return self._expect_refusal(
+            lambda: post(url, POSTED.document, JSON, region=region, credentials=NOBODY)
+        )
 
     def _expect_patients(self, body: bytes, headers: dict[str, str]) -> str:
         answer = self._answer(lambda: self._post(body, headers), {HTTPStatus.OK})
@@ -68,7 +68,7 @@ class Posts:
 
     def _expect_refusal(self, attempt: Callable[[], Answer]) -> str:
         # A new API refuses everybody for a moment, and one that is not there always does.
-        signed = self._answer(lambda: self._post(DOCUMENT, JSON), LET_IN)
+        signed = self._answer(lambda: self._post(POSTED.document, JSON), LET_IN)
         if signed.status not in LET_IN:
             raise UnexpectedError(f"even with your signature (execute-api:Invoke): {_said(signed)}")
         answer = self._answer(attempt, {HTTPStatus.FORBIDDEN})

@@ -9,12 +9,12 @@ from urllib.parse import quote_plus
 import boto3
 from botocore.config import Config
 
-from infra.ops.aws.synthetic import ALL_MISSING, Patients, packed, patients
+from infra.ops.aws.synthetic import Scans, scans
 from infra.ops.aws.target import PREFIX, Target, UnexpectedError
 from infra.ops.aws.uploads import Outcome, UnhandledError, read, report_key, upload_by, versions
 
 # More than two parts of the 8 MiB in which the pipeline writes.
-MANY, LONG = 20_000, 1000  # patients, and bytes of each
+MANY = 500_000
 # Few, so that no alarm rings; together more than two parts, too.
 REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each
 LONGEST = 15 * 60  # seconds that a function may take
@@ -48,28 +48,27 @@ class Uploads:
 
     def small(self) -> str:
         """Upload one patient."""
-        return self._publish("small", patients("one"))
+        return self._publish("small", scans(1))
 
     def several_parts(self) -> str:
         """Upload what is published in three parts."""
-        return self._publish("several-parts", patients("many", MANY, LONG))
+        return self._publish("several-parts", scans(MANY))
 
     def replaced(self) -> str:
         """Replace an object of several parts by another one."""
-        self._upload("replaced", packed(patients("before", MANY, LONG)))
-        return self._publish("replaced", patients("after", MANY, LONG))
+        self._upload("replaced", scans(MANY).packed)
+        return self._publish("replaced", scans(MANY + 1))
 
     def rejected(self) -> str:
         """Upload a valid record among others."""
-        (patient,) = patients("valid")
-        scans = [{"scan": "x" * LARGE}] * REJECTED
-        outcome = self._upload("rejected", packed([patient, *scans]))
-        self._expect(outcome, [patient])
+        mixed = scans(1, *[{"scan": "x" * LARGE}] * REJECTED)
+        outcome = self._upload("rejected", mixed.packed)
+        self._expect(outcome, mixed)
         report = read(self._s3, self._target.buckets.rejected, report_key(outcome.key, outcome.version))
-        reasons = [(line["index"], line["reason"]) for line in map(json.loads, report.splitlines())]
-        if reasons != [(index + 1, ALL_MISSING) for index in range(REJECTED)]:
-            raise UnexpectedError(f"the report says {reasons}")
-        return f"1 published, {len(reasons)} rejected ({ALL_MISSING}), report of {_size(report)}"
+        if report != mixed.rejected:
+            raise UnexpectedError(f"the report has {_size(report)}, not {_size(mixed.rejected)}")
+        reason = mixed.reasons[0]["reason"]
+        return f"1 published, {REJECTED} rejected ({reason}), report of {_size(report)}"
 
     def malformed(self) -> str:
         """Upload half a document."""
@@ -81,7 +80,7 @@ class Uploads:
 
     def event_again(self) -> str:
         """Send the event of an upload that is published once more."""
-        outcome = self._upload("event-again", packed(patients("again")))
+        outcome = self._upload("event-again", scans(1).packed)
         before = self._published(outcome.key)
         if error := self._invoke(outcome.key):
             raise UnexpectedError(f"the function answered {error}")
@@ -98,7 +97,7 @@ class Uploads:
         return self._patiently(self._key("undeleted"), self._delete_and_undelete)
 
     def _remove_newest(self) -> str:
-        first, second = patients("first"), patients("second")
+        first, second = scans(1), scans(2)
         before = self._upload_versioned("removed", first)
         newest = self._upload_versioned("removed", second)
         self._remove(self._target.buckets.raw, newest.key, newest.version)
@@ -107,7 +106,7 @@ class Uploads:
         return "the first of two versions, when the second was removed"
 
     def _delete_and_undelete(self) -> str:
-        outcome = self._upload_versioned("undeleted", scan := patients("undeleted"))
+        outcome = self._upload_versioned("undeleted", scan := scans(1))
         raw, processed, _ = self._target.buckets
         marker = self._s3.delete_object(Bucket=raw, Key=outcome.key).get("VersionId")
         if not marker:
@@ -119,10 +118,10 @@ class Uploads:
         self._expect(outcome, scan)
         return "again, when its delete marker was removed"
 
-    def _publish(self, name: str, records: Patients) -> str:
-        outcome = self._upload(name, packed(records))
-        body = self._expect(outcome, records)
-        return f"{len(records):,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
+    def _publish(self, name: str, expected: Scans) -> str:
+        outcome = self._upload(name, expected.packed)
+        body = self._expect(outcome, expected)
+        return f"{outcome.extracted:,} published, {_size(body)}, after {outcome.milliseconds / 1000:.1f} s"
 
     def _upload(self, name: str, document: bytes) -> Outcome:
         s3, buckets, seconds = self._s3, self._target.buckets, self._target.patience.upload
@@ -147,8 +146,8 @@ class Uploads:
         if time.monotonic() > self._settled:
             raise UnexpectedError(f"{error}; asked for it, the function said nothing")
 
-    def _upload_versioned(self, name: str, records: Patients) -> Outcome:
-        outcome = self._upload(name, packed(records))
+    def _upload_versioned(self, name: str, document: Scans) -> Outcome:
+        outcome = self._upload(name, document.packed)
         kept = versions(self._s3, self._target.buckets.raw, outcome.key)
         if outcome.version not in {one["VersionId"] for one in kept}:
             raise UnhandledError(UNVERSIONED)
@@ -165,10 +164,10 @@ class Uploads:
                 raise UnhandledError(f"not published within {self._target.patience.upload:g} seconds")
             time.sleep(0.05)
 
-    def _expect(self, outcome: Outcome, records: Patients) -> bytes:
+    def _expect(self, outcome: Outcome, expected: Scans) -> bytes:
         body = read(self._s3, self._target.buckets.processed, outcome.key, outcome.version)
-        if not body or json.loads(body) != records:
-            raise UnexpectedError(f"{outcome.extracted} published, not the {len(records)} that were uploaded")
+        if body != expected.published:
+            raise UnexpectedError(f"{_size(body)} published, not the {_size(expected.published)} expected")
         return body
 
     def _published(self, key: str) -> str:

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.exceptions import ClientError
 
+from chalicelib.extraction import extract
+from chalicelib.malformed import MalformedScan
+
 
 class UnhandledError(Exception):
     """Nothing came of an upload in time."""
@@ -24,6 +27,7 @@ class Outcome(NamedTuple):
     """What became of one version of an object, and how long after its upload.
 
     `malformed` is the reason and the offset if the object was no use as a whole; the counts are then 0.
+    Nothing is published either if it was `refused`, for none of its records is valid, or `empty`, of 0 bytes.
     An object that S3 has given no version goes by its ETag.
     """
 
@@ -33,6 +37,8 @@ class Outcome(NamedTuple):
     rejected: int
     malformed: str
     milliseconds: int
+    refused: bool
+    empty: bool
 
 
 def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float, region: str | None = None) -> Outcome:
@@ -42,19 +48,25 @@ def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float, region: s
 
 def upload_by(s3: Any, buckets: Buckets, key: str, body: bytes, *, seconds: float) -> Outcome:
     """Do so by a client that is there already."""
+    unpublished = _why_unpublished(body)
     started = time.monotonic()
     # While a bucket's versioning is new, S3 may take an object without telling a version.
     told = s3.put_object(Bucket=buckets.raw, Key=key, Body=body).get("VersionId")
-    while not (found := _outcome(s3, buckets, key, told)):
+    while not (found := _outcome(s3, buckets, key, told, unpublished)):
         if time.monotonic() > started + seconds:
             raise UnhandledError(f"{key}: neither published nor reported within {seconds:g} seconds")
         time.sleep(0.05)
-    return Outcome(key, *found, milliseconds=round((time.monotonic() - started) * 1000))
+    milliseconds = round((time.monotonic() - started) * 1000)
+    return Outcome(key, *found, milliseconds, unpublished == "refused", unpublished == "empty")
 
 
-def _outcome(s3: Any, buckets: Buckets, key: str, told: str | None) -> tuple[str, int, int, str] | None:
+def _outcome(
+    s3: Any, buckets: Buckets, key: str, told: str | None, unpublished: str
+) -> tuple[str, int, int, str] | None:
     version = told or _current(s3, buckets.raw, key)
-    result = _result(s3, buckets, key, version) if version else None
+    if version and unpublished == "empty":  # of which nothing comes
+        return version, 0, 0, ""
+    result = _result(s3, buckets, key, version, refused=unpublished == "refused") if version else None
     return (version, *result) if version and result else None
 
 
@@ -70,7 +82,17 @@ def _current(s3: Any, bucket: str, key: str) -> str | None:
     return head["ETag"].strip('"') if version == "null" else version
 
 
-def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int, str] | None:
+def _why_unpublished(body: bytes) -> str:
+    # The buckets do not tell what is refused from what is about to be published.
+    try:
+        return "refused" if extract([body], len, len).refused else ""
+    except MalformedScan:
+        return "" if body else "empty"
+
+
+def _result(
+    s3: Any, buckets: Buckets, key: str, version: str, *, refused: bool
+) -> tuple[int, int, str] | None:
     # In this order: what is rejected is written before the rest is published.
     published = read(s3, buckets.processed, key, version)
     report = [json.loads(line) for line in read(s3, buckets.rejected, report_key(key, version)).splitlines()]
@@ -78,6 +100,8 @@ def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int
         return len(json.loads(published)), len(report), ""
     if report and "index" not in report[0]:
         return 0, 0, "{reason} at byte {offset}".format_map(report[0])
+    if report and refused:
+        return 0, len(report), ""
     return None
 
 

@@ -21,10 +21,7 @@ def configure(stage: Stage, step: Step) -> list[str]:
     """
     step("Reading the outputs of infra, and what Chalice deployed")
     bucket = state_bucket(stage)
-    try:
-        prepare(stage, bucket, made(stage, bucket))
-    except KeyError as output:
-        raise not_made(stage, f"output {output}") from None
+    prepare(stage, bucket, made(stage, bucket))
     return [f"export AWS_DEFAULT_REGION={stage.region}", f".venv/bin/chalice deploy --stage {stage.name}"]
 
 
@@ -36,8 +33,14 @@ def made(stage: Stage, bucket: str) -> dict[str, Any]:
 
 
 def prepare(stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
-    """Have what `chalice deploy` needs: names and roles, the API to update, compiled requirements."""
-    stage.render(foundation)
+    """Have what `chalice deploy` needs: names and roles, the API to update, compiled requirements.
+
+    Raises NotMadeError.
+    """
+    try:
+        stage.render(foundation)
+    except KeyError as output:
+        raise not_made(stage, f"output {output}") from None
     deployed.fetch(stage, bucket)
     add_bytecode(ROOT)
 

@@ -1,5 +1,8 @@
 """`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
 
+import time
+from typing import Any
+
 from infra.ops.aws import deployed
 from infra.ops.aws.verification import Line, verify
 from infra.ops.commands.configure import prepare
@@ -8,6 +11,11 @@ from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
 from infra.ops.tools.chalice import chalice
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
+from infra.ops.tools.run import ToolError
+
+# What S3 says when it does not know yet that it may invoke a function (webiny/webiny-js#1807).
+UNKNOWN_YET = "Unable to validate the following destination configurations"
+PAUSES = (10, 20)  # seconds
 
 
 def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
@@ -16,10 +24,10 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
     root = Foundation(stage, bucket)
-    foundation = root.apply()
+    foundation = _within_its_boundary(stage, root)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     prepare(stage, bucket, foundation)
-    chalice(stage, "deploy")
+    _deploy_functions(stage)
     deployed.keep(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")
     changes = Operations(stage, bucket, foundation).apply()
@@ -34,6 +42,29 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
         "infra/operations": changes,
     }
     return facts, verify(there, step)
+
+
+def _within_its_boundary(stage: Stage, root: Foundation) -> dict[str, Any]:
+    try:
+        return root.apply()
+    except ToolError as error:
+        if f"ikerian-{stage.name}-boundary" not in str(error):
+            raise
+        first = f"First `make bootstrap STAGE={stage.name}`, where the account's .tfstate file is."
+        raise ToolError(f"{error}\nThe boundary of the stage is missing. {first}") from None
+
+
+def _deploy_functions(stage: Stage) -> None:
+    for pause in PAUSES:
+        try:
+            chalice(stage, "deploy")
+        except ToolError as error:
+            if UNKNOWN_YET not in str(error):
+                raise
+        else:
+            return
+        time.sleep(pause)
+    chalice(stage, "deploy")
 
 
 def bootstrap(stage: Stage, step: Step) -> dict[str, str]:

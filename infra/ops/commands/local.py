@@ -52,9 +52,16 @@ def _show_outcomes(outcomes: list[Outcome]) -> None:
     for number in ("extracted", "rejected", "ms"):
         table.add_column(number, justify="right")
     for one in outcomes:
-        words = f"malformed: {one.malformed}" if one.malformed else "published"
-        table.add_row(one.key, words, str(one.extracted), str(one.rejected), str(one.milliseconds))
+        table.add_row(one.key, _words(one), str(one.extracted), str(one.rejected), str(one.milliseconds))
     console.print(table)
+
+
+def _words(outcome: Outcome) -> str:
+    if outcome.malformed:
+        return f"malformed: {outcome.malformed}"
+    if outcome.refused:
+        return "refused: no valid record"
+    return "empty: nothing yet" if outcome.empty else "published"
 
 
 def _show_processed() -> None:

@@ -1,11 +1,7 @@
 """The OpenAPI description of POST /process: made from the code that it describes, so that it stays true."""
 
-from typing import Any, get_args
-
 from chalicelib.answer import MAX_DOCUMENT
-from chalicelib.records import FIELDS, Reason
-
-type Schema = dict[str, Any]
+from infra.ops.commands.schema import Schema, components, document
 
 INTEGER: Schema = {"type": "integer", "minimum": 0}
 STRING: Schema = {"type": "string"}
@@ -45,13 +41,15 @@ def _process() -> Schema:
             "required": True,
             "description": f"Up to {MAX_DOCUMENT} bytes, decompressed.",
             "content": {
-                "application/json": {"schema": {"oneOf": [_array(_ref("Record")), _ref("Record")]}},
+                "application/json": {"schema": document(_ref("ScanRecord"))},
                 "application/x-ndjson": {"schema": STRING | {"description": "Records, one a line."}},
             },
         },
         "responses": {
             "200": _answer("What was extracted, and what was rejected and why.", "Extracted"),
-            "400": _answer("The document is no use as a whole; API Gateway: it cannot be read.", "Malformed"),
+            "400": _answer(
+                "The document is no use as a whole; API Gateway: it cannot be read.", "MalformedReport"
+            ),
             "403": _answer("Not signed, or the signer may not, or nothing is at this path.", None),
             "413": _answer("The document or its answer is too large.", "Refused"),
             "415": _answer("Another content type or encoding.", "Refused"),
@@ -69,16 +67,15 @@ def _answer(description: str, schema: str | None) -> Schema:
 
 
 def _schemas() -> dict[str, Schema]:
-    fields = dict.fromkeys(FIELDS, STRING | {"pattern": r"\S"})
+    _, ours = components("#/components/schemas/{name}")
+    del ours["RejectedRecord"]  # which is in the bucket alone
     counts = {"extracted": INTEGER, "rejected": INTEGER}
     rejection = _object(index=INTEGER, reason=STRING)
     return {
-        "Record": _object(**fields) | {"additionalProperties": True},
-        "Patient": _object(**fields),
+        **ours,
         "Extracted": _object(
-            records=_array(_ref("Patient")), rejected=_array(rejection), counts=_object(**counts)
+            records=_array(_ref("PatientRecord")), rejected=_array(rejection), counts=_object(**counts)
         ),
-        "Malformed": _object(reason={"enum": list(get_args(Reason))}, offset=INTEGER),
         "Refused": _object(reason=STRING),
         "Gateway": {"oneOf": [_object(message=STRING), _object(Message=STRING)]},
     }

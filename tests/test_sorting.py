@@ -1,11 +1,11 @@
-"""What makes a record valid, what is said of one that is not, and that one line adds a field."""
+"""What makes a record valid, what is said of one that is not, and how that is carried."""
 
 import base64
 import json
 
 import pytest
 
-from chalicelib.records import DraftRecord, PatientRecord, reason_to_reject, sort_batch
+from chalicelib.sorting import sort_batch
 
 CANARY = "Canary"
 
@@ -40,6 +40,11 @@ def carried(record: bytes) -> bytes:
         ),
         (b'{"patient_id":1e999,"patient_name":"A"}', "patient_id: not a string"),
         (b'{"patient_id":' + b"9" * 5000 + b',"patient_name":"A"}', "patient_id: not a string"),
+        (
+            b'{"patient_id":NaN,"patient_name":-Infinity}',
+            "patient_id: not a string; patient_name: not a string",
+        ),
+        (b'{"patient_id":[NaN,"\\ud800"],"patient_name":"A"}', "patient_id: not a string"),
         (b'{"patient_id":"","patient_name":"Canary"}', "patient_id: blank"),
         (b'{"patient_id":" \\t\\u00a0\\u3000","patient_name":""}', "patient_id: blank; patient_name: blank"),
         (b'{"patient_name":"\xff"}', "patient_id: missing; patient_name: not UTF-8"),
@@ -55,11 +60,6 @@ def test_a_reason_names_all_that_is_at_fault_and_no_value(record: bytes, reason:
 
     assert (line["index"], line["reason"]) == ("7", reason)
     assert CANARY not in line["reason"]
-
-
-def test_a_valid_draft_has_no_reason_to_be_rejected() -> None:
-    assert reason_to_reject(PatientRecord("A", "B")) == ""
-    assert reason_to_reject(DraftRecord(" A ", "\N{NO-BREAK SPACE}B")) == ""
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,11 @@ def test_neighbours_change_nothing() -> None:
         b'{"patient_id":"\\ud83d","patient_name":"A"}',
         b'{"patient_id":1e999}',
         b"7",
+    ]
+    alone += [
+        b'{"patient_id":"NaN","patient_name":"A [0]","x":NaN}',
+        b"Infinity",
+        b'{"patient_id":"?? \xee\x80\x80 \\\\","patient_name":"A"}',
     ]
     alone += [b'{"patient_id":"A","patient_name":"B"}', b'{\n"patient_id":" "}', b'{"patient_id":"\xc3\xbc"}']
     together = sort_batch(b"[" + b",".join(alone) + b"]", "array", 0)

@@ -1,0 +1,142 @@
+"""Read a JSON document as a stream: what of it is in memory, where one is in it, and how long a value is."""
+
+import re
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+from msgspec import DecodeError, Raw
+from msgspec.json import Decoder
+
+from chalicelib.malformed import RECORD_LIMIT, MalformedScan, Reason
+from chalicelib.reading import BEGUN, legible, match_begun
+
+type Form = Literal["array", "lines"]
+
+BLOCK = 512 * 1024
+bytes(8 * BLOCK)  # until so large a block has been freed, glibc maps each anew, at a cost
+
+measure = Decoder(Raw).decode
+BOM = b"\xef\xbb\xbf"
+match_space = {
+    "array": re.compile(rb"[ \t\n\r]*").match,
+    # Where a file may start, of which others may have made one, a byte order mark is white space.
+    "lines": re.compile(rb"(?:[ \t\n\r]+|\xef\xbb\xbf)*").match,
+}
+BEGUN_LITERALS = (b"tr", b"tru", b"fa", b"fal", b"fals", b"nu", b"nul")
+ONE_TOO_FAR = ("trailing characters", "invalid character in unicode escape")
+match_error = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)").match
+
+
+class Scanner:
+    """A document, given in pieces, and a place in it: in an array, or between values that are one a line."""
+
+    block: ClassVar[int] = BLOCK
+    record_limit: ClassVar[int] = RECORD_LIMIT
+    lines_before: ClassVar[int] = 64 * 1024  # bytes behind that are kept, to look at what a line comes after
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = filter(None, pieces)
+        self._form: Form = "lines"
+        self._data = self._text = bytearray()  # what of the document is in memory, and the same to measure
+        self._at = self._passed = 0  # how much of that has been passed, and how much before it
+        self._ended = False
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the document have been passed."""
+        return self._passed + self._at
+
+    def _fill(self, size: int) -> None:
+        """Have at least `size` bytes ahead, or all that are left; and at least one behind, for a bracket."""
+        ahead, wanted = len(self._data) - self._at, max(size, self.block)
+        if ahead >= size or self._ended:
+            return
+        kept = min(self._at, self.lines_before if self._form == "lines" else 1)
+        parts: list[bytes | bytearray] = [self._data[self._at - kept :]]
+        while ahead < wanted and (piece := next(self._pieces, b"")):
+            parts.append(piece)
+            ahead += len(piece)
+        self._passed += self._at - kept
+        self._data = self._text = bytearray().join(parts)
+        self._at, self._ended = kept, ahead < wanted
+
+    def _peek(self) -> bytes:
+        """Pass over white space and return the byte behind it; none at the end."""
+        while True:
+            self._at = self._behind_space()
+            if self._ended or len(self._data) - self._at >= len(BOM):
+                return bytes(self._data[self._at : self._at + 1])
+            self._fill(len(BOM))
+
+    def _behind_space(self) -> int:
+        space = match_space[self._form](self._data, self._at)
+        return space.end() if space else self._at
+
+    def _step(self) -> bytes:
+        self._at += 1
+        return self._peek()
+
+    def _expect(self, wanted: bytes) -> None:
+        if (found := self._peek()) != wanted:
+            raise self._fault(Reason.NOT_JSON if found else Reason.TRUNCATED)
+        self._at += 1
+
+    def _skip(self) -> bytes:
+        """Pass over a value, and return it."""
+        size = self._size()  # first: it may move what is in memory
+        self._at += size
+        return bytes(self._data[self._at - size : self._at])
+
+    def _size(self) -> int:
+        """Measure the value that starts here; have all of it in memory."""
+        while True:
+            ahead = memoryview(self._text)[self._at : self._at + self.record_limit + 1]
+            size = self._measured(ahead, len(ahead))
+            if not size and (self._ended or len(ahead) > self.record_limit):
+                # The parser does not look at a literal or a surrogate with nothing behind it.
+                size = self._measured(legible(bytes(ahead)) + b"\0\0\0", len(ahead))
+            if (size or len(ahead)) > self.record_limit:
+                raise self._fault(Reason.TOO_LARGE)
+            if not size and self._ended:
+                raise self._fault(Reason.TRUNCATED, len(ahead))
+            if size:
+                return size
+            self._fill(min(2 * len(ahead), self.record_limit + 1))
+
+    def _measured(self, text: bytes | memoryview, length: int) -> int:
+        """Measure as far as the text goes, which has `length` bytes; 0 if that is not far enough."""
+        try:
+            size = len(memoryview(measure(text)))
+        except RecursionError:
+            raise self._fault(Reason.TOO_DEEP) from None
+        except DecodeError as error:
+            return self._stopped(str(error), text, length)
+        # A number at the end may go on in the next piece.
+        return size if self._ended or size < length or text[-1] in b'}]"el' else 0
+
+    def _stopped(self, error: str, text: bytes | memoryview, length: int) -> int:
+        """Learn from the parser's error where it stopped: behind the value, or in its midst."""
+        match = match_error(error)
+        stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
+        if match and match[1] == "trailing characters":
+            return len(bytes(text[:stopped]).rstrip())
+        mendable = (
+            "surrogate" in error or "hex escape" in error or text[stopped : stopped + 1] in (b"N", b"I")
+        )
+        if mendable and self._text is self._data:
+            self._text = bytearray(legible(bytes(self._data)))
+            return self._measured(memoryview(self._text)[self._at : self._at + length], length)
+        if stopped >= length - _begun(bytes(text[:length][-BEGUN:])) or (
+            stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS
+        ):
+            return 0
+        raise self._fault(Reason.NOT_JSON, stopped) from None
+
+    def _fault(self, reason: Reason, ahead: int = 0) -> MalformedScan:
+        return MalformedScan(reason, self.position + ahead)
+
+
+def _begun(end: bytes) -> int:
+    """Measure what is begun of NaN or Infinity at the end."""
+    begun = match_begun(end)
+    return len(begun[1]) if begun else 0

@@ -1,0 +1,111 @@
+"""Records as they are written, one on a line: what is published of them, and what is rejected."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, get_type_hints
+
+from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, convert, defstruct, field, structs, to_builtins
+from msgspec.json import Encoder
+
+from chalicelib.malformed import Reason
+from chalicelib.reading import decode_texts, read
+from chalicelib.records import PatientRecord, ScanRecord, Text
+
+
+class RejectedRecord(Struct, omit_defaults=True, gc=False):
+    """A record that was not extracted: its place in the document, counted from 0, why, and all of it.
+
+    `record` is the record as it came, on one line: only line breaks between its values are gone. One that
+    is not valid UTF-8 could not stand in a text; `record_base64` has its exact bytes instead.
+    """
+
+    index: int
+    reason: str
+    record: Raw | UnsetType = UNSET
+    record_base64: bytes | UnsetType = UNSET
+
+
+def twin(name: str, record: type[Struct], kind: Callable[[Any], Any]) -> Any:
+    """Make a record of the same fields, as other types."""
+    types = get_type_hints(record, include_extras=True)
+    fields = [(each.name, kind(types[each.name]), _default(each)) for each in structs.fields(record)]
+    # gc=False: records are in no reference cycle, so the collector need not look at them.
+    return defstruct(name, fields, gc=False, kw_only=True)
+
+
+def _default(of: structs.FieldInfo) -> Any:
+    if of.default_factory is not NODEFAULT:
+        return field(name=of.encode_name, default_factory=of.default_factory)
+    return field(name=of.encode_name, default=of.default)
+
+
+encoder = Encoder(enc_hook=lambda _odd_number: None)
+encode, encode_lines = encoder.encode, encoder.encode_lines
+in_ascii = json.JSONEncoder(separators=(",", ":")).encode  # fast, of a text
+
+PublishedRecord = twin("PublishedRecord", PatientRecord, lambda _kind: Any)
+ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
+NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
+KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
+ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(ScanRecord))
+
+# Halves of surrogate pairs, as they look when made readable and encoded; and what may look so, or otherwise.
+HALVES = {chr(0xE000 + low).encode(): b"\\ud%03x" % low for low in range(0x800, 0x1000)}
+HALF = b"\xee"
+OTHERS = (rb"\\", rb"\ue", rb"\uE", b"NaN", b"Infinity")
+find_halves = re.compile(rb"\xee[\xa0-\xbf][\x80-\xbf]").sub
+find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
+
+
+def published_rows(records: Sequence[Any]) -> bytes:
+    """Encode valid records, or what `row` has made of them."""
+    return encode_lines(records if ALL_PUBLISHED else list(map(_trimmed, records)))
+
+
+def _trimmed(record: Any) -> Any:
+    is_row = ALL_PUBLISHED or type(record) is Raw
+    return record if is_row else convert(record, PublishedRecord, from_attributes=True)
+
+
+def row(record: Struct) -> Raw:
+    """Encode a record that may have half a surrogate pair."""
+    published = _trimmed(record)
+    try:
+        return Raw(encode(published))
+    except UnicodeEncodeError:
+        # Half a pair has no UTF-8: escaped, as it came, it is the same string.
+        members = [KEYS[name] + in_ascii(value) for name, value in to_builtins(published).items()]
+        return Raw(f"{{{','.join(members)}}}".encode())
+
+
+def with_halves(rows: bytes, count: int, text: bytes) -> bytes:
+    """Put many halves of pairs back into rows at once; nothing if they are few, or not all there is to it."""
+    few = rows.count(HALF) * 8 < count
+    if few or not ALL_TEXT or any(other in text for other in (HALF, *OTHERS)):
+        return b""
+    rows = find_halves(lambda half: HALVES[half[0]], rows)
+    plain = rows.isascii() and b"\x7f" not in rows
+    return rows if plain and not find_pair(rows) else b""
+
+
+def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
+    """Reject a record; a line break in JSON is never part of a value."""
+    try:
+        if not text.isascii():
+            text.decode()
+    except UnicodeDecodeError:
+        return RejectedRecord(index, reason, record_base64=text)
+    if b"\n" in text or b"\r" in text:
+        text = text.translate(None, b"\r\n")
+    return RejectedRecord(index, reason, Raw(text))
+
+
+def broken_line(index: int, line: bytes) -> bytes:
+    """Reject a line that is no JSON."""
+    return encode_lines([RejectedRecord(index, Reason.NOT_JSON, record_base64=line)])
+
+
+def said_of_one_object(line: bytes) -> bytes:
+    """Add to a rejected record that lacks every field that it is the whole document."""
+    return line.replace(NOTHING_THERE, NOTHING_THERE + b"; the document is one object", 1)
