@@ -4,19 +4,27 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from botocore.exceptions import ClientError
+from botocore.model import OperationModel
 from mypy_boto3_s3.literals import EventType
+from mypy_boto3_s3.type_defs import TagTypeDef
 
 from infra.ops.aws import verification
+from infra.ops.aws.asking import Processor
 from infra.ops.aws.target import PREFIX, Patience, Target, UnexpectedError
 from infra.ops.aws.trying_posts import Posts
 from infra.ops.aws.trying_uploads import Uploads
@@ -201,14 +209,85 @@ def test_what_is_published_is_read_and_what_is_published_again_is_noticed(
 def test_a_new_bucket_is_given_the_time_that_its_versioning_takes(
     deployment: Deployment, target: Target
 ) -> None:
-    deployment.s3.put_bucket_tagging(
-        Bucket=deployment.raw, Tagging={"TagSet": [{"Key": "versioning-settles-in", "Value": "4"}]}
-    )
+    uploads = Uploads(target._replace(patience=Patience(bucket=60, api=0, upload=1)), "new")
+    new = {deployment.raw: 1, deployment.processed: 4, deployment.rejected: 7}
 
+    with settling(new):
+        assert uploads.rejected()
+    with settling(dict.fromkeys(deployment.buckets, 2)):
+        assert uploads.event_again()
+        assert uploads.malformed()
+
+
+@contextmanager
+def settling(buckets: dict[str, int]) -> Iterator[None]:
+    """Have buckets whose versioning settles in so many seconds."""
+    s3 = boto3.client("s3")
+    for bucket, seconds in buckets.items():
+        tag: TagTypeDef = {"Key": "versioning-settles-in", "Value": str(seconds)}
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [tag]})
     try:
-        assert broken(target._replace(patience=Patience(bucket=60, api=0, upload=2))) == {}
+        yield
     finally:
-        deployment.s3.delete_bucket_tagging(Bucket=deployment.raw)
+        for bucket in buckets:
+            s3.delete_bucket_tagging(Bucket=bucket)
+
+
+def test_what_a_new_bucket_shows_only_now_and_then_is_looked_at_again(target: Target) -> None:
+    with every_other_look_in_vain():
+        uploads = Uploads(target, "now-and-then")
+        for seen in (uploads.rejected, uploads.event_again, uploads.removed):
+            assert seen()
+
+
+@contextmanager
+def every_other_look_in_vain() -> Iterator[None]:
+    """Answer the first, third, ... look at an object with 404."""
+    looks: Counter[str] = Counter()
+
+    def answer(model: OperationModel, params: dict[str, Any], **_: Any) -> Any:
+        looks[params["url"]] += 1
+        if looks[params["url"]] % 2 == 0:
+            return None
+        code = "404" if model.name == "HeadObject" else "NoSuchKey"
+        said = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+        return AWSResponse(params["url"], 404, HTTPHeaders(), None), said
+
+    boto3.setup_default_session()
+    session = boto3.DEFAULT_SESSION
+    assert session
+    for operation in ("HeadObject", "GetObject"):
+        session.events.register(f"before-call.s3.{operation}", answer)
+    try:
+        yield
+    finally:
+        boto3.setup_default_session()
+
+
+def test_a_failure_that_passes_in_a_new_bucket_is_given_time_and_no_other_is(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing = ["1 of 1 uploads: 0a1b ContentionError", "1 of 1 uploads: 0a1b UnseenError"]
+    answers = iter([*passing, None, "1 of 1 uploads: 0a1b ObjectStoreError put_object: AccessDenied"])
+    monkeypatch.setattr(Processor, "ask", lambda *_: next(answers))
+    uploads = Uploads(target._replace(patience=Patience(bucket=60)), "passing")
+
+    assert "no error" in uploads.event_again()
+    with pytest.raises(UnexpectedError, match="AccessDenied"):
+        uploads.event_again()
+
+
+def test_a_function_that_is_busy_is_asked_again(deployment: Deployment, target: Target) -> None:
+    functions, key = deployment.functions, f"{PREFIX}busy.json"
+    free = partial(functions.delete_function_concurrency, FunctionName=FUNCTION)
+    functions.put_function_concurrency(FunctionName=FUNCTION, ReservedConcurrentExecutions=0)
+    try:
+        with pytest.raises(ClientError, match="TooManyRequestsException"):
+            Processor(target._replace(patience=Patience(upload=0))).ask(key)
+        threading.Timer(0.5, free).start()
+        assert Processor(target).ask(key) is None
+    finally:
+        free()
 
 
 def test_a_notification_of_uploads_alone_is_seen(deployment: Deployment, target: Target) -> None:
