@@ -290,6 +290,27 @@ def test_a_function_that_is_busy_is_asked_again(deployment: Deployment, target: 
         free()
 
 
+def test_what_comes_while_the_rest_is_removed_is_removed_too(deployment: Deployment) -> None:
+    late = partial(deployment.s3.put_object, Bucket=deployment.rejected, Key=f"{PREFIX}late.json")
+    late()
+    threading.Timer(0.15, late).start()
+
+    assert verification.clear_away(deployment.s3, deployment.buckets, 20) == "2 versions removed"
+    assert left(deployment) == []
+
+
+def test_what_comes_again_and_again_is_told(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def come_again(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
+        s3.put_object(Bucket=bucket, Key=f"{prefix}again")
+        return versions(s3, bucket, prefix)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verification, "versions", come_again)
+        with pytest.raises(UnexpectedError, match=r"^[1-9]\d* versions removed, and 3 more came$"):
+            verification.clear_away(deployment.s3, deployment.buckets, 0.2)
+    assert left(deployment) == []
+
+
 def test_a_notification_of_uploads_alone_is_seen(deployment: Deployment, target: Target) -> None:
     uploads = Uploads(target._replace(patience=Patience(bucket=0, api=0, upload=3)), "uploads-alone")
 
