@@ -33,6 +33,13 @@ from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import FUNCTION, Deployment, without_permission
 
 COMMAND = [sys.executable, "-m", "infra.ops", "verify", "--stage", "local"]
+# The same of an API that is no longer new: an answer of 500 is not given two minutes.
+OF_AN_OLD_API = """
+import runpy
+from infra.ops.aws.target import Patience, Target
+Target.__new__.__defaults__ = (Patience(api=0),)
+runpy.run_module("infra.ops", run_name="__main__")
+"""
 REPORTS = {"records that are not valid are rejected", "a malformed document is reported"}
 SEVERAL_PARTS = {
     "an output of several parts is published",
@@ -47,6 +54,7 @@ UPLOADS = {
     *REPORTS,
     *SEVERAL_PARTS,
 }
+POSTS = {"POST is answered with the patients", "POST of gzip is, too"}
 
 NOTHING = {"app.py": "def data_processor(event, context):\n    return None\n"}
 ERROR = {"app.py": "def app(event, context):\n    return {'statusCode': 500, 'body': 'no'}\n"}
@@ -139,45 +147,32 @@ def test_a_stage_that_breaks_a_promise_fails_and_the_promise_is_named_here_and_o
     page = tmp_path / "summary.md"
     environment = os.environ | {"GITHUB_STEP_SUMMARY": str(page)}
 
-    with running(deployment, API, packed(EMPTY)):
-        done = subprocess.run(COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    with running(deployment, API, packed(ERROR)):
+        command = [sys.executable, "-c", OF_AN_OLD_API, "verify", "--stage", "local"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
     assert "2 of 13 failed: POST is answered with the patients; POST of gzip is, too." in done.stderr
-    assert "| POST is answered with the patients | 200 {} | NO |" in page.read_text()
+    assert "| POST is answered with the patients | 500 no | NO |" in page.read_text()
     assert "| POST without a signature is refused | 403 | yes |" in page.read_text()
+    assert "| POST signed by nobody is refused | 403 | yes |" in page.read_text()
     assert left(deployment) == []
 
 
-def test_a_completion_that_names_checksums_of_parts_is_seen(deployment: Deployment, target: Target) -> None:
-    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
-
-    with running(deployment, FUNCTION, code):
-        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
-
-    assert seen.keys() == SEVERAL_PARTS
-    assert all("complete_multipart_upload: InvalidPart" in words for words in seen.values())
-
-
-def test_a_permission_that_the_processor_lacks_is_named(deployment: Deployment, target: Target) -> None:
-    with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*"):
-        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
-
-    assert seen.keys() == REPORTS
-    assert "put_object: AccessDenied" in seen["a malformed document is reported"]
-    assert "AccessDenied" in seen["records that are not valid are rejected"]
-
-
-def test_an_api_that_answers_500_is_seen_as_such_and_yet_as_closed(
+def test_a_completion_that_names_checksums_and_a_permission_that_lacks_are_named(
     deployment: Deployment, target: Target
 ) -> None:
-    posts = Posts(target)
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
+    denied = without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*")
 
-    with running(deployment, API, packed(ERROR)):
-        for answered in (posts.plain, posts.packed):
-            with pytest.raises(UnexpectedError, match=r"^500 no$"):
-                answered()
-        assert {posts.unsigned(), posts.by_nobody()} == {"403"}
+    with running(deployment, FUNCTION, code), denied:
+        seen = broken(target._replace(patience=Patience(bucket=60, api=0, upload=3)))
+
+    assert seen.keys() == SEVERAL_PARTS | REPORTS
+    for reported in REPORTS:
+        assert "AccessDenied" in seen[reported]
+    for several in SEVERAL_PARTS - REPORTS:
+        assert "complete_multipart_upload: InvalidPart" in seen[several]
 
 
 def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(
@@ -191,15 +186,16 @@ def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(
     assert left(deployment) == []
 
 
-def test_what_is_published_is_read_and_what_is_published_again_is_noticed(
+def test_what_is_published_or_answered_is_read_and_what_is_published_again_is_noticed(
     deployment: Deployment, target: Target
 ) -> None:
     code = edited(deployed_code(deployment, FUNCTION), "chalicelib/pipeline.py", NO_PATIENTS, ALWAYS_AGAIN)
 
-    with running(deployment, FUNCTION, code):
+    with running(deployment, FUNCTION, code), running(deployment, API, packed(EMPTY)):
         seen = broken(target)
 
-    assert seen.keys() == UPLOADS
+    assert seen.keys() == UPLOADS | POSTS
+    assert {seen[post] for post in POSTS} == {"200 {}"}
     several = "3 bytes published, not the 26,000,003 bytes expected"
     assert seen["an output of several parts is published"] == several
     assert seen["a malformed document is reported"] == "it was published"
