@@ -1,7 +1,7 @@
 """`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
 
 from infra.ops.aws import deployed
-from infra.ops.aws.verification import Line, verify
+from infra.ops.aws.target import Target
 from infra.ops.commands.configure import prepare
 from infra.ops.commands.verify import target
 from infra.ops.screen.progress import Step
@@ -10,8 +10,8 @@ from infra.ops.tools.chalice import chalice
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
 
-def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
-    """Deploy a stage and try it; returns what its users want to know, and what was seen."""
+def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
+    """Deploy a stage; returns what its users want to know, and where it is."""
     step("State bucket: terraform apply in infra/bootstrap")
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
@@ -33,7 +33,7 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
         "infra": root.changes,
         "infra/operations": changes,
     }
-    return facts, verify(there, step)
+    return facts, there
 
 
 def bootstrap(stage: Stage, step: Step) -> dict[str, str]:
