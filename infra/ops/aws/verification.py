@@ -47,7 +47,7 @@ def clear_away(s3: Any, buckets: Buckets, seconds: float) -> str:
     removed = looks = 0
     while looks < LOOKS:
         found = _remove(s3, buckets)
-        if found and time.monotonic() > deadline:
+        if found and removed and time.monotonic() > deadline:
             raise UnexpectedError(f"{removed} versions removed, and {found} more came")
         removed, looks = removed + found, 0 if found else looks + 1
         time.sleep(ENDS)
