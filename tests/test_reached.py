@@ -158,4 +158,27 @@ def test_a_stage_that_nobody_has_made_cannot_be_configured(deployment: Deploymen
     assert code == 1
     assert said.startswith(f"account {account(Stage('dev').region)}\nregion {Stage('dev').region}\n")
     assert "The stage dev is not made yet: there is no bucket" in said
-    assert "`make deploy STAGE=dev`" in said
+    assert said.endswith("as infra/README.md shows.\n")  # and nothing of "the same command again"
+
+
+# The steps themselves are tried in test_account.py; here, what is told of a stage that then fails.
+DEPLOYED_BUT_WRONG = """
+import runpy
+from infra.ops.aws import verification
+from infra.ops.commands import deploy
+deploy.deploy = lambda stage, step: ({"POST": "https://api"}, None)
+verification.verify = lambda there, step: [verification.Line("it works", "it does not", passed=False)]
+runpy.run_module("infra.ops", run_name="__main__")
+"""
+
+
+def test_what_is_deployed_is_told_even_if_it_does_not_do_what_it_should(deployment: Deployment) -> None:
+    endpoint = str(deployment.s3.meta.endpoint_url)
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    command = [sys.executable, "-c", DEPLOYED_BUT_WRONG, "deploy", "--stage", "dev"]
+
+    code, said = operate(*command, AWS_ENDPOINT_URL=endpoint, **keys)
+
+    assert code == 1
+    assert "The stage dev is deployed.\nPOST https://api\n" in said
+    assert said.endswith("1 of 1 failed: it works.\n")

@@ -273,11 +273,13 @@ def test_the_page_of_a_run_says_what_was_deployed(tmp_path: Path, monkeypatch: p
     page = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
 
-    summarise("The stage dev works.", {"POST": "https://api", "infra": "1 added, 0 changed, 0 destroyed"})
+    summarise(
+        "The stage dev is deployed.", {"POST": "https://api", "infra": "1 added, 0 changed, 0 destroyed"}
+    )
     summarise("Nothing is left of the stage dev.", {})
 
     assert page.read_text() == (
-        "### The stage dev works.\n\n|  |  |\n| --- | --- |\n"
+        "### The stage dev is deployed.\n\n|  |  |\n| --- | --- |\n"
         "| POST | `https://api` |\n| infra | `1 added, 0 changed, 0 destroyed` |\n\n"
         "### Nothing is left of the stage dev.\n\n"
     )

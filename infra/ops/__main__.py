@@ -16,7 +16,7 @@ from infra.ops.aws.account import (
     reached,
 )
 from infra.ops.aws.uploads import UnhandledError
-from infra.ops.aws.verification import Line
+from infra.ops.aws.verification import Line, verify
 from infra.ops.commands.check import check
 from infra.ops.commands.configure import NotMadeError, configure
 from infra.ops.commands.deploy import bootstrap, deploy, plan
@@ -62,19 +62,21 @@ def _told(advice: str = "") -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        if lacks_credentials(error):
+        if isinstance(error, InUseError | NotMadeError):  # which say themselves what to do
+            advice = ""
+        elif lacks_credentials(error):
             advice = HOW_TO_GIVE_CREDENTIALS
         raise click.ClickException(f"{error}\n{advice}".rstrip()) from None
 
 
 @contextmanager
-def _told_where(name: str) -> Iterator[tuple[Stage, Step]]:
+def _told_where(name: str, advice: str = "") -> Iterator[tuple[Stage, Step]]:
     """Tell whose account, which region and which endpoints are reached, and then what is done there."""
     with _told():
         stage = Stage(name)
         for what, value in reached(stage).items():
             console.print(f"{what} {value}", highlight=False, markup=False)
-    with _told(AGAIN), steps() as step:
+    with _told(advice), steps() as step:
         yield stage, step
 
 
@@ -94,7 +96,7 @@ stage_option = click.option("--stage", "name", default="", help="As in infra/env
 @stage_option
 def bootstrap_command(name: str) -> None:
     """Make what a stage's account needs once: the state bucket, and the roles in which GitHub deploys."""
-    with _told_where(name) as (stage, step):
+    with _told_where(name, AGAIN) as (stage, step):
         roles = bootstrap(stage, step)
     summarise("The account is ready.", {f"{one} is deployed by": role for one, role in roles.items()})
 
@@ -111,10 +113,12 @@ def plan_command(name: str) -> None:
 @stage_option
 def deploy_command(name: str) -> None:
     """Deploy a stage: Terraform, Chalice, Terraform; then verify it."""
-    with _told_where(name) as (stage, step):
-        facts, lines = deploy(stage, step)
-    _judge(lines)
-    summarise(f"The stage {name} works.", facts)
+    with _told_where(name, AGAIN) as (stage, step):
+        facts, there = deploy(stage, step)
+    summarise(f"The stage {name} is deployed.", facts)
+    with _told(), steps() as step:
+        lines = verify(there, step)
+    _judge(name, lines)
 
 
 @ops.command("verify")
@@ -127,15 +131,15 @@ def verify_command(name: str) -> None:
     else:
         with _told_where(name) as (stage, step):
             lines = verify_stage(stage, step)
-    _judge(lines)
-    console.print(f"The stage {name} does what it should.", highlight=False)
+    _judge(name, lines)
 
 
-def _judge(lines: list[Line]) -> None:
+def _judge(name: str, lines: list[Line]) -> None:
     rows = [(line.check, line.seen, "yes" if line.passed else "NO") for line in lines]
     tabulate(("what was tried", "what was seen", "passed"), rows)
     if failed := [line.check for line in lines if not line.passed]:
         raise click.ClickException(f"{len(failed)} of {len(lines)} failed: {'; '.join(failed)}.")
+    console.print(f"The stage {name} does what it should.", highlight=False)
 
 
 @ops.command("configure")
@@ -159,7 +163,7 @@ def configure_command(name: str) -> None:
 )
 def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
     """Remove a stage; refused while its buckets hold anything."""
-    with _told_where(name) as (stage, step):
+    with _told_where(name, AGAIN) as (stage, step):
         destroy(stage, step, delete_data=delete_data, last=last)
     summarise(f"Nothing is left of the stage {name}.", {})
 

@@ -1,4 +1,4 @@
-"""What the stage answers to posts, signed, unsigned, and by who may not."""
+"""What the stage answers to posts, signed, unsigned, and signed by nobody."""
 
 import json
 import time
@@ -38,7 +38,7 @@ class Posts:
             "POST is answered with the patients": self.plain,
             "POST of gzip is, too": self.packed,
             "POST without a signature is refused": self.unsigned,
-            "POST by who may not is refused": self.by_nobody,
+            "POST signed by nobody is refused": self.by_nobody,
         }
 
     def plain(self) -> str:

@@ -1,24 +1,22 @@
 """What the stage makes of uploads, replaced and removed ones too: tried on objects of our own making."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote_plus
 
 import boto3
-from botocore.config import Config
+from botocore.exceptions import ClientError
 
+from infra.ops.aws.asking import PAUSE, Processor, passes
 from infra.ops.aws.synthetic import Scans, scans
 from infra.ops.aws.target import PREFIX, Target, UnexpectedError
 from infra.ops.aws.uploads import Outcome, UnhandledError, read, report_key, upload_by, versions
 
 # More than two parts of the 8 MiB in which the pipeline writes.
 MANY = 500_000
-# Few, so that no alarm rings; together more than two parts, too.
+# Together more than two parts, too; so few that no alarm rings unless rejected_records_threshold is below.
 REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each
-LONGEST = 15 * 60  # seconds that a function may take
-PAUSE = 1  # seconds
+LOOK = 0.1  # seconds
 UNVERSIONED = "the raw bucket keeps no versions"
 
 
@@ -30,8 +28,7 @@ class Uploads:
         self._folder = f"{PREFIX}{folder}/"
         self._settled = time.monotonic() + target.patience.bucket
         self._s3: Any = boto3.client("s3", region_name=target.region)
-        once = Config(read_timeout=LONGEST, retries={"total_max_attempts": 1}, tcp_keepalive=True)
-        self._functions = boto3.client("lambda", region_name=target.region, config=once)
+        self._processor = Processor(target)
 
     def checks(self) -> dict[str, Callable[[], str]]:
         """Name the promises, each with what tries it."""
@@ -64,7 +61,8 @@ class Uploads:
         mixed = scans(1, *[{"scan": "x" * LARGE}] * REJECTED)
         outcome = self._upload("rejected", mixed.packed)
         self._expect(outcome, mixed)
-        report = read(self._s3, self._target.buckets.rejected, report_key(outcome.key, outcome.version))
+        name = report_key(outcome.key, outcome.version)
+        report = self._shown(lambda: read(self._s3, self._target.buckets.rejected, name))
         if report != mixed.rejected:
             raise UnexpectedError(f"the report has {_size(report)}, not {_size(mixed.rejected)}")
         reason = mixed.reasons[0]["reason"]
@@ -82,8 +80,10 @@ class Uploads:
         """Send the event of an upload that is published once more."""
         outcome = self._upload("event-again", scans(1).packed)
         before = self._published(outcome.key)
-        if error := self._invoke(outcome.key):
-            raise UnexpectedError(f"the function answered {error}")
+        while error := self._processor.ask(outcome.key):
+            if not passes(error) or time.monotonic() > self._settled:
+                raise UnexpectedError(f"the function answered {error}")
+            time.sleep(PAUSE)
         if (after := self._published(outcome.key)) != before:
             raise UnexpectedError(f"{before} became {after}")
         return f"no error; still {before}"
@@ -141,10 +141,10 @@ class Uploads:
             time.sleep(PAUSE)
 
     def _give_up_if_hopeless(self, error: UnhandledError, key: str) -> None:
-        if said := self._invoke(key):
-            raise UnexpectedError(f"{error}; asked for it, the function answered: {said}")
-        if time.monotonic() > self._settled:
-            raise UnexpectedError(f"{error}; asked for it, the function said nothing")
+        said = self._processor.ask(key)
+        if (said and not passes(said)) or time.monotonic() > self._settled:
+            answer = f"answered: {said}" if said else "said nothing"
+            raise UnexpectedError(f"{error}; asked for it, the function {answer}")
 
     def _upload_versioned(self, name: str, document: Scans) -> Outcome:
         outcome = self._upload(name, document.packed)
@@ -165,26 +165,30 @@ class Uploads:
             time.sleep(0.05)
 
     def _expect(self, outcome: Outcome, expected: Scans) -> bytes:
-        body = read(self._s3, self._target.buckets.processed, outcome.key, outcome.version)
+        key, version = outcome.key, outcome.version
+        body = self._shown(lambda: read(self._s3, self._target.buckets.processed, key, version))
         if body != expected.published:
             raise UnexpectedError(f"{_size(body)} published, not the {_size(expected.published)} expected")
         return body
 
     def _published(self, key: str) -> str:
-        head = self._s3.head_object(Bucket=self._target.buckets.processed, Key=key)
+        return self._shown(lambda: self._head(key))
+
+    def _head(self, key: str) -> str:
+        try:
+            head = self._s3.head_object(Bucket=self._target.buckets.processed, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            return ""
         return f"{head['ETag']} of {head['LastModified']:%H:%M:%S}, version {head.get('VersionId')}"
 
-    def _invoke(self, key: str) -> str | None:
-        """Send the function the event of an upload; returns what it says has failed."""
-        event = json.dumps(_event(self._target.buckets.raw, key)).encode()
-        answer = self._functions.invoke(FunctionName=self._target.function, Payload=event)
-        said = json.loads(answer["Payload"].read())
-        return str(said.get("errorMessage", said)) if "FunctionError" in answer else None
-
-
-def _event(bucket: str, key: str) -> dict[str, Any]:
-    about = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}}
-    return {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": about}]}
+    def _shown[T: (str, bytes)](self, look: Callable[[], T]) -> T:
+        """Look until there is something: a new bucket does not always show what has been seen in it."""
+        deadline = max(self._settled, time.monotonic() + self._target.patience.upload)
+        while not (found := look()) and time.monotonic() < deadline:
+            time.sleep(LOOK)
+        return found
 
 
 def _size(body: bytes) -> str:

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from infra.ops.aws import deployed
-from infra.ops.aws.verification import Line, verify
+from infra.ops.aws.target import Target
 from infra.ops.commands.configure import prepare
 from infra.ops.commands.verify import target
 from infra.ops.screen.progress import Step
@@ -18,8 +18,8 @@ UNKNOWN_YET = "Unable to validate the following destination configurations"
 PAUSES = (10, 20)  # seconds
 
 
-def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
-    """Deploy a stage and try it; returns what its users want to know, and what was seen."""
+def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
+    """Deploy a stage; returns what its users want to know, and where it is."""
     step("State bucket: terraform apply in infra/bootstrap")
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
@@ -41,7 +41,7 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], list[Line]]:
         "infra": root.changes,
         "infra/operations": changes,
     }
-    return facts, verify(there, step)
+    return facts, there
 
 
 def _within_its_boundary(stage: Stage, root: Foundation) -> dict[str, Any]:
