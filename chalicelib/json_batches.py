@@ -172,7 +172,7 @@ class Cutter(Scanner):
     def _pass_broken_line(self, fault: MalformedScan) -> bool:
         """Reject the line that starts here by itself, if it can be told that it is no more than a line."""
         stopped = fault.offset - self.position
-        if self._form == "array" or fault.reason != Reason.NOT_JSON:
+        if self._form == "array" or fault.reason != Reason.NOT_JSON or self._data[self._at] != ord("{"):
             return False
         size = self._size_of_line()
         # Where the parser stopped tells that it took nothing of the next line for a part of this one.

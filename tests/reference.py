@@ -309,6 +309,8 @@ def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
 def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits, mended: int) -> int:
     """Tell where a line ends that is rejected alone; 0 if that is the end of the document."""
     end = text.find(b"\n", start)
+    if text[start : start + 1] != b"{":
+        return 0
     far = end < 0 or end - start > limits.record or stop.offset > end + 1
     if stop.reason != "not JSON" or far or not text[end + 1 :].removeprefix(BOM).startswith(b"{"):
         return 0
