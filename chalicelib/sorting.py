@@ -36,7 +36,7 @@ INVALID = Raw(b"")  # stands for a record that is not valid
 
 decode_record = Decoder(FastRecord).decode
 decode_records = {
-    "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type]
+    "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type] # made at run time
     "lines": Decoder(FastRecord).decode_lines,
 }
 decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
