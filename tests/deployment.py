@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 
 from infra.ops.aws.posting import Answer, post
-from infra.ops.aws.uploads import Outcome, upload
+from infra.ops.aws.uploads import Outcome, read, upload
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import REGION
 from tests.events import TEST_EVENT, s3_event
@@ -67,16 +67,9 @@ class Deployment:
     def await_key(self, bucket: str, key: str, version: str | None = None) -> None:
         """Wait for an object, or for one that was made from this version of the raw object."""
         deadline = time.monotonic() + WITHIN
-        while not self._stands(bucket, key, version):
+        while not read(self.s3, bucket, key, version):
             assert time.monotonic() < deadline, f"{key} did not come"
             time.sleep(0.05)
-
-    def _stands(self, bucket: str, key: str, version: str | None) -> bool:
-        try:
-            metadata = self.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
-        except self.s3.exceptions.ClientError:
-            return False
-        return version in {None, metadata.get("source-version")}
 
     def logged(self, message: str, **fields: Any) -> dict[str, Any]:
         """Wait for a log event of the function with this message and these fields."""

@@ -6,8 +6,18 @@ mock_provider "aws" {
   }
 }
 
+# Those below the region are of ../modules/deployer.
 variables {
   region = "eu-central-1"
+
+  account          = "123456789012"
+  boundary_arn     = "arn:aws:iam::123456789012:policy/boundary"
+  owner_id         = 12
+  provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+  repository       = "somebody/data-pipeline"
+  repository_id    = 345
+  stage            = "dev"
+  state_bucket_arn = "arn:aws:s3:::state"
 }
 
 run "the_state_bucket_is_named_for_the_account" {
@@ -72,16 +82,6 @@ run "a_deployer_is_one_environment_of_one_repository" {
   module {
     source = "../modules/deployer"
   }
-  variables {
-    account          = "123456789012"
-    boundary_arn     = "arn:aws:iam::123456789012:policy/boundary"
-    owner_id         = 12
-    provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-    repository       = "somebody/data-pipeline"
-    repository_id    = 345
-    stage            = "dev"
-    state_bucket_arn = "arn:aws:s3:::state"
-  }
 
   assert {
     condition = jsondecode(aws_iam_role.this.assume_role_policy).Statement[0].Condition.StringEquals == {
@@ -134,16 +134,6 @@ run "roles_are_made_within_their_boundary" {
   module {
     source = "../modules/deployer"
   }
-  variables {
-    account          = "123456789012"
-    boundary_arn     = "arn:aws:iam::123456789012:policy/boundary"
-    owner_id         = 12
-    provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-    repository       = "somebody/data-pipeline"
-    repository_id    = 345
-    stage            = "dev"
-    state_bucket_arn = "arn:aws:s3:::state"
-  }
 
   assert {
     condition = [
@@ -170,16 +160,7 @@ run "nobody_deploys_a_stage_that_is_named_like_another_ones_function" {
   module {
     source = "../modules/deployer"
   }
-  variables {
-    account          = "123456789012"
-    provider_arn     = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-    boundary_arn     = "arn:aws:iam::123456789012:policy/boundary"
-    owner_id         = 12
-    repository       = "somebody/data-pipeline"
-    repository_id    = 345
-    stage            = "dev-data-processor"
-    state_bucket_arn = "arn:aws:s3:::state"
-  }
+  variables { stage = "dev-data-processor" }
   expect_failures = [var.stage]
 }
 

@@ -176,6 +176,11 @@ def runs_at(endpoint: str) -> bool:
         return False
 
 
+def process_url(api: str | None) -> str:
+    """Say where the local cloud serves `POST /process` of a REST API: Chalice prints AWS's address."""
+    return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
+
+
 def trust() -> ssl.SSLContext:
     """Trust whom the AWS clients trust."""
     return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))

@@ -1,7 +1,6 @@
 """The stage `local`: the same application, deployed by Chalice into the local cloud."""
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import boto3
 
 from infra.ops.aws.uploads import Buckets
+from infra.ops.local import cloud
 from infra.ops.local.cloud import LOCAL, ROOT
 from infra.ops.stage import APPLICATION
 from infra.ops.tools.bytecode import add_bytecode
@@ -54,9 +54,7 @@ def deploy(folder: Path) -> str:
 def process_url() -> str:
     """Say where the stage's `POST /process` is."""
     apis = boto3.client("apigateway").get_rest_apis()["items"]
-    api = next(one["id"] for one in apis if one["name"] == APPLICATION)
-    # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
-    return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
+    return cloud.process_url(next(one["id"] for one in apis if one["name"] == APPLICATION))
 
 
 def _copy(project: Path) -> Path:

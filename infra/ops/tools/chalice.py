@@ -4,6 +4,7 @@ import os
 import sys
 
 from infra.ops.aws import deployed
+from infra.ops.local import cloud
 from infra.ops.stage import Stage
 from infra.ops.tools.run import run
 
@@ -27,8 +28,7 @@ def process_url(stage: Stage) -> str:
     """Say where the stage's `POST /process` is."""
     api = deployed.rest_api_id(stage)
     if is_local():
-        # The address that Chalice prints is AWS's; this is where MiniStack serves the same API.
-        return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
+        return cloud.process_url(api)
     return f"https://{api}.execute-api.{stage.region}.amazonaws.com/api/process"
 
 
