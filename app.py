@@ -12,7 +12,7 @@ from typing import Any, cast
 from chalice import Chalice, ConvertToMiddleware, IAMAuthorizer, Response
 from chalice.app import Request, S3Event
 
-from chalicelib import object_store, pipeline, telemetry
+from chalicelib import invocations, object_store, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
 from chalicelib.events import arrivals
 from chalicelib.extraction import extract
@@ -48,7 +48,7 @@ class AnyEvent(S3Event):
 def data_processor(event: AnyEvent) -> None:
     """Publish the patients of every object that an event names."""
     remaining = event.context.get_remaining_time_in_millis
-    pipeline.handle(arrivals(event.to_dict()), object_store.connect(), SETTINGS, remaining)
+    invocations.handle(arrivals(event.to_dict()), object_store.connect(), SETTINGS, remaining)
 
 
 data_processor.event_class = AnyEvent

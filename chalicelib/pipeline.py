@@ -16,7 +16,6 @@ version or a delete marker, was removed for good. Nothing is published while a d
 """
 
 import time
-from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -31,28 +30,17 @@ from chalicelib.object_store import (
     Condition,
     Head,
     ObjectStore,
-    ObjectStoreError,
     OutOfTimeError,
     OvertakenError,
     Source,
     Upload,
-    within,
 )
 from chalicelib.settings import Settings
 
 # Each lost attempt is another writer's success; after this many, Lambda's later retry is the better one.
 ATTEMPTS = 10
-# Failures that an error names; the log has them all.
-TOLD = 10
 # Seconds after its upload that S3 may not show an object, while its bucket's versioning is new.
 SEEN_WITHIN = 15 * 60
-
-type Clock = Callable[[], int]
-"""Milliseconds that are left to the invocation."""
-
-
-class UploadsFailedError(Exception):
-    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again."""
 
 
 class ForeignBucketError(Exception):
@@ -67,54 +55,6 @@ class UnseenError(Exception):
     """S3 announced an upload a moment ago and does not show it yet; a later attempt will see it."""
 
 
-def handle(
-    arrivals: Sequence[Arrival | None], store: ObjectStore, settings: Settings, remaining: Clock
-) -> None:
-    """Publish every key of an event once; one that fails does not hide the others.
-
-    None stands for a record that names no object. Raises UploadsFailedError when all have been tried.
-    Its message, unlike its causes, is safe to log.
-    """
-    if not arrivals:
-        telemetry.emit(telemetry.NoUploads())
-    uploads = [Publication(one, store, settings) for one in _last_of_each_key(arrivals)]
-    with within(remaining):
-        failures = [failure for upload in uploads if (failure := _failure(upload))]
-    if unreadable := arrivals.count(None):
-        telemetry.emit(telemetry.RecordsUnreadable(unreadable))
-        failures += ["unreadable record"] * unreadable
-    if failures:
-        raise UploadsFailedError(_told(failures, len(uploads) + unreadable))
-
-
-def _last_of_each_key(arrivals: Sequence[Arrival | None]) -> list[Arrival]:
-    by_time = sorted(filter(None, arrivals), key=lambda arrival: arrival.uploaded)
-    return list({arrival[:2]: arrival for arrival in by_time}.values())
-
-
-def _told(failures: list[str], uploads: int) -> str:
-    more = f"; and {len(failures) - TOLD} more" if len(failures) > TOLD else ""
-    return f"{len(failures)} of {uploads} uploads: {'; '.join(failures[:TOLD])}{more}"
-
-
-def _failure(publication: "Publication") -> str | None:
-    name = publication.name
-    try:
-        publication.publish()
-    except Exception as error:  # noqa: BLE001 - any: `handle` raises it again, without its words
-        failed = telemetry.ObjectFailed(name, _cause(error), telemetry.locations(error))
-    else:
-        return None
-    telemetry.emit(failed)
-    return f"{name.digest} {failed.error}"
-
-
-def _cause(error: Exception) -> telemetry.ErrorName:
-    # The words of these are S3's codes and numbers; those of any other may quote a record or a key.
-    words = f" {error}" if isinstance(error, ObjectStoreError) else ""
-    return telemetry.ErrorName(type(error).__name__ + words)
-
-
 class Publication:
     """One key on its way from the raw bucket to the processed and the rejected one."""
 
@@ -124,47 +64,50 @@ class Publication:
         self._store = store
         self._settings = settings
 
-    def publish(self) -> None:
-        """Make the processed object the one of the current raw object."""
+    def publish(self) -> telemetry.ObjectEvent:
+        """Make the processed object the one of the current raw object; returns what became of it."""
         if self._arrival.bucket != self._settings.raw_bucket:
             raise ForeignBucketError
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if self._attempt():
-                    return
+                outcome, is_current = self._attempt()
+                if is_current:
+                    return outcome
             except OvertakenError:
                 pass
             telemetry.emit(telemetry.ObjectOvertaken(self.name, attempt))
         raise ContentionError
 
-    def _attempt(self) -> bool:
-        """Publish what is current; False if it no longer was at the end."""
+    def _attempt(self) -> tuple[telemetry.ObjectEvent, bool]:
+        """Publish what is current; returns what became of it, and whether it still was current at the end."""
         published = self._store.head(self._settings.processed_bucket, self._arrival.key)
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
         if isinstance(source, Absence):
-            self._miss(source)
-            return True
+            return self._miss(source), True
         with source:
             if published and published.metadata == _origin(source):
-                telemetry.emit(telemetry.ObjectUnchanged(self.name, _version(source)))
-                return True
+                unchanged = telemetry.ObjectUnchanged(self.name, _version(source))
+                telemetry.emit(unchanged)
+                return unchanged, True
             try:
-                self._extract(source, published)
+                outcome = self._extract(source, published)
             except OutOfTimeError as error:
                 progress = OutOfTimeError(f"after {source.position} bytes")
                 raise progress.with_traceback(error.__traceback__) from None
-        return self._is_current(source.head)
+        return outcome, self._is_current(source.head)
 
-    def _miss(self, absence: Absence) -> None:
-        telemetry.emit(telemetry.ObjectMissing(self.name, deleted=absence is Absence.DELETED))
+    def _miss(self, absence: Absence) -> telemetry.ObjectEvent:
+        missing = telemetry.ObjectMissing(self.name, deleted=absence is Absence.DELETED)
+        telemetry.emit(missing)
         if absence is Absence.UNSEEN and time.time() - self._arrival.uploaded < SEEN_WITHIN:
             raise UnseenError
+        return missing
 
     def _is_current(self, head: Head) -> bool:
         current = self._store.head(self._settings.raw_bucket, self._arrival.key)
         return current is not None and current.version == head.version
 
-    def _extract(self, source: Source, published: Head | None) -> None:
+    def _extract(self, source: Source, published: Head | None) -> telemetry.ObjectEvent:
         condition = published.unchanged if published else IF_ABSENT
         started = time.monotonic()
         outcome: telemetry.ObjectEvent
@@ -182,6 +125,7 @@ class Publication:
             else:
                 outcome = self._published(source, summary, started, replaced=published is not None)
         telemetry.emit(outcome)
+        return outcome
 
     def _malformed(self, source: Source, error: MalformedScan, started: float) -> telemetry.ObjectMalformed:
         return telemetry.ObjectMalformed(

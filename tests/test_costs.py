@@ -6,8 +6,8 @@ from itertools import islice
 import pytest
 
 from chalicelib.events import Arrival
+from chalicelib.invocations import handle
 from chalicelib.object_store import ObjectStore
-from chalicelib.pipeline import handle
 from chalicelib.settings import Settings
 from infra.ops.local.cloud import ROOT
 from samples.generate import document

@@ -7,7 +7,7 @@ import pytest
 from chalice.test import Client
 
 import app
-from chalicelib import pipeline
+from chalicelib import invocations, pipeline
 from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
@@ -67,7 +67,7 @@ def test_an_object_without_a_version_is_not_named_by_a_digest_of_its_content(
         deployment.s3.create_bucket(Bucket=bucket)
     answer = deployment.s3.put_object(Bucket=settings.raw_bucket, Key="a", Body=DOCUMENTS["published"])
 
-    pipeline.handle(
+    invocations.handle(
         [Arrival(settings.raw_bucket, "a")],
         ObjectStore(deployment.s3),
         settings,
@@ -92,7 +92,7 @@ def test_a_bug_in_the_processing_is_told_without_its_words(
         deployment.s3.put_object(Bucket=bucket, Key=key, Body=DOCUMENTS["published"])
     monkeypatch.setattr(pipeline.Publication if step == "_is_current" else pipeline, step, fail)
 
-    with pytest.raises(pipeline.UploadsFailedError) as error:
+    with pytest.raises(invocations.UploadsFailedError) as error:
         app.data_processor(s3_event((deployment.raw, key)), CONTEXT)
 
     assert str(error.value).endswith(" KeyError")

@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib import pipeline
 from chalicelib.events import Arrival
+from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
-from chalicelib.pipeline import Clock, UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key
 

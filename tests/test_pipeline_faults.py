@@ -9,8 +9,8 @@ import pytest
 
 from chalicelib import object_store
 from chalicelib.events import Arrival
+from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import LAST_MARGIN, MARGIN, ObjectStore
-from chalicelib.pipeline import Clock, UploadsFailedError, handle
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key, structured
 from tests.faults import REFUSALS, Cut, Lost, Refused, Unsent, planned

@@ -1,7 +1,7 @@
 """S3 as far as the pipeline uses it, as a value: a handler is what it has been answered, a world what stands.
 
 What a handler asks of S3 next depends on nothing but the answers that it has had. So a handler that is
-half-way is the tuple of those answers: to learn its next request, the real `pipeline.handle` runs from its
+half-way is the tuple of those answers: to learn its next request, the real `invocations.handle` runs from its
 start on them until it asks for more.
 """
 
@@ -16,8 +16,8 @@ from unittest.mock import Mock
 from botocore.exceptions import ClientError, IncompleteReadError
 
 from chalicelib.events import Arrival
+from chalicelib.invocations import UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore
-from chalicelib.pipeline import UploadsFailedError, handle
 from chalicelib.settings import Settings
 
 SETTINGS = Settings("raw", "processed", "rejected")
