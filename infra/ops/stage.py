@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from infra.ops.errors import OperatorError
 from infra.ops.local.cloud import ROOT
 from infra.ops.tools.files import replace_text
 
@@ -14,7 +15,7 @@ CONFIG = ROOT / ".chalice" / "config.json"
 APPLICATION = "ikerian-data-pipeline"
 
 
-class UnknownStageError(Exception):
+class UnknownStageError(OperatorError):
     """No stage is named, or its files are not all there; says which stages there are, and what is wanted."""
 
 

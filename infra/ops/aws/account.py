@@ -9,6 +9,7 @@ import boto3
 from botocore import exceptions as botocore_errors
 from botocore.session import Session
 
+from infra.ops.errors import OperatorError
 from infra.ops.local.cloud import runs_at
 from infra.ops.stage import Stage
 
@@ -40,7 +41,7 @@ HOW_TO_GIVE_CREDENTIALS = (
 )
 
 
-class ForeignEndpointError(Exception):
+class ForeignEndpointError(OperatorError):
     """The clients are pointed neither at AWS nor at a local cloud of ours; says where, and what to do."""
 
 

@@ -9,9 +9,10 @@ from botocore.exceptions import ClientError
 
 from chalicelib.extraction import extract
 from chalicelib.malformed import MalformedScan
+from infra.ops.errors import OperatorError
 
 
-class UnhandledError(Exception):
+class UnhandledError(OperatorError):
     """Nothing came of an upload in time."""
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from infra.ops.aws import deployed
+from infra.ops.errors import OperatorError
 from infra.ops.local.cloud import ROOT
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
@@ -10,7 +11,7 @@ from infra.ops.tools.bytecode import add_bytecode
 from infra.ops.tools.roots import Foundation, state_bucket, state_bucket_exists
 
 
-class NotMadeError(Exception):
+class NotMadeError(OperatorError):
     """Something of the stage has not been made yet; says what to do first."""
 
 

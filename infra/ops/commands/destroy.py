@@ -7,13 +7,14 @@ import boto3
 
 from infra.ops.aws import deployed
 from infra.ops.aws.state import state_s3
+from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
 from infra.ops.tools.chalice import chalice
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 
 
-class InUseError(Exception):
+class InUseError(OperatorError):
     """Something would be lost, and nobody has said that it may; says what, and nothing was removed."""
 
 

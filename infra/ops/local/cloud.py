@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from infra.ops.errors import OperatorError
+
 ROOT = Path(__file__).parents[3]
 LOCAL = ROOT / ".local"
 PYTHON = LOCAL / "cloud-venv" / "bin" / "python"
@@ -27,7 +29,7 @@ ANSWERS_WITHIN = 60  # seconds, while it is busy with what others ask; one that 
 START = "import runpy, sys; sys.path.append(sys.argv.pop()); runpy.run_module('infra.ops.local.strict')"
 
 
-class LocalCloudError(Exception):
+class LocalCloudError(OperatorError):
     """There is no local cloud; says what to do."""
 
 

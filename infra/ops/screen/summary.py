@@ -1,4 +1,4 @@
-"""What a command has come to: on the screen and, in GitHub Actions, on the page of the run."""
+"""What a command has come to: on the screen, or as JSON; and in GitHub Actions on the page of the run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,12 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.ops.screen.progress import console
+from infra.ops.screen.progress import console, tell_json
 
 
 def summarise(title: str, facts: Mapping[str, str]) -> None:
     """Tell the facts, one a line, below a title."""
+    tell_json(summary=title, **facts)
     console.print(title)
     for what, value in facts.items():
         console.print(f"{what} {value}", highlight=False, markup=False)
@@ -25,6 +26,7 @@ def tabulate(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*(Column(name, overflow="fold") for name in header), box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*map(escape, row))
+        tell_json(**dict(zip(header, row, strict=True)))
     console.print(table)
     _add_to_page(_as_markdown(header, rows))
 

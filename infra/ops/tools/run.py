@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from infra.ops.errors import OperatorError
 from infra.ops.local.cloud import ROOT
 
 
-class ToolError(Exception):
+class ToolError(OperatorError):
     """A program is missing or failed; carries what it said and what to do."""
 
 

@@ -1,0 +1,35 @@
+"""Commands that describe documents, or judge them, and touch no stage."""
+
+import json
+import sys
+
+import click
+
+from infra.ops.cli.telling import told
+from infra.ops.commands.check import check
+from infra.ops.commands.openapi import describe
+from infra.ops.commands.schema import schema
+
+
+@click.command("openapi")
+def openapi_command() -> None:
+    """Print the OpenAPI description of POST /process."""
+    click.echo(json.dumps(describe(), indent=2))
+
+
+@click.command("check")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, without a byte of the documents.")
+def check_command(files: tuple[str, ...], *, as_json: bool) -> None:
+    """Say what would become of documents: files, `-` for the standard input, or s3://bucket/key.
+
+    Ends with 0 if all is valid, 3 if records would be rejected, 4 if a document is malformed.
+    """
+    with told():
+        sys.exit(check(files, as_json=as_json))
+
+
+@click.command("schema")
+def schema_command() -> None:
+    """Print a JSON Schema of what comes in, what is published and what is rejected."""
+    click.echo(json.dumps(schema(), indent=2))
