@@ -15,7 +15,7 @@ MUTED = {
     ("RESOURCE_STAR", r"aws_iam_policy\.this"),
     # The ARN of the boundary is compared as text: an operator for ARNs would take wildcards.
     ("MISMATCHED_TYPE_BUT_USABLE", r"aws_iam_role_policy\.deploys_the_foundation"),
-    # Who makes a bucket's policy and lifecycle could let himself in, or have S3 delete: README.md, Security.
+    # Who makes a bucket's policy and lifecycle could let himself in, or have S3 delete: SECURITY.md.
     ("RESOURCE_POLICY_PRIVILEGE_ESCALATION", r"aws_iam_role_policy\.deploys_the_foundation"),
     # Parliament knows providers of SAML by their ARN and none of OIDC, nor what their tokens say.
     ("UNKNOWN_FEDERATION_SOURCE", r"aws_iam_role\.this, trust"),

@@ -1,4 +1,4 @@
-"""The path of infra/README.md, run as it stands there, in a checkout that has the tools it names."""
+"""The path by hand of infra/README.md, run as it stands there, in a checkout that has the tools it names."""
 
 import os
 import re
@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from infra.ops.tools import terraform
-from tests.readme import BY_HAND, blocks
+from tests.readme import blocks_of, manual_path
 
 STAGE = "staging"
 SHELL, BOOTSTRAP, FOUNDATION, APPLICATION, OPERATIONS, UPLOAD, TEARDOWN = (
-    title for title in re.findall(r"^## (.+)$", BY_HAND.read_text(), re.MULTILINE)
+    title for title in re.findall(r"^### (.+)$", manual_path(), re.MULTILINE)
 )
 # In place of `make .venv/ready`, which fetches the same from a package registry.
 TOOLS = {
@@ -38,9 +38,9 @@ def tools(checkout: Path) -> dict[str, str]:
 
 def shown(title: str) -> list[str]:
     """Read the blocks under a heading."""
-    page = BY_HAND.read_text()
-    section = page[page.index(f"## {title}\n") :].partition("\n## ")[0]
-    return [one.text for one in blocks(BY_HAND) if one.text in section]
+    page = manual_path()
+    section = page[page.index(f"### {title}\n") :].partition("\n### ")[0]
+    return [one.text for one in blocks_of(section)]
 
 
 def script(*parts: str) -> str:

@@ -1,4 +1,4 @@
-"""What a stage costs in a month, by AWS's list prices and by what the code does: the table of README.md.
+"""What a stage costs in a month, by AWS's list prices and by what the code does: a table of infra/README.md.
 
 python -m tests.costs prints it. What the code is said to do here, tests/test_costs.py counts.
 """
@@ -38,7 +38,7 @@ PRICES = {
 # small request is some tens of milliseconds, and a connection gives 85 to 90 MB/s.
 REQUEST_SECONDS = 0.05
 STREAM = 85 * MB  # bytes a second
-EXTRACTION = 350 * MB  # bytes a second on a whole core, as measured: README.md, Performance
+EXTRACTION = 350 * MB  # bytes a second on a whole core, as measured: chalicelib/README.md, Performance
 MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_memory_size"]
 VCPU = MEMORY / 1769  # AWS: one at 1,769 MB
 
@@ -81,7 +81,7 @@ def costs(objects: int, size: int) -> dict[str, float]:
 
 
 def table() -> str:
-    """Lay the months out for README.md."""
+    """Lay the months out for infra/README.md."""
     months = [*starmap(costs, [(0, 0), *((MILLION, size) for size in (10 * KB, MB, 100 * MB))])]
     head = ["US dollars a month", "idle", "a million objects of 10 kB", "of 1 MB", "of 100 MB"]
     rows = [[item, *(f"{month[item]:,.2f}" for month in months)] for item in months[0]]

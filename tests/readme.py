@@ -1,13 +1,15 @@
 """The pages, as their readers take them: in blocks, to be pasted or compared with what they see."""
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from infra.ops.local.cloud import ROOT
 
 README = ROOT / "README.md"
-BY_HAND = ROOT / "infra" / "README.md"
+INFRA = ROOT / "infra" / "README.md"
+PAGES = (README, ROOT / "chalicelib" / "README.md", INFRA)
+# The heading of INFRA under which stands what is run in an account, in order.
+BY_HAND = "\n## By hand\n"
 
 
 class Block(NamedTuple):
@@ -22,10 +24,21 @@ class Block(NamedTuple):
         return self.text.partition("\n")[0]
 
 
-def blocks(page: Path = README) -> list[Block]:
-    """Read all of them."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+def manual_path() -> str:
+    """Read the part of INFRA that is run in an account."""
+    return INFRA.read_text().partition(BY_HAND)[2].partition("\n## ")[0]
+
+
+def blocks_of(text: str) -> list[Block]:
+    """Read all blocks of a text."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [Block(*one) for one in found]
+
+
+def blocks() -> list[Block]:
+    """Read all blocks of the pages, but for those of the path by hand."""
+    whole = "\n".join(page.read_text() for page in PAGES)
+    return blocks_of(whole.replace(manual_path(), ""))
 
 
 def block(first: str) -> Block:

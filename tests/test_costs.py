@@ -1,4 +1,4 @@
-"""What the README says it costs: the sums are the program's, and what they count is what the code does."""
+"""What infra/README.md says it costs: the program made the sums, and the code does what they count."""
 
 import re
 from itertools import islice
@@ -17,7 +17,8 @@ from tests.deployment import FUNCTION, Deployment, log_lines, new_key
 from tests.faults import planned
 from tests.faulty_s3 import FaultyS3
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "infra" / "README.md").read_text()
+APPLICATION = (ROOT / "chalicelib" / "README.md").read_text()
 SETTINGS = Settings("costs-raw", "costs-processed", "costs-rejected")
 
 
@@ -28,22 +29,22 @@ def scans(size: int) -> bytes:
 
 
 def test_the_readme_shows_what_the_program_prints() -> None:
-    assert f"\n\n{costs.table()}\n" in README
-    assert f"for us-east-1, as of {costs.AS_OF} and without the free tier." in README
+    assert f"\n\n{costs.table()}\n" in PAGE
+    assert f"for us-east-1, as of {costs.AS_OF} and without the free tier." in PAGE
 
 
 def test_the_readme_says_how_long_a_function_works() -> None:
     told = [f"{costs.seconds(size):.2g} s" for size in (10 * KB, MB, 100 * MB)]
 
-    assert f"Lambda works on an object for {told[0]}, {told[1]} and {told[2]}." in README
+    assert f"Lambda works on an object for {told[0]}, {told[1]} and {told[2]}." in PAGE
 
 
 def test_a_function_is_as_fast_as_the_readme_says() -> None:
-    (measured,) = re.findall(r"^\| ours +\|[^|]+\| (\d+)", README, re.MULTILINE)
+    (measured,) = re.findall(r"^\| ours +\|[^|]+\| (\d+)", APPLICATION, re.MULTILINE)
 
     assert int(measured) * MB == costs.EXTRACTION
     told = f"A function of {costs.MEMORY:,} MB has {costs.VCPU:.2f} of a vCPU"
-    assert told in " ".join(README.split())
+    assert told in " ".join(APPLICATION.split())
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"""The README is true: what is in its blocks is run, or compared with what really comes out."""
+"""The pages are true: what is in its blocks is run, or compared with what really comes out."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from chalicelib.malformed import MalformedScan
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
 from tests.deployment import Deployment
-from tests.readme import BY_HAND, Block, block, blocks, is_shown
+from tests.readme import Block, block, blocks, blocks_of, is_shown, manual_path
 
 SAMPLE = (ROOT / "samples" / "ikerian_sample.json").read_bytes()
 RECORD = b'{"patient_id":"A","patient_name":"B"}'
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md"), *ROOT.glob("chalicelib/*.md")])
 
 # What is tried elsewhere, or cannot be.
 ELSEWHERE = {
@@ -89,7 +89,7 @@ def test_every_block_of_the_manual_path_is_run_in_an_account() -> None:
     headings = {value for name, value in vars(by_hand).items() if name.isupper() and isinstance(value, str)}
     run_there = [text for heading in headings - {by_hand.STAGE} for text in by_hand.shown(heading)]
 
-    assert sorted(run_there) == sorted(one.text for one in blocks(BY_HAND))
+    assert sorted(run_there) == sorted(one.text for one in blocks_of(manual_path()))
 
 
 @pytest.mark.parametrize("one", [one for one in blocks() if one.first in COMPARED], ids=lambda one: one.first)
@@ -178,12 +178,13 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
     ("asked", "found"),
     [
         ("what a valid record is", "class PatientRecord"),
+        ("the largest record", "RECORD_LIMIT ="),
         ("the limits of the API", "MAX_DOCUMENT ="),
         ("retries and timeouts of S3 requests", "retries"),
         ("log events and metrics", "METRICS ="),
         ("memory and timeout of a function", '"lambda_timeout"'),
         ("retention", "rejected_object_days"),
-        ("buckets, roles, log groups", 'resource "aws_s3_bucket"'),
+        ("buckets, roles, log groups, permissions", 'resource "aws_s3_bucket"'),
         ("the API's throttle, thresholds, uploads at once", 'variable "api_rate_limit"'),
         ("retries of a failed event, alarms", "maximum_retry_attempts"),
     ],

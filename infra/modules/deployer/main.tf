@@ -1,6 +1,6 @@
 # A role in which GitHub Actions deploys one stage, and may do what `deploy` and `destroy` do and nothing else.
 # It sees no scan: of the objects in the stage's buckets, those of the smoke test are all that it may touch. What it
-# deploys could let it see more, so who may change that is for GitHub's rules to say (../../../README.md, Security).
+# deploys could let it see more, so who may change that is for GitHub's rules to say (../../../SECURITY.md).
 
 terraform {
   required_providers {
