@@ -2,7 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help run up test check bench fuzz chaos audit bootstrap plan deploy configure destroy providers format clean
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3)
+# The first that really runs and is 3.12: a shim of pyenv may be on the PATH and fail.
+PYTHON ?= $(shell for python in python3.12 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2> /dev/null && echo "$$python" && break; done)
 BIN := .venv/bin
 SECONDS ?= 60
 export PIP_CACHE_DIR := $(CURDIR)/.local/pip-cache
@@ -65,12 +67,14 @@ providers: ## keep the AWS provider where Terraform looks first, to be fetched b
 format: .venv/ready ## mend what can be mended by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@if command -v terraform > /dev/null; then terraform fmt -recursive infra; else echo "No terraform here: infra/**/*.tf are as they were."; fi
 
 clean: ## remove everything that make made
 	rm -rf .venv .local vendor .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/ready: requirements.txt requirements-dev.txt requirements-local.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 12) or sys.exit(f"Python 3.12 is needed, as in Lambda; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=/path/to/python3.12")'
+	@test -n "$(PYTHON)" || { echo "Python 3.12 is needed, as in Lambda, and none of python3.12, python3 and python is one that runs."; \
+		echo "Install it (with pyenv: pyenv install 3.12), or say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "Setting up .venv (the first time takes a minute)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(PYTHON) -m venv --clear .local/cloud-venv

@@ -47,10 +47,10 @@ def block(first: str) -> Block:
 
 
 def is_shown(documented: str, printed: str) -> bool:
-    """Say whether the lines of a block were printed in this order, but for times and gaps between columns."""
+    """Say whether the lines of a block were printed in this order, but for times and widths of columns."""
     lines = iter([_shape(line) for line in printed.splitlines()])
     return all(_shape(line) in lines for line in documented.splitlines() if line.strip(" …"))
 
 
 def _shape(line: str) -> str:
-    return re.sub(r"\d:\d\d:\d\d|\d+ *$", "…", " ".join(line.split()))
+    return re.sub(r"\d:\d\d:\d\d|\d+ *$|─+", "…", " ".join(line.split()))

@@ -83,17 +83,22 @@ def test_a_run_shows_what_became_of_every_sample_and_leaves_nothing() -> None:
 
 
 def expected_row(path: Path) -> str:
-    """A row of the table, from the expectations beside a sample."""
+    """A row of the table, from the expectations beside a sample; a long outcome goes on below."""
     published, rejected = path.with_suffix(".processed"), path.with_suffix(".rejected")
-    key = re.escape(str(path.relative_to(ROOT)))
-    words = {"invalid": "malformed: .*", "refused": "refused: .*", "empty": "empty: .*"}
-    extracted = (
+    lines = len(rejected.read_text().splitlines()) if rejected.exists() else 0
+    words = {
+        "invalid": "malformed: .*",
+        "refused": f"refused: none of {lines} is valid",
+        "empty": "empty: .*",
+    }
+    records = (
         len(json.loads(published.read_text())) if published.exists() else 2 * (path.parent.name == "samples")
     )
-    reported = rejected.exists() and path.parent.name != "invalid"
-    lines = len(rejected.read_text().splitlines()) if reported else 0
-    outcome = words.get(path.parent.name, "published")
-    return rf"^ +{key} +{outcome} +{extracted} +{lines} +\d+ *$"
+    outcome = words.get(
+        path.parent.name, f"published: {records} records" + f", {lines} rejected" * bool(lines)
+    )
+    key = re.escape(str(path.relative_to(ROOT / "samples")))
+    return rf"^ +{key} +{outcome} +\d+ *$"
 
 
 def works(command: str) -> bool:

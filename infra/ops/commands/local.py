@@ -1,6 +1,7 @@
 """`local`: the whole pipeline on this machine, from an upload to a processed object."""
 
 import os
+import shutil
 import signal
 from contextlib import ExitStack, suppress
 
@@ -17,6 +18,7 @@ from infra.ops.screen.progress import console, steps
 
 SAMPLE = ROOT / "samples" / "ikerian_sample.json"
 HANDLED_WITHIN = 60  # seconds
+NO_AWS_CLI = ["# The aws CLI is not installed here; chalicelib/README.md has a program that does the same."]
 
 
 def run_local(*, keep: bool) -> None:
@@ -48,11 +50,11 @@ def _upload_samples() -> list[Outcome]:
 
 
 def _show_outcomes(outcomes: list[Outcome]) -> None:
-    table = Table(Column("object", overflow="fold"), "outcome", box=SIMPLE_HEAD)
-    for number in ("extracted", "rejected", "ms"):
-        table.add_column(number, justify="right")
+    # Narrow enough for 80 columns: names stay whole, what became of them may wrap.
+    table = Table(Column("under samples/", no_wrap=True), "outcome", box=SIMPLE_HEAD)
+    table.add_column("ms", justify="right")
     for one in outcomes:
-        table.add_row(one.key, _words(one), str(one.extracted), str(one.rejected), str(one.milliseconds))
+        table.add_row(one.key.removeprefix("samples/"), _words(one), str(one.milliseconds))
     console.print(table)
 
 
@@ -60,8 +62,11 @@ def _words(outcome: Outcome) -> str:
     if outcome.malformed:
         return f"malformed: {outcome.malformed}"
     if outcome.refused:
-        return "refused: no valid record"
-    return "empty: nothing yet" if outcome.empty else "published"
+        return f"refused: none of {outcome.rejected} is valid"
+    if outcome.empty:
+        return "empty: nothing yet"
+    rejected = f", {outcome.rejected} rejected" if outcome.rejected else ""
+    return f"published: {outcome.extracted} records{rejected}"
 
 
 def _show_processed() -> None:
@@ -86,6 +91,7 @@ def _stay(url: str) -> None:
     environment = client_environment(os.environ["AWS_ENDPOINT_URL"]) | named
     lines = [
         *(f"export {name}={value}" for name, value in environment.items()),
+        *NO_AWS_CLI[bool(shutil.which("aws")) :],
         f"aws s3 cp {SAMPLE.relative_to(ROOT)} s3://{buckets.raw}/in/first.json",
         f"aws s3 cp s3://{buckets.processed}/in/first.json -",
         f'curl --aws-sigv4 "aws:amz:{REGION}:execute-api" --user test:test \\',
