@@ -78,7 +78,7 @@ clean: ## remove everything that make made
 	@echo "Setting up .venv (the first time takes a minute)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(PYTHON) -m venv --clear .local/cloud-venv
-	@$(BIN)/pip install --quiet -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
 	@.local/cloud-venv/bin/pip install --quiet -r requirements-local.txt
 	@touch $@
 
