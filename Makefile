@@ -1,6 +1,6 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test check bench fuzz chaos audit bootstrap plan deploy configure destroy providers format clean
+.PHONY: help run up test unit check bench fuzz chaos audit bootstrap plan deploy configure destroy providers format clean
 
 # The first that really runs and is 3.12: a shim of pyenv may be on the PATH and fail.
 PYTHON ?= $(shell for python in python3.12 python3 python; do \
@@ -21,6 +21,9 @@ up: .venv/ready ## the same, left running until Ctrl-C
 
 test: check ## every check: style, types, tests
 	@$(BIN)/pytest
+
+unit: .venv/ready ## the tests of the core and of one upload, in a minute
+	@$(BIN)/pytest tests/test_extraction.py tests/test_sorting.py tests/test_events.py tests/test_pipeline.py
 
 check: .venv/ready ## style and types: what `make test` looks at first
 	@$(BIN)/ruff format --check .

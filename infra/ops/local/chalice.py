@@ -1,12 +1,14 @@
 """Chalice's own command line, for the local cloud: `python -m infra.ops.local.chalice deploy --stage local`.
 
-One step is not Chalice's own. MiniStack ignores the body of ImportRestApi and has no PutRestApi, so the
-REST API that Chalice describes (as Swagger) is built from the same description call by call. Everything
-else (packages, functions, roles, permissions, the bucket's notification) is Chalice's.
+Two steps are not Chalice's own. MiniStack ignores the body of ImportRestApi and has no PutRestApi, so the
+REST API that Chalice describes (as Swagger) is built from the same description call by call. And the package
+of the stage `local` has wheels for this machine, which runs it: an ARM laptop or a Mac cannot run Lambda's.
+Everything else (functions, roles, permissions, the bucket's notification) is Chalice's.
 """
 
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +16,7 @@ from unittest.mock import patch
 import boto3
 from chalice.awsclient import TypedAWSClient
 from chalice.cli import main
+from chalice.deploy.packager import DependencyBuilder
 
 type Client = Any  # of boto3: the calls are typed by AWS's own answers
 type Swagger = dict[str, Any]
@@ -76,6 +79,14 @@ def _put_method(client: Client, address: dict[str, str], method: Swagger) -> Non
     )
 
 
+def wheels_for(stage: str) -> AbstractContextManager[object]:
+    """Have Chalice package for this machine if the stage is `local`, else for Lambda."""
+    if stage != "local":
+        return nullcontext()
+    # pip downloads for the machine it runs on, so whatever it has downloaded will do.
+    return patch.object(DependencyBuilder, "_is_compatible_platform_tag", lambda *_: True)
+
+
 def _impatient(seconds: float) -> None:
     # botocore's waiters ask every five seconds; the local cloud is ready within moments.
     time.sleep(min(seconds, 0.25))
@@ -83,6 +94,7 @@ def _impatient(seconds: float) -> None:
 
 if __name__ == "__main__":
     with (
+        wheels_for(sys.argv[sys.argv.index("--stage") + 1]),
         patch.object(TypedAWSClient, "import_rest_api", import_rest_api),
         patch.object(TypedAWSClient, "update_api_from_swagger", update_api_from_swagger),
         patch("botocore.waiter.time", SimpleNamespace(sleep=_impatient)),
