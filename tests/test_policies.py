@@ -18,6 +18,17 @@ from tests.rendering import ACCOUNT, HERE, INFRA, STATES, Rendered, environment,
 # Each begins like another, and one goes on like the name of a bucket.
 STAGES = ("dev", "dev-eu", "dev-raw")
 DEPLOYER = "aws_iam_role_policy.deploys", "aws_iam_role_policy.keeps", "aws_iam_role_policy.tries"
+# The permission that each operation of S3 wants
+# (https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html).
+WANTED = {
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "complete_multipart_upload": "s3:PutObject",
+    "create_multipart_upload": "s3:PutObject",
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+}
 # To find its own, a deployer looks at the names of all.
 LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"}
 
@@ -120,6 +131,16 @@ def test_the_roles_policy_the_endpoints_and_the_local_one_agree_on_s3(stages: li
     assert s3_permissions(local) == role
     assert role < endpoint
     assert {action for action, _ in endpoint} == {action for action, _ in role}
+
+
+def test_the_role_may_do_whatever_the_code_asks_of_s3(stages: list[Rendered]) -> None:
+    operations = {name for name in dir(boto3.client("s3")) if not name.startswith("_")}
+    sources = [path.read_text() for path in (ROOT / "chalicelib").glob("*.py")]
+    asked = {text for source in sources for text in re.findall(r'"(\w+)"', source)} & operations
+    allowed = {action for action, _ in s3_permissions(stages[0].statements("publishes_uploads"))}
+
+    assert asked >= {"get_object", "put_object"}
+    assert {WANTED.get(operation, operation) for operation in asked} <= allowed
 
 
 def s3_permissions(statements: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
