@@ -29,6 +29,7 @@ METRICS = {
     "ObjectsMalformed": MetricUnit.Count,
     "ObjectsMissing": MetricUnit.Count,
     "ObjectsRefused": MetricUnit.Count,
+    "ObjectsRepaired": MetricUnit.Count,
     "ObjectsEmpty": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
@@ -77,6 +78,14 @@ class RecordsUnreadable(Event, frozen=True):
     counts = {"RecordsUnreadable": "records"}
     level = "error"
     records: int
+
+
+class ObjectsRepaired(Event, frozen=True):
+    """A scheduled replay published objects whose own events should have done so long ago."""
+
+    counts = {"ObjectsRepaired": "objects"}
+    level = "warning"
+    objects: int
 
 
 class ObjectName(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ locals {
     "ObjectsMissing",
     "ObjectsProcessed",
     "ObjectsRefused",
+    "ObjectsRepaired",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
@@ -91,6 +92,14 @@ locals {
         statistic  = "Sum"
         above      = var.rejected_records_threshold
       }
+      repaired-objects = {
+        meaning    = "A scheduled replay published what no event had published: events were lost, or the extraction is another one."
+        namespace  = local.application
+        metric     = local.metrics.ObjectsRepaired
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
     },
   )
 
@@ -106,6 +115,7 @@ locals {
         [local.application, local.metrics.ObjectsRefused, "function_name", local.data_processor_name, { label = "refused" }],
         [local.application, local.metrics.ObjectsEmpty, "function_name", local.data_processor_name, { label = "empty" }],
         [local.application, local.metrics.ObjectsMissing, "function_name", local.data_processor_name, { label = "missing" }],
+        [local.application, local.metrics.ObjectsRepaired, "function_name", local.data_processor_name, { label = "repaired by schedule" }],
       ]
     },
     {

@@ -53,7 +53,7 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   assert {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
       "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-uploads",
-      "lost-failures", "malformed-objects", "near-timeout", "rejected-records",
+      "lost-failures", "malformed-objects", "near-timeout", "rejected-records", "repaired-objects",
     ])
     error_message = "An alarm is missing, or one has no promise here."
   }
@@ -69,6 +69,7 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
       failed-documents  = "ikerian-data-pipeline-test"
       malformed-objects = "ikerian-data-pipeline-test-data-processor"
       rejected-records  = "ikerian-data-pipeline-test-data-processor"
+      repaired-objects  = "ikerian-data-pipeline-test-data-processor"
     }
     error_message = "Our own metrics have one dimension, function_name."
   }
