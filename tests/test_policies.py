@@ -19,7 +19,7 @@ from tests.rendering import ACCOUNT, HERE, INFRA, STATES, Rendered, environment,
 STAGES = ("dev", "dev-eu", "dev-raw")
 DEPLOYER = "aws_iam_role_policy.deploys", "aws_iam_role_policy.keeps", "aws_iam_role_policy.tries"
 # To find its own, a deployer looks at the names of all.
-LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"}
+LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "states:ValidateStateMachineDefinition"}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,11 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
 
 def owned(stage: Rendered) -> list[str]:
     """All that is a stage's own, what is in it and what Chalice makes included."""
-    buckets = [f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket")]
-    roles = [arn.rpartition("/")[2] for arn in stage.arns("role") if not arn.endswith("-deployer")]
-    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in roles]
+    buckets = [
+        f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket") if "-operations-" not in bucket
+    ]
+    names = [arn.rpartition("/")[2] for arn in stage.arns("log_group")]
+    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in names]
     streams = [f"{group}:log-stream:2026" for group in stage.arns("log_group")]
     states = [f"{STATES}/{stage.name}/{name}" for name in ("foundation.tfstate", "chalice.json")]
     return [*stage.arns(), *buckets, *functions, *streams, *states]
