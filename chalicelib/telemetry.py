@@ -31,6 +31,7 @@ METRICS = {
     "ObjectsRefused": MetricUnit.Count,
     "ObjectsRepaired": MetricUnit.Count,
     "ObjectsEmpty": MetricUnit.Count,
+    "ObjectsFailed": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
     "RecordsUnreadable": MetricUnit.Count,
@@ -174,8 +175,9 @@ class ObjectOvertaken(ObjectEvent, frozen=True):
 
 
 class ObjectFailed(ObjectEvent, frozen=True):
-    """The object could not be handled; the invocation fails and Lambda tries again."""
+    """The object could not be handled. The invocation fails, too, and Lambda tries again; not so a batch."""
 
+    counts = {"ObjectsFailed": ""}
     level = "error"
     error: ErrorName
     at: list[CodeLocation]

@@ -22,9 +22,6 @@ resource "aws_sfn_state_machine" "replay" {
     operations_bucket = module.operations_bucket.name
     raw_bucket        = module.raw_bucket.name
   })
-
-  # AWS tries what the role may do before it takes the machine.
-  depends_on = [aws_iam_role_policy.replays]
 }
 
 resource "aws_iam_role" "replay" {

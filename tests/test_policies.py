@@ -95,6 +95,31 @@ def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered
         assert not seen
 
 
+def test_a_boundary_lets_every_role_do_what_its_own_policies_say(stages: list[Rendered]) -> None:
+    for stage in stages:
+        bounded = list(stage.statements("aws_iam_policy.this"))
+        deployers = ("aws_iam_policy.this", *DEPLOYER, "aws_iam_role_policy.sees")
+        roles = [
+            at for at in stage.policies() if "aws_iam_role_policy" in at and not at.startswith(deployers)
+        ]
+        beyond = [
+            (action, resource)
+            for statement in (said for at in roles for said in stage.statements(at))
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+            if not any(_grants(one, action, resource) for one in bounded)
+        ]
+
+        assert len(roles) == 9
+        assert not beyond
+
+
+def _grants(statement: dict[str, Any], action: str, resource: str) -> bool:
+    return action in listed(statement["Action"]) and any(
+        matches(resource, pattern) for pattern in listed(statement["Resource"])
+    )
+
+
 def _of_objects(statement: dict[str, Any]) -> bool:
     return any("Object" in action for action in listed(statement["Action"]))
 
