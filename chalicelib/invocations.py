@@ -29,12 +29,12 @@ def answer(event: Any, store: ObjectStore, settings: Settings, remaining: Clock)
     Raises UploadsFailedError, of a batch only for what names no object.
     """
     if batch := replays.read(event, settings.raw_bucket):
-        return _answer_batch(batch, store, settings, remaining)
+        return _answer_items(batch, store, settings, remaining)
     handle(events.arrivals(event), store, settings, remaining)
     return None
 
 
-def _answer_batch(batch: replays.Batch, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
+def _answer_items(batch: replays.Batch, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
     items = [item for item in batch.items if item]
     outcomes = publish_all([item.arrival for item in items if item.wanted], store, settings, remaining)
     if failures := _unreadable(batch.items):

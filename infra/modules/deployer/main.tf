@@ -17,10 +17,8 @@ locals {
   data_processor = "${local.api}-data-processor"
   functions      = [local.api, local.data_processor]
   replay         = "${local.api}-replay"
-  roles = [
-    for name in concat(local.functions, ["${local.data_processor}-replay", "${local.data_processor}-cron"]) :
-    "arn:aws:iam::${var.account}:role/${name}"
-  ]
+  # The functions', the replay's and that of its schedule: no stage can be called so that its own begin like these.
+  roles = [for name in [local.api, "${local.data_processor}*"] : "arn:aws:iam::${var.account}:role/${name}"]
 
   # GitHub names a job by its repository. Repositories made, renamed or moved since 2026-07-15 add their numbers,
   # and so does every other that has asked for it.
@@ -263,13 +261,6 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Action   = ["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule"]
         Resource = "arn:aws:scheduler:${local.here}:schedule/default/${local.replay}"
       },
-      {
-        Sid       = "HandsThemTheirRoles"
-        Effect    = "Allow"
-        Action    = "iam:PassRole"
-        Resource  = slice(local.roles, 2, 4)
-        Condition = { StringEquals = { "iam:PassedToService" = ["scheduler.amazonaws.com", "states.amazonaws.com"] } }
-      },
     ]
   })
 }
@@ -305,11 +296,13 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Resource = [for function in local.functions : "arn:aws:lambda:${local.here}:function:${function}"]
       },
       {
-        Sid       = "HandsTheFunctionsTheirRoles"
-        Effect    = "Allow"
-        Action    = "iam:PassRole"
-        Resource  = slice(local.roles, 0, 2)
-        Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
+        Sid      = "HandsThemTheirRoles"
+        Effect   = "Allow"
+        Action   = "iam:PassRole"
+        Resource = local.roles
+        Condition = {
+          StringEquals = { "iam:PassedToService" = ["lambda.amazonaws.com", "scheduler.amazonaws.com", "states.amazonaws.com"] }
+        }
       },
       {
         # An API has no name in its ARN, so this cannot tell a stage's API from another's.

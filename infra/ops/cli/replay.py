@@ -18,8 +18,15 @@ from infra.ops.screen.summary import summarise
 @any_stage_option
 @json_option
 @click.option("--prefix", default="", help="Only uploads whose keys begin so.")
-@click.option("--created-after", type=click.DateTime(), help="Only uploads from then on, in UTC.")
-@click.option("--created-before", type=click.DateTime(), help="Only uploads from before then, in UTC.")
+@click.option(
+    "--created-after", metavar="TIME", type=click.DateTime(), help="Only uploads from then on; UTC."
+)
+@click.option(
+    "--created-before",
+    metavar="TIME",
+    type=click.DateTime(),
+    help="Only uploads from before then: 2026-11-25, 2026-11-25T09:30:00.",
+)
 @click.option(
     "--files-from", type=click.File(), help="Only these keys, or what `reconcile` found; `-` reads stdin."
 )
