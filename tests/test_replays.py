@@ -229,11 +229,11 @@ def test_a_job_of_s3_batch_operations_is_answered_in_its_own_words() -> None:
         (keys[4][-12:], "Succeeded"),
         (keys[5][-12:], "Succeeded"),
     ]
-    assert json.loads(told["results"][0]["resultString"]) == {
-        "object": digest(keys[0]),
-        "outcome": "published",
-        **COUNTS,
-    }
+    said = [json.loads(one["resultString"]) for one in told["results"]]
+    assert said[0] == {"object": digest(keys[0]), "outcome": "published", **COUNTS}
+    assert [one["outcome"] for one in said] == [
+        *("published", "malformed", "refused", "empty", "missing", "ignored")
+    ]
 
 
 @pytest.mark.parametrize("encoded", [quote, quote_plus])
