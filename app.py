@@ -14,7 +14,7 @@ from chalice.app import Request, S3Event
 
 from chalicelib import invocations, object_store, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
-from chalicelib.events import arrivals
+from chalicelib.events import SUFFIX
 from chalicelib.extraction import extract
 from chalicelib.malformed import MalformedScan
 from chalicelib.settings import Settings
@@ -43,12 +43,12 @@ class AnyEvent(S3Event):
 
 
 @app.on_s3_event(
-    bucket=SETTINGS.raw_bucket, events=CHANGES_OF_WHAT_IS_CURRENT, suffix=".json", name="data-processor"
+    bucket=SETTINGS.raw_bucket, events=CHANGES_OF_WHAT_IS_CURRENT, suffix=SUFFIX, name="data-processor"
 )
-def data_processor(event: AnyEvent) -> None:
+def data_processor(event: AnyEvent) -> Any:
     """Publish the patients of every object that an event names."""
     remaining = event.context.get_remaining_time_in_millis
-    invocations.handle(arrivals(event.to_dict()), object_store.connect(), SETTINGS, remaining)
+    return invocations.answer(event.to_dict(), object_store.connect(), SETTINGS, remaining)
 
 
 data_processor.event_class = AnyEvent

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+# Of the keys that are read; S3 tells apart upper and lower case, and so do we.
+SUFFIX = ".json"
 # A failure of an SQS message with an SNS message with a notification in it is as deep as it gets.
 DEEPEST = 6
 
@@ -20,12 +22,13 @@ class Arrival(NamedTuple):
     """A key that an event names; the key as it is, not as events encode it.
 
     `uploaded` is when an object was uploaded there, in seconds since 1970; 0 if the event is about something
-    else, or does not say.
+    else, or does not say. `force` asks to publish again what is current.
     """
 
     bucket: str
     key: str
     uploaded: float = 0
+    force: bool = False
 
 
 def arrivals(event: Any) -> list[Arrival | None]:

@@ -1,8 +1,9 @@
 """One invocation: every key that its event names, published; one that fails hides no other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from chalicelib import telemetry
+from chalicelib import events, replays, telemetry
 from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore, ObjectStoreError, within
 from chalicelib.pipeline import Publication
@@ -22,6 +23,25 @@ class UploadsFailedError(Exception):
     """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again."""
 
 
+def answer(event: Any, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
+    """Do what an event asks for; returns what its sender expects: outcomes of a batch, nothing of an upload.
+
+    Raises UploadsFailedError, of a batch only for what names no object.
+    """
+    if batch := replays.read(event, settings.raw_bucket):
+        return _answer_items(batch, store, settings, remaining)
+    handle(events.arrivals(event), store, settings, remaining)
+    return None
+
+
+def _answer_items(batch: replays.Batch, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
+    items = [item for item in batch.items if item]
+    outcomes = publish_all([item.arrival for item in items if item.wanted], store, settings, remaining)
+    if failures := _unreadable(batch.items):
+        raise UploadsFailedError(_listed(failures, len(batch.items)))
+    return batch.answer(items, [item.outcome(outcomes) for item in items])
+
+
 def handle(
     arrivals: Sequence[Arrival | None], store: ObjectStore, settings: Settings, remaining: Clock
 ) -> None:
@@ -38,11 +58,9 @@ def handle(
         for failed in outcomes.values()
         if isinstance(failed, telemetry.ObjectFailed)
     ]
-    if unreadable := arrivals.count(None):
-        telemetry.emit(telemetry.RecordsUnreadable(unreadable))
-        failures += ["unreadable record"] * unreadable
+    failures += (unreadable := _unreadable(arrivals))
     if failures:
-        raise UploadsFailedError(_listed(failures, len(outcomes) + unreadable))
+        raise UploadsFailedError(_listed(failures, len(outcomes) + len(unreadable)))
 
 
 def publish_all(
@@ -71,6 +89,12 @@ def _cause(error: Exception) -> telemetry.ErrorName:
     # The words of these are S3's codes and numbers; those of any other may quote a record or a key.
     words = f" {error}" if isinstance(error, ObjectStoreError) else ""
     return telemetry.ErrorName(type(error).__name__ + words)
+
+
+def _unreadable(records: Sequence[object]) -> list[str]:
+    if unreadable := records.count(None):
+        telemetry.emit(telemetry.RecordsUnreadable(unreadable))
+    return ["unreadable record"] * unreadable
 
 
 def _listed(failures: list[str], uploads: int) -> str:

@@ -85,7 +85,7 @@ class Publication:
         if isinstance(source, Absence):
             return self._miss(source), True
         with source:
-            if published and published.metadata == _origin(source):
+            if published and published.metadata == _origin(source) and not self._arrival.force:
                 unchanged = telemetry.ObjectUnchanged(self.name, _version(source))
                 telemetry.emit(unchanged)
                 return unchanged, True

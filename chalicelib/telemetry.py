@@ -29,7 +29,9 @@ METRICS = {
     "ObjectsMalformed": MetricUnit.Count,
     "ObjectsMissing": MetricUnit.Count,
     "ObjectsRefused": MetricUnit.Count,
+    "ObjectsRepaired": MetricUnit.Count,
     "ObjectsEmpty": MetricUnit.Count,
+    "ObjectsFailed": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
     "RecordsUnreadable": MetricUnit.Count,
@@ -77,6 +79,14 @@ class RecordsUnreadable(Event, frozen=True):
     counts = {"RecordsUnreadable": "records"}
     level = "error"
     records: int
+
+
+class ObjectsRepaired(Event, frozen=True):
+    """A scheduled replay published objects whose own events should have done so long ago."""
+
+    counts = {"ObjectsRepaired": "objects"}
+    level = "warning"
+    objects: int
 
 
 class ObjectName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -165,8 +175,9 @@ class ObjectOvertaken(ObjectEvent, frozen=True):
 
 
 class ObjectFailed(ObjectEvent, frozen=True):
-    """The object could not be handled; the invocation fails and Lambda tries again."""
+    """The object could not be handled. The invocation fails, too, and Lambda tries again; not so a batch."""
 
+    counts = {"ObjectsFailed": ""}
     level = "error"
     error: ErrorName
     at: list[CodeLocation]

@@ -33,6 +33,11 @@ output "failure_queue_url" {
   value       = aws_sqs_queue.failures.url
 }
 
+output "operations_bucket_name" {
+  description = "Name of the bucket that holds manifests and results of replays: keys of uploads."
+  value       = module.operations_bucket.name
+}
+
 output "processed_data_bucket_name" {
   description = "Name of the bucket that holds what is published."
   value       = module.processed_bucket.name
@@ -56,6 +61,11 @@ output "rejected_data_bucket_name" {
 output "rejected_records_threshold" {
   description = "Records that may be rejected in five minutes before the alarm rings; for operations/."
   value       = var.rejected_records_threshold
+}
+
+output "replay_arn" {
+  description = "ARN of the state machine that publishes many objects again."
+  value       = aws_sfn_state_machine.replay.arn
 }
 
 output "reserved_concurrency" {

@@ -34,3 +34,17 @@ module "rejected_bucket" {
   # What expired is gone for good a day later.
   noncurrent_version_days = 1
 }
+
+# Manifests and results of replays. They hold keys, which can name patients: as private as the uploads.
+module "operations_bucket" {
+  source = "./modules/bucket"
+
+  name_prefix       = "ikerian-${var.stage}-operations-"
+  access_log_bucket = var.access_log_bucket
+  force_destroy     = var.force_destroy
+  kms_key_arn       = var.kms_key_arn
+  object_days       = 30
+
+  # Likewise.
+  noncurrent_version_days = 1
+}

@@ -106,6 +106,17 @@ variable "raw_object_days" {
   }
 }
 
+variable "reconcile_schedule" {
+  description = "When all uploads are looked at again, and those published that no event has: rate(1 day), or cron(0 3 * * ? *) of EventBridge Scheduler, in UTC. null for never. Each look costs two requests an upload."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.reconcile_schedule == null || can(regex("^(rate\\([1-9][0-9]* (minutes?|hours?|days?)\\)|cron\\(([^ )]+ ){5}[^ )]+\\))$", var.reconcile_schedule))
+    error_message = "reconcile_schedule must be rate(number unit) or cron(six fields), such as rate(1 day); or null."
+  }
+}
+
 variable "region" {
   description = "AWS region of the stage."
   type        = string

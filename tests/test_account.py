@@ -85,6 +85,7 @@ def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) ->
     checkout = checkout_in(tmp_path_factory.mktemp("job"))
     with (checkout / "infra" / "env" / f"{STAGE}.tfvars").open("a") as settings:
         settings.write("rejected_records_threshold = 7\nreserved_concurrency = 50\n")
+        settings.write('reconcile_schedule = "rate(1 day)"\n')
     return Account(checkout, deployer(STAGE))
 
 
@@ -275,6 +276,19 @@ def test_who_deploys_makes_no_role_more_powerful_than_its_boundary() -> None:
         assert denied(powerful.client("iam").list_roles)
     finally:
         iam.delete_role_policy(RoleName=FUNCTION, PolicyName="everything")
+
+
+@pytest.mark.usefixtures("url")
+def test_a_replay_publishes_what_is_missing(administrator: Account, account: Account) -> None:
+    raw, processed, _ = account.buckets()
+    client("s3").put_object(Bucket=raw, Key="replayed.json", Body=SCAN)
+    wait_for(lambda: "replayed.json" in keys(processed))
+    client("s3").delete_object(Bucket=processed, Key="replayed.json")
+
+    printed = administrator.ops("replay", "--stage", STAGE, "--prefix", "replayed")
+
+    assert "\npublished 1\n" in printed
+    assert "replayed.json" in keys(processed)
 
 
 @pytest.mark.usefixtures("url")

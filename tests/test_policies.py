@@ -30,7 +30,7 @@ WANTED = {
     "upload_part": "s3:PutObject",
 }
 # To find its own, a deployer looks at the names of all.
-LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"}
+LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "states:ValidateStateMachineDefinition"}
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,11 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
 
 def owned(stage: Rendered) -> list[str]:
     """All that is a stage's own, what is in it and what Chalice makes included."""
-    buckets = [f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket")]
-    roles = [arn.rpartition("/")[2] for arn in stage.arns("role") if not arn.endswith("-deployer")]
-    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in roles]
+    buckets = [
+        f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket") if "-operations-" not in bucket
+    ]
+    names = [arn.rpartition("/")[2] for arn in stage.arns("log_group")]
+    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in names]
     streams = [f"{group}:log-stream:2026" for group in stage.arns("log_group")]
     states = [f"{STATES}/{stage.name}/{name}" for name in ("foundation.tfstate", "chalice.json")]
     return [*stage.arns(), *buckets, *functions, *streams, *states]
@@ -102,6 +104,31 @@ def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered
             scan for scan in scans for said in deployer(stage) if allows(said, scan) and _of_objects(said)
         ]
         assert not seen
+
+
+def test_a_boundary_lets_every_role_do_what_its_own_policies_say(stages: list[Rendered]) -> None:
+    for stage in stages:
+        bounded = list(stage.statements("aws_iam_policy.this"))
+        deployers = ("aws_iam_policy.this", *DEPLOYER, "aws_iam_role_policy.sees")
+        roles = [
+            at for at in stage.policies() if "aws_iam_role_policy" in at and not at.startswith(deployers)
+        ]
+        beyond = [
+            (action, resource)
+            for statement in (said for at in roles for said in stage.statements(at))
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+            if not any(_grants(one, action, resource) for one in bounded)
+        ]
+
+        assert len(roles) == 9
+        assert not beyond
+
+
+def _grants(statement: dict[str, Any], action: str, resource: str) -> bool:
+    return action in listed(statement["Action"]) and any(
+        matches(resource, pattern) for pattern in listed(statement["Resource"])
+    )
 
 
 def _of_objects(statement: dict[str, Any]) -> bool:

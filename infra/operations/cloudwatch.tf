@@ -5,10 +5,12 @@ locals {
     "DocumentsFailed",
     "Duration",
     "ObjectsEmpty",
+    "ObjectsFailed",
     "ObjectsMalformed",
     "ObjectsMissing",
     "ObjectsProcessed",
     "ObjectsRefused",
+    "ObjectsRepaired",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
@@ -91,6 +93,30 @@ locals {
         statistic  = "Sum"
         above      = var.rejected_records_threshold
       }
+      failed-objects = {
+        meaning    = "An object could not be handled, alone or in a batch of a replay, which goes on. The log says why."
+        namespace  = local.application
+        metric     = local.metrics.ObjectsFailed
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
+      failed-replays = {
+        meaning    = "A replay was cut short: too many of its batches failed, or it could not read or write its lists."
+        namespace  = "AWS/States"
+        metric     = "ExecutionsFailed"
+        dimensions = { StateMachineArn = local.replay_arn }
+        statistic  = "Sum"
+        above      = 0
+      }
+      repaired-objects = {
+        meaning    = "A scheduled replay published what no event had published: events were lost, or the extraction is another one."
+        namespace  = local.application
+        metric     = local.metrics.ObjectsRepaired
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
     },
   )
 
@@ -106,6 +132,7 @@ locals {
         [local.application, local.metrics.ObjectsRefused, "function_name", local.data_processor_name, { label = "refused" }],
         [local.application, local.metrics.ObjectsEmpty, "function_name", local.data_processor_name, { label = "empty" }],
         [local.application, local.metrics.ObjectsMissing, "function_name", local.data_processor_name, { label = "missing" }],
+        [local.application, local.metrics.ObjectsRepaired, "function_name", local.data_processor_name, { label = "repaired by schedule" }],
       ]
     },
     {
@@ -122,6 +149,7 @@ locals {
         ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
         [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API answers of 500" }],
+        [local.application, local.metrics.ObjectsFailed, "function_name", local.data_processor_name, { label = "objects that failed" }],
         [local.application, local.metrics.RecordsUnreadable, "function_name", local.data_processor_name, { label = "events that name no object" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
       ]

@@ -36,4 +36,6 @@ locals {
   api_name            = "${local.application}-${var.stage}"
   data_processor_name = "${local.application}-${var.stage}-data-processor"
   failure_queue_name  = element(split(":", var.failure_queue_arn), 5)
+  account             = element(split(":", var.alarm_topic_arn), 4)
+  replay_arn          = "arn:aws:states:${var.region}:${local.account}:stateMachine:${local.api_name}-replay"
 }

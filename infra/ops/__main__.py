@@ -7,6 +7,7 @@ import click
 
 from infra.ops.cli import deployment, documents
 from infra.ops.cli.redrive import redrive_command
+from infra.ops.cli.replay import replay_command
 
 COMMANDS = (
     deployment.local_command,
@@ -17,6 +18,7 @@ COMMANDS = (
     deployment.verify_command,
     deployment.destroy_command,
     redrive_command,
+    replay_command,
     documents.check_command,
     documents.schema_command,
     documents.openapi_command,

@@ -26,6 +26,22 @@ mock_provider "aws" {
     values = { bucket = "rejected", arn = "arn:aws:s3:::rejected" }
   }
   override_resource {
+    target = module.operations_bucket.aws_s3_bucket.this
+    values = { bucket = "operations", arn = "arn:aws:s3:::operations" }
+  }
+  override_resource {
+    target = aws_iam_role.replay
+    values = { arn = "arn:aws:iam::123456789012:role/ikerian-data-pipeline-test-data-processor-replay" }
+  }
+  override_resource {
+    target = aws_iam_role.schedule
+    values = { arn = "arn:aws:iam::123456789012:role/ikerian-data-pipeline-test-data-processor-cron" }
+  }
+  override_resource {
+    target = aws_sfn_state_machine.replay
+    values = { arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:ikerian-data-pipeline-test-replay" }
+  }
+  override_resource {
     target = module.api.aws_cloudwatch_log_group.this
     values = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/ikerian-data-pipeline-test" }
   }
@@ -121,6 +137,94 @@ run "a_kms_key_is_granted_for_each_buckets_objects_through_s3" {
     ])
     error_message = "The key is granted through S3 only, and no other key."
   }
+}
+
+run "a_replay_reads_the_raw_bucket_and_writes_where_its_results_expire" {
+  command = plan
+
+  assert {
+    condition = [for state in jsondecode(aws_sfn_state_machine.replay.definition).States : [
+      state.ItemReader.Parameters.Bucket, state.ResultWriter.Parameters.Bucket,
+      [for task in state.ItemProcessor.States : task.Parameters.FunctionName],
+      ] if state.Type == "Map"] == [
+      ["raw", "operations", ["arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]],
+      ["operations", "operations", ["arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]],
+    ]
+    error_message = "It lists uploads, or reads a manifest, and hands them to data-processor."
+  }
+  assert {
+    condition = { for s in jsondecode(aws_iam_role_policy.replays.policy).Statement : s.Sid => [s.Action, s.Resource] } == {
+      ListsUploads = ["s3:ListBucket", "arn:aws:s3:::raw"]
+      ReadsManifestsAndWritesResults = [
+        ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"], "arn:aws:s3:::operations/*",
+      ]
+      HandsBatchesToTheFunction = ["lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]
+      StartsABatch              = ["states:StartExecution", "arn:aws:states:eu-central-1:123456789012:stateMachine:ikerian-data-pipeline-test-replay"]
+      FollowsAndStopsBatches = [
+        ["states:DescribeExecution", "states:StopExecution"],
+        "arn:aws:states:eu-central-1:123456789012:execution:ikerian-data-pipeline-test-replay:*",
+      ]
+      RunsFailedBatchesAgain = ["states:RedriveExecution", "arn:aws:states:eu-central-1:123456789012:execution:ikerian-data-pipeline-test-replay/*:*"]
+    }
+    error_message = "The replay's policy has changed: mend this promise as well, if that was meant."
+  }
+  assert {
+    condition = (
+      aws_iam_role.replay.permissions_boundary == local.boundary_arn && length(aws_iam_role_policy.replay_uses_the_key) == 0 &&
+      length(aws_scheduler_schedule.replay) == 0 && length(aws_iam_role.schedule) == 0
+    )
+    error_message = "It stays within the boundary, and runs only when somebody starts it."
+  }
+}
+
+run "a_replay_runs_by_itself_when_asked" {
+  command = plan
+
+  variables {
+    reconcile_schedule = "rate(1 day)"
+  }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.replay[0].schedule_expression == "rate(1 day)" &&
+      one(aws_scheduler_schedule.replay[0].flexible_time_window).mode == "FLEXIBLE" &&
+      one(aws_scheduler_schedule.replay[0].target).arn == output.replay_arn
+    )
+    error_message = "The scheduler starts the replay, sometime in the window."
+  }
+  assert {
+    condition     = jsondecode(one(aws_scheduler_schedule.replay[0].target).input).scheduled
+    error_message = "What a scheduled run publishes counts as repaired."
+  }
+  assert {
+    condition = (
+      one(jsondecode(aws_iam_role_policy.starts_replays[0].policy).Statement).Action == "states:StartExecution" &&
+      aws_iam_role.schedule[0].permissions_boundary == local.boundary_arn
+    )
+    error_message = "The scheduler may start it, and nothing else."
+  }
+}
+
+run "a_replay_uses_the_key_for_its_results" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/k"
+  }
+
+  assert {
+    condition = one(jsondecode(aws_iam_role_policy.replay_uses_the_key[0].policy).Statement).Condition == {
+      StringEquals = { "kms:ViaService" = "s3.eu-central-1.amazonaws.com" }
+      StringLike   = { "kms:EncryptionContext:aws:s3:arn" = ["arn:aws:s3:::operations", "arn:aws:s3:::operations/*"] }
+    }
+    error_message = "Through S3, and for the operations bucket alone."
+  }
+}
+
+run "reconcile_schedule_must_be_one" {
+  command = plan
+  variables { reconcile_schedule = "daily" }
+  expect_failures = [var.reconcile_schedule]
 }
 
 run "only_alarms_of_this_stage_ring_the_topic" {

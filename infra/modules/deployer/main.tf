@@ -16,6 +16,9 @@ locals {
   api            = "ikerian-data-pipeline-${var.stage}"
   data_processor = "${local.api}-data-processor"
   functions      = [local.api, local.data_processor]
+  replay         = "${local.api}-replay"
+  # The functions', the replay's and that of its schedule: no stage can be called so that its own begin like these.
+  roles = [for name in [local.api, "${local.data_processor}*"] : "arn:aws:iam::${var.account}:role/${name}"]
 
   # GitHub names a job by its repository. Repositories made, renamed or moved since 2026-07-15 add their numbers,
   # and so does every other that has asked for it.
@@ -26,7 +29,8 @@ locals {
   # Terraform makes a bucket's name unique by 26 characters: a time and a counter. An asterisk in their place would
   # let `dev` have the buckets of `dev-raw`, and what has "/smoke-test/" anywhere in its key.
   unique  = join("", [for _ in range(26) : "?"])
-  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
+  scans   = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
+  buckets = concat(local.scans, ["arn:aws:s3:::ikerian-${var.stage}-operations-${local.unique}"])
   here    = "${var.region}:${var.account}"
 
   # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
@@ -100,7 +104,7 @@ resource "aws_iam_role_policy" "sees_no_scan" {
       Action = "s3:*"
       NotResource = concat(
         local.buckets,
-        [for bucket in local.buckets : "${bucket}/smoke-test/*"],
+        [for bucket in local.scans : "${bucket}/smoke-test/*"],
         [var.state_bucket_arn, "${var.state_bucket_arn}/${var.stage}/*"],
       )
     }]
@@ -159,14 +163,14 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
       },
       {
         # What a role may do reaches no further than its boundary, which cannot be changed in this role.
-        Sid       = "MakesTheRolesOfTheFunctionsWithinTheirBoundary"
+        Sid       = "MakesTheRolesWithinTheirBoundary"
         Effect    = "Allow"
         Action    = ["iam:CreateRole", "iam:PutRolePolicy"]
-        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Resource  = local.roles
         Condition = { StringEquals = { "iam:PermissionsBoundary" = var.boundary_arn } }
       },
       {
-        Sid    = "SeesAndRemovesTheRolesOfTheFunctions"
+        Sid    = "SeesAndRemovesTheRoles"
         Effect = "Allow"
         Action = [
           "iam:DeleteRole",
@@ -178,7 +182,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "iam:ListRolePolicies",
           "iam:TagRole",
         ]
-        Resource = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Resource = local.roles
       },
       {
         Sid    = "MakesTheLogs"
@@ -230,6 +234,33 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         ]
         Resource = "arn:aws:sns:${local.here}:${local.api}-alarms"
       },
+      {
+        Sid    = "MakesTheReplay"
+        Effect = "Allow"
+        Action = [
+          "states:CreateStateMachine",
+          "states:DeleteStateMachine",
+          "states:DescribeStateMachine",
+          "states:ListStateMachineVersions",
+          "states:ListTagsForResource",
+          "states:TagResource",
+          "states:UpdateStateMachine",
+        ]
+        Resource = "arn:aws:states:${local.here}:stateMachine:${local.replay}"
+      },
+      {
+        # AWS asks for it on every machine: hashicorp/terraform-provider-aws#39472.
+        Sid      = "HasTheReplayChecked"
+        Effect   = "Allow"
+        Action   = "states:ValidateStateMachineDefinition"
+        Resource = "arn:aws:states:${local.here}:stateMachine:*"
+      },
+      {
+        Sid      = "SchedulesTheReplay"
+        Effect   = "Allow"
+        Action   = ["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule"]
+        Resource = "arn:aws:scheduler:${local.here}:schedule/default/${local.replay}"
+      },
     ]
   })
 }
@@ -265,11 +296,13 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Resource = [for function in local.functions : "arn:aws:lambda:${local.here}:function:${function}"]
       },
       {
-        Sid       = "HandsTheFunctionsTheirRoles"
-        Effect    = "Allow"
-        Action    = "iam:PassRole"
-        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
-        Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
+        Sid      = "HandsThemTheirRoles"
+        Effect   = "Allow"
+        Action   = "iam:PassRole"
+        Resource = local.roles
+        Condition = {
+          StringEquals = { "iam:PassedToService" = ["lambda.amazonaws.com", "scheduler.amazonaws.com", "states.amazonaws.com"] }
+        }
       },
       {
         # An API has no name in its ARN, so this cannot tell a stage's API from another's.
@@ -318,14 +351,14 @@ resource "aws_iam_role_policy" "tries_what_is_deployed" {
         Sid       = "UploadsAndDeletesScansOfItsOwn"
         Effect    = "Allow"
         Action    = ["s3:DeleteObject", "s3:PutObject"]
-        Resource  = "${local.buckets[0]}/smoke-test/*"
+        Resource  = "${local.scans[0]}/smoke-test/*"
         Condition = local.in_this_account
       },
       {
         Sid       = "ReadsWhatBecomesOfThemAndRemovesIt"
         Effect    = "Allow"
         Action    = ["s3:DeleteObjectVersion", "s3:GetObject"]
-        Resource  = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+        Resource  = [for bucket in local.scans : "${bucket}/smoke-test/*"]
         Condition = local.in_this_account
       },
       {

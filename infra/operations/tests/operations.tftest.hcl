@@ -52,8 +52,8 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
 
   assert {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
-      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-uploads",
-      "lost-failures", "malformed-objects", "near-timeout", "rejected-records",
+      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-objects",
+      "failed-replays", "failed-uploads", "lost-failures", "malformed-objects", "near-timeout", "rejected-records", "repaired-objects",
     ])
     error_message = "An alarm is missing, or one has no promise here."
   }
@@ -67,10 +67,18 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   assert {
     condition = { for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.dimensions.function_name if alarm.namespace == "ikerian-data-pipeline" } == {
       failed-documents  = "ikerian-data-pipeline-test"
+      failed-objects    = "ikerian-data-pipeline-test-data-processor"
       malformed-objects = "ikerian-data-pipeline-test-data-processor"
       rejected-records  = "ikerian-data-pipeline-test-data-processor"
+      repaired-objects  = "ikerian-data-pipeline-test-data-processor"
     }
     error_message = "Our own metrics have one dimension, function_name."
+  }
+  assert {
+    condition = aws_cloudwatch_metric_alarm.this["failed-replays"].dimensions == tomap({
+      StateMachineArn = "arn:aws:states:eu-central-1:123456789012:stateMachine:ikerian-data-pipeline-test-replay"
+    })
+    error_message = "The alarm must watch the state machine of the stage."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["near-timeout"].threshold == 240000

@@ -55,6 +55,7 @@ def _destroy_stage(
 def _refuse_data(stage: Stage, outputs: dict[str, Any]) -> None:
     s3 = boto3.client("s3", region_name=stage.region)
     names = [outputs[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")]
+    names.append(outputs["operations_bucket_name"])
     full = [name for name in names if _holds_anything(s3, name)]
     if full:
         raise InUseError(

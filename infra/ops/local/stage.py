@@ -15,6 +15,8 @@ from infra.ops.tools.bytecode import add_bytecode
 from infra.ops.tools.files import replace_bytes
 from infra.ops.tools.run import run
 
+FUNCTION = f"{APPLICATION}-local-data-processor"
+OPERATIONS_BUCKET = "ikerian-local-operations"
 PACKAGES = LOCAL / "deployments"
 
 
@@ -37,6 +39,7 @@ def make_buckets() -> None:
     for bucket in buckets():
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.create_bucket(Bucket=OPERATIONS_BUCKET)
 
 
 def deploy(folder: Path) -> str:
@@ -48,7 +51,27 @@ def deploy(folder: Path) -> str:
     chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
+    _make_state_machine()
     return process_url()
+
+
+def _make_state_machine() -> None:
+    """Make the state machine of replays, from the file that Terraform makes it from."""
+    function = boto3.client("lambda").get_function_configuration(FunctionName=FUNCTION)
+    names = {
+        "${function_arn}": function["FunctionArn"],
+        "${operations_bucket}": OPERATIONS_BUCKET,
+        "${raw_bucket}": buckets().raw,
+        # MiniStack knows no path here, and would start a process for each of 64 objects at once.
+        '"MaxConcurrencyPath": "$.max_concurrency"': '"MaxConcurrency": 4',
+    }
+    definition = (ROOT / "infra" / "replay.asl.json").read_text()
+    for name, value in names.items():
+        definition = definition.replace(name, value)
+    # It lets a state machine do anything, in whatever role.
+    boto3.client("stepfunctions").create_state_machine(
+        name=f"{APPLICATION}-local-replay", definition=definition, roleArn=function["Role"]
+    )
 
 
 def process_url() -> str:
