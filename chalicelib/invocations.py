@@ -1,9 +1,10 @@
 """One invocation: every key that its event names, published; one that fails hides no other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from chalicelib import telemetry
-from chalicelib.events import Arrival
+from chalicelib import queues, telemetry
+from chalicelib.events import Arrival, arrivals
 from chalicelib.object_store import ObjectStore, ObjectStoreError, within
 from chalicelib.pipeline import Publication
 from chalicelib.settings import Settings
@@ -19,7 +20,34 @@ type Address = tuple[str, str]
 
 
 class UploadsFailedError(Exception):
-    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again."""
+    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again.
+
+    `failed` are their addresses; None stands for records that name no object.
+    """
+
+    def __init__(self, words: str, failed: frozenset[Address | None]) -> None:
+        super().__init__(words)
+        self.failed = failed
+
+
+def answer(event: Any, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
+    """Handle an event of any shape; returns what Lambda is to be answered. Raises UploadsFailedError."""
+    if queues.is_batch(event, settings.upload_queue):
+        return _answer_batch(event, store, settings, remaining)
+    return handle(arrivals(event), store, settings, remaining)
+
+
+def _answer_batch(event: Any, store: ObjectStore, settings: Settings, remaining: Clock) -> dict[str, Any]:
+    failed: list[str] = []
+    try:
+        handle(arrivals(event), store, settings, remaining)
+    except UploadsFailedError as error:
+        failed = queues.failed_messages(event, error.failed)
+        if len(failed) == len(event["Records"]):  # the same to Lambda, which counts it as an error, too
+            raise
+    if failed:
+        telemetry.emit(telemetry.MessagesFailed(len(failed)))
+    return queues.answer(failed)
 
 
 def handle(
@@ -33,16 +61,16 @@ def handle(
     if not arrivals:
         telemetry.emit(telemetry.NoUploads())
     outcomes = publish_all(filter(None, arrivals), store, settings, remaining)
-    failures = [
-        f"{failed.object.digest} {failed.error}"
-        for failed in outcomes.values()
-        if isinstance(failed, telemetry.ObjectFailed)
-    ]
+    failed = {
+        address: f"{outcome.object.digest} {outcome.error}"
+        for address, outcome in outcomes.items()
+        if isinstance(outcome, telemetry.ObjectFailed)
+    }
     if unreadable := arrivals.count(None):
         telemetry.emit(telemetry.RecordsUnreadable(unreadable))
-        failures += ["unreadable record"] * unreadable
-    if failures:
-        raise UploadsFailedError(_listed(failures, len(outcomes) + unreadable))
+    if failures := [*failed.values(), *["unreadable record"] * unreadable]:
+        addresses = frozenset([*failed, *[None] * unreadable])
+        raise UploadsFailedError(_listed(failures, len(outcomes) + unreadable), addresses)
 
 
 def publish_all(
