@@ -205,7 +205,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Resource = "*"
       },
       {
-        Sid    = "MakesTheFailureQueue"
+        Sid    = "MakesTheQueues"
         Effect = "Allow"
         Action = [
           "sqs:CreateQueue",
@@ -215,7 +215,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "sqs:SetQueueAttributes",
           "sqs:TagQueue",
         ]
-        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-failures"
+        Resource = [for use in ["failures", "uploads"] : "arn:aws:sqs:${local.here}:${local.data_processor}-${use}"]
       },
       {
         Sid    = "MakesTheAlarmTopic"
@@ -263,6 +263,25 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "lambda:UpdateFunctionConfiguration",
         ]
         Resource = [for function in local.functions : "arn:aws:lambda:${local.here}:function:${function}"]
+      },
+      {
+        # A mapping has no name in its ARN; whose it is shows in the function.
+        Sid    = "ConnectsTheUploadQueue"
+        Effect = "Allow"
+        Action = [
+          "lambda:CreateEventSourceMapping",
+          "lambda:DeleteEventSourceMapping",
+          "lambda:GetEventSourceMapping",
+          "lambda:UpdateEventSourceMapping",
+        ]
+        Resource  = "*"
+        Condition = { ArnEquals = { "lambda:FunctionArn" = "arn:aws:lambda:${local.here}:function:${local.data_processor}" } }
+      },
+      {
+        Sid      = "LabelsTheConnection"
+        Effect   = "Allow"
+        Action   = ["lambda:ListTags", "lambda:TagResource"]
+        Resource = "arn:aws:lambda:${local.here}:event-source-mapping:*"
       },
       {
         Sid       = "HandsTheFunctionsTheirRoles"

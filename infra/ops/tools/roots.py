@@ -18,9 +18,13 @@ HANDED_ON = (
     "api_burst_limit",
     "api_rate_limit",
     "failure_queue_arn",
+    "queue_batch_seconds",
+    "queue_batch_size",
+    "queue_concurrency",
     "region",
     "rejected_records_threshold",
     "stage",
+    "upload_queue_arn",
 )
 
 
