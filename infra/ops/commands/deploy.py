@@ -6,6 +6,7 @@ from typing import Any
 from infra.ops.aws import deployed
 from infra.ops.aws.target import Target
 from infra.ops.commands.configure import prepare
+from infra.ops.commands.ingest import enter_queue, leave_queue
 from infra.ops.commands.verify import target
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
@@ -24,7 +25,10 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
     root = Foundation(stage, bucket)
+    before = root.outputs()
+    leave_queue(stage, bucket, root, step)
     foundation = _within_its_boundary(stage, root)
+    enter_queue(stage, before, foundation, step)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     prepare(stage, bucket, foundation)
     _deploy_functions(stage)

@@ -93,6 +93,10 @@ class Foundation:
         """Say what `apply` would do."""
         return self._root.plan(self._variables)
 
+    def forget(self, address: str) -> None:
+        """Have Terraform know no more of a resource, which stays as it is."""
+        self._root.forget(address)
+
     @property
     def changes(self) -> str:
         """How many resources the last apply has added, changed and destroyed."""
