@@ -29,6 +29,10 @@ locals {
   buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
 
+  # A connection of a queue to a function has no name; whose it is shows in the function.
+  connections       = "arn:aws:lambda:${local.here}:event-source-mapping:*"
+  to_data_processor = { ArnEquals = { "lambda:FunctionArn" = "arn:aws:lambda:${local.here}:function:${local.data_processor}" } }
+
   # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
   in_this_account = { StringEquals = { "aws:ResourceAccount" = var.account } }
 }
@@ -265,23 +269,25 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Resource = [for function in local.functions : "arn:aws:lambda:${local.here}:function:${function}"]
       },
       {
-        # A mapping has no name in its ARN; whose it is shows in the function.
-        Sid    = "ConnectsTheUploadQueue"
-        Effect = "Allow"
-        Action = [
-          "lambda:CreateEventSourceMapping",
-          "lambda:DeleteEventSourceMapping",
-          "lambda:GetEventSourceMapping",
-          "lambda:UpdateEventSourceMapping",
-        ]
+        # AWS knows no resource of this action.
+        Sid       = "ConnectsTheUploadQueue"
+        Effect    = "Allow"
+        Action    = "lambda:CreateEventSourceMapping"
         Resource  = "*"
-        Condition = { ArnEquals = { "lambda:FunctionArn" = "arn:aws:lambda:${local.here}:function:${local.data_processor}" } }
+        Condition = local.to_data_processor
+      },
+      {
+        Sid       = "ChangesAndRemovesTheConnection"
+        Effect    = "Allow"
+        Action    = ["lambda:DeleteEventSourceMapping", "lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"]
+        Resource  = local.connections
+        Condition = local.to_data_processor
       },
       {
         Sid      = "LabelsTheConnection"
         Effect   = "Allow"
         Action   = ["lambda:ListTags", "lambda:TagResource"]
-        Resource = "arn:aws:lambda:${local.here}:event-source-mapping:*"
+        Resource = local.connections
       },
       {
         Sid       = "HandsTheFunctionsTheirRoles"

@@ -58,8 +58,8 @@ def _await_empty(sqs: Any, queue: str) -> None:
     while left or time.monotonic() < since + SETTLES:
         if left and time.monotonic() > since + PATIENCE:
             raise NotEmptyError(
-                f"{left} uploads are still in the upload queue; what fails comes again every 90 minutes, five "
-                "times. S3 invokes the function already, and the queue is emptied on: try again later."
+                f"{left} uploads are still in the upload queue; what fails comes again every 90 minutes, "
+                "five times. S3 invokes the function already, and the queue is emptied on: try again later."
             )
         time.sleep(PAUSE)
         if (now := _left(sqs, queue)) != left:
