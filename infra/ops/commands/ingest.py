@@ -43,7 +43,7 @@ def leave_queue(stage: Stage, bucket: str, root: Foundation, step: Step) -> None
     Operations(stage, bucket, made).apply()  # the queue may have been paused, or never connected
     tell_function(stage, made["raw_data_bucket_name"], function)
     root.forget("aws_s3_bucket_notification.uploads")
-    _await_empty(boto3.client("sqs", region_name=stage.region), made["upload_queue_url"])
+    await_empty(boto3.client("sqs", region_name=stage.region), made["upload_queue_url"])
 
 
 def enter_queue(stage: Stage, before: dict[str, Any], foundation: dict[str, Any], step: Step) -> None:
@@ -53,7 +53,8 @@ def enter_queue(stage: Stage, before: dict[str, Any], foundation: dict[str, Any]
         time.sleep(SETTLES)
 
 
-def _await_empty(sqs: Any, queue: str) -> None:
+def await_empty(sqs: Any, queue: str) -> None:
+    """Wait until a queue (its URL) has been empty for a while; NotEmptyError if it stays as it is."""
     left, since = _left(sqs, queue), time.monotonic()
     while left or time.monotonic() < since + SETTLES:
         if left and time.monotonic() > since + PATIENCE:
