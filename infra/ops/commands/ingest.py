@@ -42,7 +42,7 @@ def leave_queue(stage: Stage, bucket: str, root: Foundation, step: Step) -> None
     deployed.fetch(stage, bucket)
     Operations(stage, bucket, made).apply()  # the queue may have been paused, or never connected
     tell_function(stage, made["raw_data_bucket_name"], function)
-    root.forget("aws_s3_bucket_notification.uploads")
+    root.forget("aws_s3_bucket_notification.uploads[0]")
     await_empty(boto3.client("sqs", region_name=stage.region), made["upload_queue_url"])
 
 

@@ -61,7 +61,7 @@ class Root:
 
     def forget(self, address: str) -> None:
         """Have the state know no more of a resource, which stays as it is."""
-        if self._terraform("state list", address, inputs=False):
+        if address in self._terraform("state list", inputs=False).splitlines():
             self._terraform("state rm", LOCK, address, inputs=False)
 
     def is_empty(self) -> bool:
