@@ -40,6 +40,7 @@ chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECO
 	@$(BIN)/python -m tests.chaos.schedules
 	@$(BIN)/python -m tests.chaos.memory
 	@$(BIN)/python -m tests.chaos.load
+	@$(BIN)/python -m tests.chaos.load --ingest queue
 	@$(BIN)/python -m tests.hammer --seconds $(SECONDS)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS)
 

@@ -12,8 +12,17 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-# Of the keys that are read; S3 tells apart upper and lower case, and so do we.
+# What S3 is to tell, of keys with this ending.
 SUFFIX = ".json"
+CHANGES_OF_WHAT_IS_CURRENT = [
+    "s3:ObjectCreated:*",
+    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents
+    # this for versions; that it is so for markers, too, is what `verify` tries on every stage.
+    "s3:ObjectRemoved:Delete",
+    # From an archive: only now can it be read.
+    "s3:ObjectRestore:Completed",
+]
+
 # A failure of an SQS message with an SNS message with a notification in it is as deep as it gets.
 DEEPEST = 6
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from chalicelib import events, replays, telemetry
+from chalicelib import events, queues, replays, telemetry
 from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore, ObjectStoreError, within
 from chalicelib.pipeline import Publication
@@ -20,16 +20,25 @@ type Address = tuple[str, str]
 
 
 class UploadsFailedError(Exception):
-    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again."""
+    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again.
+
+    `failed` are their addresses; None stands for records that name no object.
+    """
+
+    def __init__(self, words: str, failed: frozenset[Address | None]) -> None:
+        super().__init__(words)
+        self.failed = failed
 
 
 def answer(event: Any, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
-    """Do what an event asks for; returns what its sender expects: outcomes of a batch, nothing of an upload.
+    """Handle an event of any shape; returns what its sender is to be told: of uploads nothing.
 
-    Raises UploadsFailedError, of a batch only for what names no object.
+    Raises UploadsFailedError.
     """
     if batch := replays.read(event, settings.raw_bucket):
         return _answer_items(batch, store, settings, remaining)
+    if queues.is_batch(event, settings.upload_queue):
+        return _answer_messages(event, store, settings, remaining)
     handle(events.arrivals(event), store, settings, remaining)
     return None
 
@@ -38,8 +47,21 @@ def _answer_items(batch: replays.Batch, store: ObjectStore, settings: Settings, 
     items = [item for item in batch.items if item]
     outcomes = publish_all([item.arrival for item in items if item.wanted], store, settings, remaining)
     if failures := _unreadable(batch.items):
-        raise UploadsFailedError(_listed(failures, len(batch.items)))
+        raise UploadsFailedError(_listed(failures, len(batch.items)), frozenset([None]))
     return batch.answer(items, [item.outcome(outcomes) for item in items])
+
+
+def _answer_messages(event: Any, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
+    failed: list[str] = []
+    try:
+        handle(events.arrivals(event), store, settings, remaining)
+    except UploadsFailedError as error:
+        failed = queues.failed_messages(event, error.failed)
+        if len(failed) == len(event["Records"]):  # the same to Lambda, which counts it as an error, too
+            raise
+    if failed:
+        telemetry.emit(telemetry.MessagesFailed(len(failed)))
+    return queues.answer(failed)
 
 
 def handle(
@@ -53,14 +75,15 @@ def handle(
     if not arrivals:
         telemetry.emit(telemetry.NoUploads())
     outcomes = publish_all(filter(None, arrivals), store, settings, remaining)
-    failures = [
-        f"{failed.object.digest} {failed.error}"
-        for failed in outcomes.values()
-        if isinstance(failed, telemetry.ObjectFailed)
-    ]
-    failures += (unreadable := _unreadable(arrivals))
-    if failures:
-        raise UploadsFailedError(_listed(failures, len(outcomes) + len(unreadable)))
+    failed = {
+        address: f"{outcome.object.digest} {outcome.error}"
+        for address, outcome in outcomes.items()
+        if isinstance(outcome, telemetry.ObjectFailed)
+    }
+    unreadable = _unreadable(arrivals)
+    if failures := [*failed.values(), *unreadable]:
+        addresses = frozenset([*failed, *[None] * len(unreadable)])
+        raise UploadsFailedError(_listed(failures, len(outcomes) + len(unreadable)), addresses)
 
 
 def publish_all(

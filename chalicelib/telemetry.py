@@ -36,6 +36,7 @@ METRICS = {
     "RecordsRejected": MetricUnit.Count,
     "RecordsUnreadable": MetricUnit.Count,
     "DocumentsFailed": MetricUnit.Count,
+    "MessagesFailed": MetricUnit.Count,
     "BytesRead": MetricUnit.Bytes,
     "Duration": MetricUnit.Milliseconds,
 }
@@ -74,7 +75,7 @@ class NoUploads(Event, frozen=True):
 
 
 class RecordsUnreadable(Event, frozen=True):
-    """Parts of an event that name no object; the invocation fails when the others have been handled."""
+    """Parts of an event that name no object; they fail when the others have been handled."""
 
     counts = {"RecordsUnreadable": "records"}
     level = "error"
@@ -87,6 +88,14 @@ class ObjectsRepaired(Event, frozen=True):
     counts = {"ObjectsRepaired": "objects"}
     level = "warning"
     objects: int
+
+
+class MessagesFailed(Event, frozen=True):
+    """Some messages of a batch failed and come again; the invocation, which is no error, told which."""
+
+    counts = {"MessagesFailed": "messages"}
+    level = "error"
+    messages: int
 
 
 class ObjectName(msgspec.Struct, frozen=True, omit_defaults=True):

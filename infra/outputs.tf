@@ -43,6 +43,21 @@ output "processed_data_bucket_name" {
   value       = module.processed_bucket.name
 }
 
+output "queue_batch_seconds" {
+  description = "Seconds that Lambda waits for a batch of uploads to fill; for operations/."
+  value       = var.queue_batch_seconds
+}
+
+output "queue_batch_size" {
+  description = "Uploads in one invocation at most; for operations/."
+  value       = var.queue_batch_size
+}
+
+output "queue_concurrency" {
+  description = "Invocations at once at most; for operations/."
+  value       = var.queue_concurrency
+}
+
 output "raw_data_bucket_name" {
   description = "Name of the bucket to upload to."
   value       = module.raw_bucket.name
@@ -86,4 +101,14 @@ output "stage" {
 output "subnet_ids" {
   description = "Subnets of the functions; empty outside a VPC."
   value       = flatten(module.network[*].subnet_ids)
+}
+
+output "upload_queue_arn" {
+  description = "ARN of the queue in which uploads wait; empty where S3 invokes the function. For .chalice/config.json and operations/."
+  value       = join("", aws_sqs_queue.uploads[*].arn)
+}
+
+output "upload_queue_url" {
+  description = "URL of that queue."
+  value       = join("", aws_sqs_queue.uploads[*].url)
 }

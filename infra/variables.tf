@@ -37,6 +37,17 @@ variable "force_destroy" {
   default     = false
 }
 
+variable "ingest" {
+  description = "How uploads come to data-processor: `direct`, S3 invokes it, or `queue`, they wait in a queue of which queue_concurrency at once are worked on. On a stage that is deployed, change it with `deploy` alone, which loses no upload."
+  type        = string
+  default     = "direct"
+
+  validation {
+    condition     = contains(["direct", "queue"], var.ingest)
+    error_message = "ingest must be direct or queue."
+  }
+}
+
 variable "kms_key_arn" {
   description = "ARN of a KMS key to encrypt the three buckets with; null for S3's own keys (SSE-S3). The key's policy must let this account's IAM policies grant its use. A key of another account wants a permissions_boundary_arn that allows it: the boundary that bootstrap/ makes allows those of this account."
   type        = string
@@ -92,6 +103,45 @@ variable "processed_object_days" {
   validation {
     condition     = var.processed_object_days == null ? true : var.processed_object_days >= 1 && floor(var.processed_object_days) == var.processed_object_days
     error_message = "processed_object_days must be a whole number of days, at least 1, or null."
+  }
+}
+
+variable "queue_batch_seconds" {
+  description = "Seconds that Lambda waits for a batch of uploads to fill, with ingest = \"queue\"; more than 0 for batches of more than 10."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.queue_batch_seconds >= (var.queue_batch_size > 10 ? 1 : 0) && var.queue_batch_seconds <= 300 && floor(var.queue_batch_seconds) == var.queue_batch_seconds
+    error_message = "queue_batch_seconds must be a whole number of seconds from 0 to 300, and at least 1 where queue_batch_size is more than 10."
+  }
+}
+
+variable "queue_batch_size" {
+  description = "Uploads in one invocation at most, with ingest = \"queue\". More than 1 for small objects only: all of a batch share one invocation's time."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.queue_batch_size >= 1 && var.queue_batch_size <= 1000 && floor(var.queue_batch_size) == var.queue_batch_size
+    error_message = "queue_batch_size must be a whole number of uploads from 1 to 1000."
+  }
+}
+
+variable "queue_concurrency" {
+  description = "Invocations at once at most, with ingest = \"queue\"; the rest wait in the queue, for up to 14 days."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.queue_concurrency >= 2 && var.queue_concurrency <= 1000 && floor(var.queue_concurrency) == var.queue_concurrency
+    error_message = "queue_concurrency must be a whole number of invocations from 2 to 1000."
+  }
+
+  validation {
+    # What Lambda throttles counts as received, and five times is for good.
+    condition     = var.ingest == "direct" || var.queue_concurrency <= coalesce(var.reserved_concurrency, 1000)
+    error_message = "queue_concurrency must not exceed reserved_concurrency, or uploads would fail that nobody has looked at."
   }
 }
 

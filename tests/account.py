@@ -181,7 +181,11 @@ ASKED_FOR_EVERYTHING = {
     "cloudwatch:GetDashboard",
     "cloudwatch:ListTagsForResource",
     "cloudwatch:PutDashboard",
+    "lambda:CreateEventSourceMapping",
     "lambda:CreateFunction",
+    "lambda:DeleteEventSourceMapping",
+    "lambda:GetEventSourceMapping",
+    "lambda:UpdateEventSourceMapping",
     "sns:ListTagsForResource",
 }
 

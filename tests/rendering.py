@@ -108,9 +108,14 @@ def run(directory: Path, environ: dict[str, str], *arguments: str) -> subprocess
 
 
 def rendered(foundation: Terraform, stage: str) -> Rendered:
-    """Render a stage in a network of its own: foundation, operations and the role that deploys it."""
-    variables = {"stage": stage, "region": REGION, "vpc_cidr": "10.20.0.0/24", "kms_key_arn": KEY}
-    variables["reconcile_schedule"] = "rate(1 day)"
+    """Render a stage with all that may be asked for: foundation, operations and the role that deploys it."""
+    everything = {
+        "ingest": "queue",
+        "vpc_cidr": "10.20.0.0/24",
+        "kms_key_arn": KEY,
+        "reconcile_schedule": "rate(1 day)",
+    }
+    variables = {"stage": stage, "region": REGION, **everything}
     options = [f"-var={name}={value}" for name, value in variables.items()]
     printed = foundation("test", "-test-directory=env", "-json", "-verbose", *options)
     states = [line["test_state"] for line in map(json.loads, printed.splitlines()) if "test_state" in line]

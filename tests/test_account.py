@@ -5,6 +5,8 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -493,6 +495,75 @@ def test_a_stage_that_is_made_by_hand_works(staging: Account) -> None:
 def tools_of(account: Account) -> dict[str, str]:
     """An account's tools, without the role in which it acts."""
     return {name: value for name, value in account.environment.items() if not name.startswith("AWS_")}
+
+
+# What S3 changes of its own accord, it changes at once here.
+DEPLOYS_WITHOUT_WAITING = """
+import runpy
+from infra.ops.commands import ingest
+ingest.SETTLES = 3
+runpy.run_module("infra.ops", run_name="__main__")
+"""
+
+
+@pytest.mark.usefixtures("url")
+def test_a_change_to_the_queue_and_back_loses_no_upload(account: Account) -> None:
+    settings = account.checkout / "infra" / "env" / f"{STAGE}.tfvars"
+    direct = settings.read_text()
+    raw, processed, _ = account.buckets()
+
+    with uploading(raw) as uploaded:
+        settings.write_text(f'{direct}ingest = "queue"\nqueue_concurrency = 20\n')
+        printed = deployed_anew(account)
+        assert whom_s3_tells(raw) == {f"{FUNCTION}-uploads"}
+        assert functions_of_mappings() == {FUNCTION}
+        settings.write_text(direct)
+        printed += deployed_anew(account)
+    wait_for(lambda: set(uploaded) <= set(keys(processed)))
+
+    assert printed.count(f"The stage {STAGE} does what it should.") == 2
+    assert whom_s3_tells(raw) == {FUNCTION}
+    assert functions_of_mappings() == set()
+    assert not [url for url in client("sqs").list_queues()["QueueUrls"] if url.endswith("-uploads")]
+
+
+def deployed_anew(account: Account) -> str:
+    done = account.run(sys.executable, "-c", DEPLOYS_WITHOUT_WAITING, "deploy", "--stage", STAGE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def uploading(bucket: str) -> Iterator[list[str]]:
+    """Upload one object after the other meanwhile; yields their keys."""
+    uploaded: list[str] = []
+    s3, over = client("s3"), threading.Event()
+
+    def upload_on() -> None:
+        while not over.wait(0.3):
+            key = f"meanwhile/{len(uploaded)}.json"
+            s3.put_object(Bucket=bucket, Key=key, Body=SCAN)
+            uploaded.append(key)
+
+    uploads = threading.Thread(target=upload_on)
+    uploads.start()
+    try:
+        yield uploaded
+    finally:
+        over.set()
+        uploads.join()
+
+
+def whom_s3_tells(bucket: str) -> set[str]:
+    answer = client("s3").get_bucket_notification_configuration(Bucket=bucket)
+    arns = {one["QueueArn"] for one in answer.get("QueueConfigurations", [])}
+    arns |= {one["LambdaFunctionArn"] for one in answer.get("LambdaFunctionConfigurations", [])}
+    return {arn.rpartition(":")[2] for arn in arns}
+
+
+def functions_of_mappings() -> set[str]:
+    mappings = client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    return {one["FunctionArn"].rpartition(":")[2] for one in mappings}
 
 
 def test_an_unknown_stage_is_told_what_it_wants(account: Account) -> None:

@@ -1,19 +1,37 @@
-"""The deployed zip in the local cloud: what an upload becomes, and what happens when something goes wrong."""
+"""The deployed zip in the local cloud: what an upload becomes, and what happens when something goes wrong.
+
+All of it twice: where S3 invokes the function, and where a queue does.
+"""
 
 import gzip
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import boto3
 import pytest
 
 from chalicelib.telemetry import object_name
-from infra.ops.local.cloud import ROOT
+from infra.ops.commands.redrive import Redriven, redrive
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import REGION, ROOT, local_cloud
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
 from tests.events import TEST_EVENT, s3_event
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
+
+
+@pytest.fixture(scope="module", params=["direct", "queue"])
+def deployment(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[Deployment]:
+    """The stage in either mode; the second in a local cloud of its own, while that of other tests waits."""
+    if request.param == "direct":
+        yield deployment
+    else:
+        with local_cloud() as folder:
+            local_stage.make_buckets()
+            yield Deployment(local_stage.deploy(folder, ingest="queue"))
 
 
 def named(key: str) -> dict[str, str]:
@@ -301,6 +319,39 @@ def test_what_takes_several_parts_is_published_replaced_and_rejected_like_anythi
 def parts(deployment: Deployment, bucket: str, key: str) -> int:
     """Parts that an object was uploaded in, by its ETag."""
     return int(deployment.s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"').rpartition("-")[2])
+
+
+@contextmanager
+def impatient_queue() -> Iterator[None]:
+    """Have messages that failed come again after a second, not after an hour and a half."""
+    sqs: Any = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{FUNCTION}-uploads")["QueueUrl"]
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+
+
+@pytest.mark.parametrize("deployment", ["queue"], indirect=True)
+def test_a_message_that_fails_five_times_waits_in_the_failure_queue_and_redrive_publishes_it(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    sqs = boto3.client("sqs")
+    failures = sqs.get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+
+    with impatient_queue(), without_permission("s3:PutObject"):
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+        (message,) = sqs.receive_message(QueueUrl=failures, VisibilityTimeout=0, WaitTimeSeconds=20)[
+            "Messages"
+        ]
+
+    (notification,) = json.loads(message["Body"])["Records"]
+    assert notification["s3"]["object"]["key"] == key
+    assert redrive(FUNCTION, region=REGION, timeout=60) == Redriven(handled=1, failed=0)
+    assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject"])

@@ -56,8 +56,10 @@ def allows(statement: dict[str, Any], arn: str) -> bool:
     if statement["Effect"] == "Deny":
         return False
     services = {action.partition(":")[0] for action in set(listed(statement["Action"])) - LOOKS}
+    # A mapping has no name of its own: whose it is says the function that it is of.
+    function = statement.get("Condition", {}).get("ArnEquals", {}).get("lambda:FunctionArn")
     return arn.split(":")[2] in services and any(
-        matches(arn, pattern) for pattern in listed(statement["Resource"])
+        matches(arn, pattern) for pattern in listed(function or statement["Resource"])
     )
 
 

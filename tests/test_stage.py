@@ -85,6 +85,14 @@ def test_a_limit_on_uploads_at_once_is_rendered_and_taken_back(config: Path) -> 
     assert "reserved_concurrency" not in settings(config, "dev")["lambda_functions"]["data-processor"]
 
 
+def test_a_stages_upload_queue_is_rendered_and_taken_back(config: Path) -> None:
+    Stage("dev").render(FOUNDATION | {"upload_queue_arn": "arn:aws:sqs:eu-central-1:1:uploads"})
+    assert settings(config, "dev")["environment_variables"]["UPLOAD_QUEUE_ARN"].endswith(":uploads")
+
+    Stage("dev").render(FOUNDATION | {"upload_queue_arn": ""})
+    assert "UPLOAD_QUEUE_ARN" not in settings(config, "dev")["environment_variables"]
+
+
 def test_an_unknown_stage_is_told_which_files_it_wants() -> None:
     with pytest.raises(UnknownStageError) as error:
         Stage("nowhere")

@@ -14,6 +14,9 @@ mock_provider "aws" {
   mock_resource "aws_sfn_state_machine" {
     defaults = { arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:machine" }
   }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:queue" }
+  }
   mock_resource "aws_sns_topic" {
     defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:topic" }
   }
@@ -46,7 +49,11 @@ run "operations_can_be_made" {
   variables {
     api_burst_limit            = run.the_foundation_can_be_made.api_burst_limit
     api_rate_limit             = run.the_foundation_can_be_made.api_rate_limit
+    queue_batch_seconds        = run.the_foundation_can_be_made.queue_batch_seconds
+    queue_batch_size           = run.the_foundation_can_be_made.queue_batch_size
+    queue_concurrency          = run.the_foundation_can_be_made.queue_concurrency
     rejected_records_threshold = run.the_foundation_can_be_made.rejected_records_threshold
+    upload_queue_arn           = run.the_foundation_can_be_made.upload_queue_arn
   }
 }
 

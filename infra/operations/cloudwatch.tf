@@ -4,6 +4,7 @@ locals {
     "BytesRead",
     "DocumentsFailed",
     "Duration",
+    "MessagesFailed",
     "ObjectsEmpty",
     "ObjectsFailed",
     "ObjectsMalformed",
@@ -23,7 +24,28 @@ locals {
     data-processor = local.data_processor_name
   }
 
+  # Only where uploads come by a queue.
+  queue_alarms = {
+    failed-messages = {
+      meaning    = "Some uploads of a batch failed, and come again after 90 minutes. The function's log says why."
+      namespace  = local.application
+      metric     = local.metrics.MessagesFailed
+      dimensions = { function_name = local.data_processor_name }
+      statistic  = "Sum"
+      above      = 0
+    }
+    waiting-uploads = {
+      meaning    = "An upload has waited for more than an hour: more come than queue_concurrency lets through, or one has failed and comes again."
+      namespace  = "AWS/SQS"
+      metric     = "ApproximateAgeOfOldestMessage"
+      dimensions = { QueueName = local.upload_queue_name }
+      statistic  = "Maximum"
+      above      = 60 * 60
+    }
+  }
+
   alarms = merge(
+    { for label, alarm in local.queue_alarms : label => alarm if local.by_queue },
     {
       for label, function in local.functions : "${label}-errors" => {
         meaning    = "The function ${label} failed. Its log says why."
@@ -120,6 +142,22 @@ locals {
     },
   )
 
+  queue_graphs = [
+    {
+      title = "Upload queue"
+      lines = [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.upload_queue_name, { label = "uploads waiting", stat = "Maximum" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", local.upload_queue_name, { label = "at work, or to come again", stat = "Maximum" }],
+      ]
+    },
+    {
+      title = "Age of the oldest upload in the queue"
+      lines = [
+        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", local.upload_queue_name, { label = "seconds", stat = "Maximum" }],
+      ]
+    },
+  ]
+
   # Title, and lines: namespace, metric, dimension, its value, how to show it.
   graphs = [
     {
@@ -201,7 +239,7 @@ resource "aws_cloudwatch_dashboard" "this" {
 
   dashboard_body = jsonencode({
     widgets = [
-      for position, graph in local.graphs : {
+      for position, graph in concat(local.graphs, [for graph in local.queue_graphs : graph if local.by_queue]) : {
         type   = "metric"
         x      = position % 2 * 12
         y      = floor(position / 2) * 6

@@ -62,6 +62,10 @@ mock_provider "aws" {
     values = { arn = "arn:aws:sqs:eu-central-1:123456789012:failures", url = "https://sqs/failures" }
   }
   override_resource {
+    target = aws_sqs_queue.uploads
+    values = { arn = "arn:aws:sqs:eu-central-1:123456789012:uploads", url = "https://sqs/uploads" }
+  }
+  override_resource {
     target = aws_sns_topic.alarms
     values = { arn = "arn:aws:sns:eu-central-1:123456789012:alarms" }
   }
@@ -247,6 +251,97 @@ run "failures_are_encrypted_kept_two_weeks_and_sent_over_tls" {
     condition     = jsondecode(aws_sqs_queue_policy.failures.policy).Statement[0].Condition == { Bool = { "aws:SecureTransport" = "false" } }
     error_message = "The failure queue must refuse plain HTTP."
   }
+}
+
+run "s3_invokes_the_function_unless_a_queue_is_asked_for" {
+  command = plan
+
+  assert {
+    condition = (
+      length(aws_s3_bucket_notification.uploads) + length(aws_sqs_queue.uploads) + length(aws_iam_role_policy.receives_uploads) == 0 &&
+      output.upload_queue_arn == "" && output.upload_queue_url == ""
+    )
+    error_message = "Without a queue the notification is Chalice's, and the function may receive nothing."
+  }
+}
+
+run "uploads_wait_in_a_queue_when_asked" {
+  command = plan
+  variables { ingest = "queue" }
+
+  assert {
+    condition = (
+      one(one(aws_s3_bucket_notification.uploads).queue).queue_arn == "arn:aws:sqs:eu-central-1:123456789012:uploads" &&
+      output.upload_queue_arn == "arn:aws:sqs:eu-central-1:123456789012:uploads" && output.upload_queue_url == "https://sqs/uploads"
+    )
+    error_message = "The raw bucket tells the queue, and the others are told of it."
+  }
+  assert {
+    condition = (
+      one(aws_sqs_queue.uploads).name == "ikerian-data-pipeline-test-data-processor-uploads" &&
+      one(aws_sqs_queue.uploads).sqs_managed_sse_enabled &&
+      one(aws_sqs_queue.uploads).message_retention_seconds == 1209600 &&
+      one(aws_sqs_queue.uploads).visibility_timeout_seconds == 5400
+    )
+    error_message = "The queue is encrypted, keeps uploads for 14 days, and hides them six times as long as a function may run."
+  }
+  assert {
+    condition = (
+      jsondecode(one(aws_sqs_queue.uploads).redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-central-1:123456789012:failures", maxReceiveCount = 5 } &&
+      jsondecode(one(aws_sqs_queue_redrive_allow_policy.failures).redrive_allow_policy) == { redrivePermission = "byQueue", sourceQueueArns = ["arn:aws:sqs:eu-central-1:123456789012:uploads"] }
+    )
+    error_message = "What was received five times goes to the failure queue, which takes it from this queue alone."
+  }
+  assert {
+    condition = { for s in jsondecode(one(aws_sqs_queue_policy.uploads).policy).Statement : s.Sid => [s.Effect, s.Principal, s.Condition] } == {
+      OnlyTheRawBucketTellsOfUploads = ["Allow", { Service = "s3.amazonaws.com" }, {
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::raw" }
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+      }]
+      NothingPassesUnencrypted = ["Deny", "*", { Bool = { "aws:SecureTransport" = "false" } }]
+    }
+    error_message = "The queue takes what the raw bucket of this account tells it, and refuses plain HTTP."
+  }
+  assert {
+    condition = [for s in jsondecode(one(aws_iam_role_policy.receives_uploads).policy).Statement : [s.Action, s.Resource]] == [
+      [["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], "arn:aws:sqs:eu-central-1:123456789012:uploads"],
+    ]
+    error_message = "The function receives from its queue and no other."
+  }
+}
+
+run "ingest_must_be_one_of_two" {
+  command = plan
+  variables { ingest = "stream" }
+  expect_failures = [var.ingest]
+}
+
+run "a_batch_has_an_upload_at_least" {
+  command = plan
+  variables { queue_batch_size = 0 }
+  expect_failures = [var.queue_batch_size]
+}
+
+run "a_large_batch_takes_time_to_fill" {
+  command = plan
+  variables { queue_batch_size = 11 }
+  expect_failures = [var.queue_batch_seconds]
+}
+
+run "queue_concurrency_must_be_one_that_lambda_takes" {
+  command = plan
+  variables { queue_concurrency = 1 }
+  expect_failures = [var.queue_concurrency]
+}
+
+run "a_queue_asks_for_no_more_than_the_function_may_run" {
+  command = plan
+  variables {
+    ingest               = "queue"
+    queue_concurrency    = 10
+    reserved_concurrency = 9
+  }
+  expect_failures = [var.queue_concurrency]
 }
 
 run "the_functions_run_in_a_private_network_when_asked" {

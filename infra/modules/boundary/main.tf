@@ -83,6 +83,12 @@ resource "aws_iam_policy" "this" {
         ]
       },
       {
+        Sid      = "ReceivesUploadsFromTheirQueue"
+        Effect   = "Allow"
+        Action   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-uploads"
+      },
+      {
         Sid    = "LambdaConnectsItsFunctions"
         Effect = "Allow"
         Action = [

@@ -33,6 +33,10 @@ locals {
   buckets = concat(local.scans, ["arn:aws:s3:::ikerian-${var.stage}-operations-${local.unique}"])
   here    = "${var.region}:${var.account}"
 
+  # A connection of a queue to a function has no name; whose it is shows in the function.
+  connections       = "arn:aws:lambda:${local.here}:event-source-mapping:*"
+  to_data_processor = { ArnEquals = { "lambda:FunctionArn" = "arn:aws:lambda:${local.here}:function:${local.data_processor}" } }
+
   # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
   in_this_account = { StringEquals = { "aws:ResourceAccount" = var.account } }
 }
@@ -209,7 +213,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Resource = "*"
       },
       {
-        Sid    = "MakesTheFailureQueue"
+        Sid    = "MakesTheQueues"
         Effect = "Allow"
         Action = [
           "sqs:CreateQueue",
@@ -219,7 +223,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "sqs:SetQueueAttributes",
           "sqs:TagQueue",
         ]
-        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-failures"
+        Resource = [for use in ["failures", "uploads"] : "arn:aws:sqs:${local.here}:${local.data_processor}-${use}"]
       },
       {
         Sid    = "MakesTheAlarmTopic"
@@ -303,6 +307,27 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Condition = {
           StringEquals = { "iam:PassedToService" = ["lambda.amazonaws.com", "scheduler.amazonaws.com", "states.amazonaws.com"] }
         }
+      },
+      {
+        # AWS knows no resource of this action.
+        Sid       = "ConnectsTheUploadQueue"
+        Effect    = "Allow"
+        Action    = "lambda:CreateEventSourceMapping"
+        Resource  = "*"
+        Condition = local.to_data_processor
+      },
+      {
+        Sid       = "ChangesAndRemovesTheConnection"
+        Effect    = "Allow"
+        Action    = ["lambda:DeleteEventSourceMapping", "lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"]
+        Resource  = local.connections
+        Condition = local.to_data_processor
+      },
+      {
+        Sid      = "LabelsTheConnection"
+        Effect   = "Allow"
+        Action   = ["lambda:ListTags", "lambda:TagResource"]
+        Resource = local.connections
       },
       {
         # An API has no name in its ARN, so this cannot tell a stage's API from another's.

@@ -1,7 +1,7 @@
 """`redrive`: what waits in the failure queue is tried again; only what works leaves the queue.
 
 AWS's own redrive does not take a queue that Lambda feeds: its messages are not the events that failed, but
-records of how they failed, with the event inside.
+records of how they failed, with the event inside. What came by the upload queue is the event itself.
 """
 
 import json
@@ -52,9 +52,10 @@ def _next(sqs: Any, queue: str, *, seconds: int) -> Any:
 
 def _succeeds(functions: Any, function: str, body: str) -> bool:
     try:
-        event = json.dumps(json.loads(body)["requestPayload"]).encode()
+        record = json.loads(body)
+        event = json.dumps(record if "Records" in record else record["requestPayload"]).encode()
     except (LookupError, TypeError, ValueError):
-        return False  # Lambda did not write it
+        return False  # neither Lambda nor S3 wrote it
     return "FunctionError" not in functions.invoke(FunctionName=function, Payload=event)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 
 from infra.ops.aws.uploads import Buckets
-from infra.ops.local import cloud
+from infra.ops.local import cloud, queue
 from infra.ops.local.cloud import LOCAL, ROOT
 from infra.ops.stage import APPLICATION
 from infra.ops.tools.bytecode import add_bytecode
@@ -18,6 +18,7 @@ from infra.ops.tools.run import run
 FUNCTION = f"{APPLICATION}-local-data-processor"
 OPERATIONS_BUCKET = "ikerian-local-operations"
 PACKAGES = LOCAL / "deployments"
+FUNCTION = f"{APPLICATION}-local-data-processor"
 
 
 def environment() -> dict[str, str]:
@@ -42,14 +43,19 @@ def make_buckets() -> None:
     s3.create_bucket(Bucket=OPERATIONS_BUCKET)
 
 
-def deploy(folder: Path) -> str:
+def deploy(folder: Path, *, ingest: str = "direct") -> str:
     """Run `chalice deploy --stage local` on a copy of the application in `folder`; returns the API's URL.
 
     A copy, because Chalice keeps what it deployed beside the application, and every local cloud starts empty.
+    `ingest` is how uploads come, as a stage's file says it.
     """
     project = _copy(folder / "project")
+    if ingest == "queue":
+        _configure(project, UPLOAD_QUEUE_ARN=queue.make(FUNCTION, buckets().raw))
     chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
+    if ingest == "queue":
+        queue.connect(FUNCTION)
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
     _make_state_machine()
     return process_url()
@@ -89,6 +95,13 @@ def _copy(project: Path) -> Path:
     _copy_packages(PACKAGES, project / ".chalice" / "deployments")
     add_bytecode(project)
     return project
+
+
+def _configure(project: Path, **variables: str) -> None:
+    path = project / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    config["stages"]["local"]["environment_variables"] |= variables
+    path.write_text(json.dumps(config))
 
 
 def _copy_packages(source: Path, target: Path) -> None:
