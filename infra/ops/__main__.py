@@ -6,6 +6,7 @@ import sys
 import click
 
 from infra.ops.cli import deployment, documents
+from infra.ops.cli.reconcile import reconcile_command
 from infra.ops.cli.redrive import redrive_command
 
 COMMANDS = (
@@ -16,6 +17,7 @@ COMMANDS = (
     deployment.configure_command,
     deployment.verify_command,
     deployment.destroy_command,
+    reconcile_command,
     redrive_command,
     documents.check_command,
     documents.schema_command,

@@ -9,6 +9,9 @@ from botocore.exceptions import ClientError
 
 from infra.ops.errors import OperatorError
 
+# How the report of a malformed document begins; a rejected record begins with its index.
+MALFORMED = b'{"reason":'
+
 
 class UnhandledError(OperatorError):
     """Nothing came of an upload in time."""
@@ -70,14 +73,11 @@ def _outcome(
 
 def _current(s3: Any, bucket: str, key: str) -> str | None:
     """Name the current version as the pipeline does: by its ETag where S3 has given it none."""
-    try:
-        head = s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "404":
-            raise
+    found = head(s3, bucket, key)
+    if not found:
         return None
-    version: str = head.get("VersionId", "null")
-    return head["ETag"].strip('"') if version == "null" else version
+    version: str = found.get("VersionId", "null")
+    return found["ETag"].strip('"') if version == "null" else version
 
 
 def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int, str, bool] | None:
@@ -112,6 +112,31 @@ def read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
     with answer["Body"] as stream:
         body: bytes = stream.read() if version in {None, answer["Metadata"].get("source-version")} else b""
     return body
+
+
+def revision_that_published_nothing(s3: Any, bucket: str, key: str, version: str) -> str | None:
+    """Name the revision by which a version is malformed, or all of its records are rejected; None if none is.
+
+    Rejected records alone prove nothing: they are there before the rest is published. No record is read.
+    """
+    try:
+        report = s3.get_object(Bucket=bucket, Key=report_key(key, version), Range="bytes=0-9")
+    except s3.exceptions.NoSuchKey:
+        return None
+    with report["Body"] as stream:
+        malformed = stream.read().startswith(MALFORMED)
+    proof = report if malformed else head(s3, bucket, refusal_key(key, version))
+    return proof["Metadata"].get("extraction-revision") if proof else None
+
+
+def head(s3: Any, bucket: str, key: str) -> Any:
+    """Look at an object without reading it; None if there is none."""
+    try:
+        return s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "404":
+            raise
+        return None
 
 
 def versions(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
