@@ -24,6 +24,7 @@ from infra.ops.aws.uploads import Buckets
 from infra.ops.cli import reconcile as command
 from infra.ops.commands.reconcile import Selection, State, reconcile
 from infra.ops.screen.progress import console
+from tests.account import acting_as, allow
 from tests.deployment import Deployment
 
 BUCKETS = Buckets("reconcile-raw", "reconcile-processed", "reconcile-rejected")
@@ -233,6 +234,35 @@ def test_exactly_what_was_swallowed_is_found_before_and_after_others_are_overwri
     for key in swallowed:
         deployment.invoke((deployment.raw, key))
     assert found() == dict.fromkeys(sorted([*there, *new]), "=")
+
+
+def test_it_takes_the_right_to_list_and_to_read_and_no_other(keys: Keys) -> None:
+    keys.made("current.json")
+    keys.made("replaced.json")
+    keys.made("replaced.json", b"[]")
+    keys.made("refused.json", b"[7]")
+    keys.made("malformed.json", b"[")
+    keys.made("gone.json")
+    keys.s3.delete_object(Bucket=BUCKETS.raw, Key=keys.prefix + "gone.json")
+    keys.upload("unpublished.json")
+    states = {
+        "current": "=",
+        "replaced": "=",
+        "refused": "!",
+        "malformed": "!",
+        "gone": "-",
+        "unpublished": "+",
+    }
+    expected = {f"{name}.json": state for name, state in states.items()}
+    rights = [
+        allow("s3:ListBucketVersions", f"arn:aws:s3:::{BUCKETS.raw}"),
+        *(allow("s3:ListBucket", f"arn:aws:s3:::{bucket}") for bucket in BUCKETS),
+        *(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*") for bucket in BUCKETS),
+    ]
+
+    with acting_as("reconciler", *rights):
+        assert keys.found() == expected
+        assert keys.found(thorough=True) == expected
 
 
 @pytest.fixture

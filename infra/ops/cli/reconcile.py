@@ -55,7 +55,7 @@ def reconcile_command(  # noqa: PLR0913 - an option each
         with nullcontext(_silent) if combined and combined.isatty() else bar("Comparing") as advance:
             counts = _counted(found, combined, advance)
     title = f"{counts.total():,} keys of the stage {name} compared, for revision {now.revision}."
-    summarise(title, {f"{state} {MEANINGS[state]}": f"{counts[state]:,}" for state in State})
+    summarise(title, {f"{state} {MEANINGS[state]}": str(counts[state]) for state in State})
     if any(counts[state] for state in TO_DO):
         sys.exit(SOMETHING_TO_DO)
 
