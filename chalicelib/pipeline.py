@@ -22,7 +22,7 @@ import msgspec
 from chalicelib import telemetry
 from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION, Summary, extract
-from chalicelib.malformed import MalformedReport, MalformedScan, Reason
+from chalicelib.malformed import MalformedReport, MalformedScan, Reason, RefusedReport
 from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
@@ -117,7 +117,7 @@ class Publication:
             if error.reason == Reason.EMPTY and not source.position:
                 outcome = telemetry.ObjectEmpty(self.name, _version(source))
             else:
-                self._report(source, error)
+                self._report(source, MalformedReport(error.reason, error.offset))
                 outcome = self._malformed(source, error, started)
         else:
             if summary.refused:
@@ -165,20 +165,23 @@ class Publication:
                 rejected.complete()
             if not summary.refused:
                 processed.complete()
+        if summary.refused:
+            # The records alone do not prove it: those of any document are there before the rest is published.
+            self._report(source, RefusedReport(summary.rejected), "refused.json")
         return summary
 
-    def _report(self, source: Source, error: MalformedScan) -> None:
-        with self._rejections(source) as report:
-            report.write(msgspec.json.encode(MalformedReport(error.reason, error.offset)) + b"\n")
-            report.complete()
+    def _report(self, source: Source, report: msgspec.Struct, kind: str = "jsonl") -> None:
+        with self._rejections(source, kind) as upload:
+            upload.write(msgspec.json.encode(report) + b"\n")
+            upload.complete()
 
     def _processed(self, source: Source, condition: Condition) -> Upload:
         bucket, key = self._settings.processed_bucket, self._arrival.key
         return Upload(self._store, bucket, key, condition, "application/json", _origin(source))
 
-    def _rejections(self, source: Source) -> Upload:
+    def _rejections(self, source: Source, kind: str = "jsonl") -> Upload:
         # The key names the version, so whoever writes it writes the same: no condition is needed.
-        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.jsonl"
+        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.{kind}"
         return Upload(self._store, bucket, key, ANYWAY, "application/x-ndjson", _origin(source))
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import boto3
 import pytest
 
+from chalicelib.extraction import REVISION
 from chalicelib.telemetry import object_name
+from infra.ops.aws.uploads import refusal_key, report_key
 from infra.ops.commands.redrive import Redriven, redrive
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import REGION, ROOT, local_cloud
@@ -188,6 +190,25 @@ def test_an_object_without_a_valid_record_is_kept_and_leaves_what_was_published(
     kept = deployment.get(deployment.rejected, f"{key}/{outcome.version}.jsonl").splitlines()
     assert [json.loads(line)["record"] for line in kept] == [{"patient_id": 1, "patient_name": "Ada"}, 7]
     deployment.logged("object_refused", version=outcome.version, rejected=2)
+
+
+def test_of_a_refused_object_a_proof_stands_that_an_interrupted_publication_does_not_leave(
+    deployment: Deployment,
+) -> None:
+    refused = deployment.upload(b"[7,8]")
+    key = new_key()
+    with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.processed}/*"):
+        version = deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN[:-1] + b",7]")[
+            "VersionId"
+        ]
+        deployment.await_key(deployment.rejected, report_key(key, version))
+
+        proof = deployment.s3.get_object(
+            Bucket=deployment.rejected, Key=refusal_key(refused.key, refused.version)
+        )
+        assert proof["Metadata"] == {"source-version": refused.version, "extraction-revision": REVISION}
+        assert proof["Body"].read() == b'{"rejected":2}\n'
+        assert deployment.keys(deployment.rejected, key) == [report_key(key, version)]
 
 
 def test_a_malformed_object_leaves_what_was_published_before(deployment: Deployment) -> None:

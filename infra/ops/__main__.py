@@ -6,6 +6,7 @@ import sys
 import click
 
 from infra.ops.cli import deployment, documents
+from infra.ops.cli.reconcile import reconcile_command
 from infra.ops.cli.redrive import redrive_command
 from infra.ops.cli.replay import replay_command
 
@@ -17,6 +18,7 @@ COMMANDS = (
     deployment.configure_command,
     deployment.verify_command,
     deployment.destroy_command,
+    reconcile_command,
     redrive_command,
     replay_command,
     documents.check_command,

@@ -211,6 +211,8 @@ class Exploration:
             return "something else is published than what the version becomes"
         if any(self._versions[number].rejected != body for number, body in reports(world)):
             return "something else is kept as rejected than what the version becomes"
+        if any(self._versions[number] is not REFUSED for number in refusals(world)):
+            return "a document is told to be refused that is not"
         if self._only_forward and any(goes_back(world, after) for after in following):
             return "and then the same or an older version is published over a newer one"
         return None if following else self._wrong_in_the_end(world)
@@ -220,6 +222,8 @@ class Exploration:
         newest = self._versions.get(current)
         if newest and newest.rejected and (current, newest.rejected) not in reports(world):
             return "what the newest version has to be rejected is not kept"
+        if newest is REFUSED and current not in refusals(world):
+            return "the newest version is not told to be refused"
         if newest and newest.published and not self._is_published(current, world.processed):
             return f"the newest version is not published in the end, but {world.processed}"
         return None
@@ -231,7 +235,19 @@ class Exploration:
 
 def reports(world: World) -> list[tuple[int, bytes]]:
     """List what is kept as rejected, by the number of its version."""
-    return [(int(key.removeprefix(f"{KEY}/").removesuffix(".jsonl")), body) for key, body in world.rejected]
+    return [(number, body) for number, kind, body in kept(world) if kind == "jsonl"]
+
+
+def refusals(world: World) -> list[int]:
+    """Number the versions that are told to be refused."""
+    return [number for number, kind, _ in kept(world) if kind == "refused.json"]
+
+
+def kept(world: World) -> Iterator[tuple[int, str, bytes]]:
+    """Name what is in the rejected bucket: number of the version, kind, and content."""
+    for key, body in world.rejected:
+        number, _, kind = key.removeprefix(f"{KEY}/").partition(".")
+        yield int(number), kind, body
 
 
 def goes_back(world: World, after: World) -> bool:
