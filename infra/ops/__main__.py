@@ -6,6 +6,7 @@ import sys
 import click
 
 from infra.ops.cli import deployment, documents
+from infra.ops.cli.forget import forget_command
 from infra.ops.cli.redrive import redrive_command
 
 COMMANDS = (
@@ -17,6 +18,7 @@ COMMANDS = (
     deployment.verify_command,
     deployment.destroy_command,
     redrive_command,
+    forget_command,
     documents.check_command,
     documents.schema_command,
     documents.openapi_command,
