@@ -5,26 +5,35 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
+from chalicelib import pipeline
+from chalicelib.events import Arrival
+from chalicelib.extraction import extract
+from chalicelib.invocations import handle
+from chalicelib.object_store import ObjectStore
+from chalicelib.settings import Settings
 from infra.ops.__main__ import ops
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.standing import Wanted, standing
 from infra.ops.aws.uploads import read
+from infra.ops.aws.versions import hide, remove
 from infra.ops.cli import forget as command
 from infra.ops.commands.forget import Forgetting, patience
 from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
-from tests.deployment import FUNCTION, Deployment, new_key
+from tests.deployment import Deployment, new_key
 from tests.events import s3_event
 
 # A record that is published, and one that is rejected.
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"},7]'
-HANDLED = 6.0  # seconds in which every handler of these tests has ended, under load as well
+HANDLED = 10.0  # seconds in which every handler of these tests has ended, under load as well
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +61,6 @@ def forgotten(place: Place, *wanted: Wanted, seconds: float = 0) -> Forgetting:
 def left(deployment: Deployment, *wanted: Wanted) -> list[str]:
     found = standing(deployment.s3, deployment.buckets, wanted)
     return [one.key for each in found for one in each]
-
-
-def send(deployment: Deployment, key: str, *, uploaded: float = 0) -> None:
-    """Have an event come, as Lambda gets them from S3."""
-    event = json.dumps(s3_event((deployment.raw, key), uploaded=uploaded)).encode()
-    deployment.functions.invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=event)
 
 
 def test_handlers_are_waited_for_as_long_as_they_may_run(place: Place) -> None:
@@ -88,15 +91,17 @@ def test_every_version_of_a_key_is_gone_and_no_other_key_is_touched(
         assert len(left(deployment, Wanted(one))) == 3
 
 
-def test_a_key_that_xml_cannot_carry_is_forgotten_like_any_other(
-    deployment: Deployment, place: Place
-) -> None:
-    key = f"{new_key()}\x01\n\r.json"
-    deployment.upload(SCAN, key)
+def test_a_key_that_xml_cannot_carry_is_removed_like_any_other(deployment: Deployment) -> None:
+    keys = [f"{new_key()}\x01\x1f.unannounced", f"{new_key()}\r\n.unannounced"]
+    put = partial(deployment.s3.put_object, Bucket=deployment.raw, Body=SCAN)
+    found = [(key, put(Key=key)["VersionId"]) for key in keys]
 
-    forgotten(place, Wanted(key))
+    markers = hide(deployment.s3, deployment.raw, keys)
+    remove(deployment.s3, deployment.raw, [*found, *markers.items()])
 
-    assert left(deployment, Wanted(key)) == []
+    for key, version in [*found, *markers.items()]:
+        with pytest.raises(ClientError, match="404"):
+            deployment.s3.head_object(Bucket=deployment.raw, Key=key, VersionId=version)
 
 
 def test_all_keys_of_a_prefix_are_forgotten_and_reports_of_others_are_not(
@@ -145,20 +150,50 @@ def test_messages_that_name_it_leave_the_failure_queue_and_no_others_do(
 
     forgetting = forgotten(place, Wanted(gone))
 
-    assert (forgetting.removed["messages"], forgetting.shared) == (1, 1)
+    assert (forgetting.messages, forgetting.shared) == (1, 1)
     received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert len(received) == 3
 
 
+def test_a_handler_that_had_opened_the_upload_before_publishes_in_vain(
+    deployment: Deployment, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"{new_key()}.unannounced"
+    deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+    opened, goes_on = threading.Event(), threading.Event()
+
+    def held(*document: Any) -> Any:
+        opened.set()
+        goes_on.wait()
+        return extract(*document)
+
+    monkeypatch.setattr(pipeline, "extract", held)
+    handler = threading.Thread(target=handle_here, args=(deployment, key))
+    handler.start()
+    opened.wait()
+
+    forgetting = Forgetting(place, [Wanted(key)])
+    forgetting.run(lambda *_: goes_on.set(), patience=3, pause=1)
+
+    handler.join()
+    assert forgetting.removed == {"raw": 1, "processed": 1, "rejected": 1}
+    assert left(deployment, Wanted(key)) == []
+
+
+def handle_here(deployment: Deployment, key: str) -> None:
+    arrivals = [Arrival(deployment.raw, key)]
+    handle(arrivals, ObjectStore(deployment.s3), Settings(*deployment.buckets), lambda: 900_000)
+
+
 @contextmanager
 def going_on(deployment: Deployment, keys: list[str]) -> Iterator[None]:
-    """Have events of keys come again and again, some of them of new uploads, as in a replay and retries."""
+    """Have events of keys come again and again, as if of new uploads, as in a replay and retries."""
     ended = threading.Event()
 
     def send_all() -> None:
-        while not ended.wait(0.3):
+        while not ended.wait(0.2):
             for key in keys:
-                send(deployment, key, uploaded=time.time())
+                deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time()))
 
     sender = threading.Thread(target=send_all)
     sender.start()
@@ -172,22 +207,20 @@ def going_on(deployment: Deployment, keys: list[str]) -> Iterator[None]:
 def test_nothing_comes_back_while_uploads_a_replay_and_retries_go_on(
     deployment: Deployment, place: Place, queue: str
 ) -> None:
-    keys = [new_key() for _ in range(3)]
+    keys = [new_key() for _ in range(2)]
     wanted = [Wanted(key) for key in keys]
     large = SCAN[:-1] + b"," + b",".join([SCAN[1:-1]] * 60_000) + b"]"
 
     with going_on(deployment, keys):
         for key in keys:
-            for body in (SCAN, large, SCAN, large):  # whose handlers are at work when it begins
+            for body in (SCAN, large):  # whose handlers are at work when it begins
                 deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
         forgetting = forgotten(place, *wanted, seconds=HANDLED)
 
-    assert forgetting.removed["raw"] == 12
+    assert forgetting.removed["raw"] == 4
     assert not forgetting.again
     for key in keys:
-        send(deployment, key, uploaded=time.time() - 960)  # late
-        assert deployment.invoke((deployment.raw, key)) is None
-    time.sleep(1)
+        assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time() - 960)) is None
     assert left(deployment, *wanted) == []
     assert waiting(queue) == 0
 
@@ -224,9 +257,11 @@ def test_the_record_has_no_key_and_a_second_run_finds_nothing(deployment: Deploy
 
     first = run(key, typed=f"{key}\n")
     second = run(key, "--json", "--yes")
+    third = run(key, "--yes")
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "Forgotten." in first.output
+    assert "Nothing of it was there." in third.output
     assert key not in first.output.replace(f": {key}\n", "")  # as it was typed
     assert key not in second.output
     assert left(deployment, Wanted(key)) == []
@@ -245,7 +280,7 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(
         patch.setattr("infra.ops.commands.forget._wait", interrupt)
         interrupted = run(key, "--yes")
     (marker,) = standing(deployment.s3, deployment.buckets, [Wanted(key)]).raw
-    send(deployment, key, uploaded=time.time())
+    assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time())) is None
     ended = run(key, "--yes")
 
     assert interrupted.exit_code == 1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from chalicelib.telemetry import object_name
-from infra.ops.aws.standing import Wanted
+from infra.ops.aws.standing import Standing, Wanted
 from infra.ops.aws.versions import Version
 from infra.ops.cli.telling import SOMETHING_TO_DO, any_stage_option, failure, json_option, told_place
 from infra.ops.commands.forget import Forgetting, patience
@@ -18,7 +18,6 @@ INTERRUPTED = (
     "Interrupted. What was found may be gone, but something can still come back, and nobody looks. "
     "Run the same command again: it goes on."
 )
-NOTHING = "No bucket holds anything of it. If it was removed by hand just now, look again in {} minutes."
 
 
 @click.command("forget")
@@ -39,20 +38,22 @@ def forget_command(name: str, keys: tuple[str, ...], prefixes: tuple[str, ...], 
     if speaks_json() and not yes:
         raise click.UsageError("With --json nobody is asked: add --yes.")
     with told_place(name) as place:
-        forgetting, seconds = Forgetting(place, wanted), patience(place)
-        if any(forgetting.found):
-            _show(forgetting)
-            if not yes:
-                _ask(wanted)
-            _forget(forgetting, seconds)
-        else:
-            console.print(NOTHING.format(seconds // 60), highlight=False)
-            _forget(forgetting, 0)
+        forgetting = Forgetting(place, wanted)
+        _show(forgetting)
+        if not yes:
+            _ask(wanted)
+        begun = datetime.now(UTC)
+        # Of what is nowhere, or of a key that was mistyped, nobody need wait for the handlers.
+        _forget(forgetting, patience(place) if any(forgetting.found) else 0)
+        _record(forgetting, begun)
+    if forgetting.again or forgetting.shared:
+        sys.exit(SOMETHING_TO_DO)
 
 
 def _show(forgetting: Forgetting) -> None:
     rows = [(use, *_facts(found)) for use, found in forgetting.found._asdict().items()]
-    tabulate(("bucket", "versions", "markers", "bytes", "the oldest", "the newest"), rows)
+    console.print(f"keys {len(forgetting.keys)}", highlight=False)
+    tabulate(("bucket", "versions", "markers", "bytes", "the oldest, UTC", "the newest, UTC"), rows)
 
 
 def _facts(found: Sequence[Version]) -> tuple[str, ...]:
@@ -75,29 +76,25 @@ def _ask(wanted: Sequence[Wanted]) -> None:
 
 
 def _forget(forgetting: Forgetting, seconds: int) -> None:
-    begun = datetime.now(UTC)
     try:
-        with bar("Removing what comes back; seconds") as advance:
+        with bar("Seconds until nothing can come back", seconds) as advance:
             forgetting.run(advance, patience=seconds)
     except KeyboardInterrupt:
         raise failure(INTERRUPTED) from None
-    _record(forgetting, begun)
-    if forgetting.again or forgetting.shared:
-        sys.exit(SOMETHING_TO_DO)
 
 
 def _record(forgetting: Forgetting, begun: datetime) -> None:
     """Tell what was done without a key, to be kept with the request."""
-    removed = {f"removed, {what}": str(number) for what, number in forgetting.removed.items()}
     facts = {
         "objects": " ".join(_digests(forgetting.keys)),
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        **removed,
+        **{f"versions removed, {use}": str(forgetting.removed[use]) for use in Standing._fields},
+        "messages removed": str(forgetting.messages),
+        "messages kept, since they name others, too": str(forgetting.shared),
         "uploaded again, and kept": " ".join(_digests(forgetting.again)) or "none",
-        "messages kept, which name others, too": str(forgetting.shared),
     }
-    summarise("Forgotten.", facts)
+    summarise("Forgotten." if any(forgetting.found) else "Nothing of it was there.", facts)
 
 
 def _digests(keys: set[str]) -> list[str]:

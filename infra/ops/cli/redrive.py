@@ -37,7 +37,7 @@ def _show(place: Place, limit: int | None) -> None:
     if not rows:
         console.print("Nothing waits in the failure queue.")
         return
-    tabulate(("why it waits", "messages", "the oldest", "the newest"), rows)
+    tabulate(("why it waits", "messages", "the oldest, UTC", "the newest, UTC"), rows)
     sys.exit(SOMETHING_TO_DO)
 
 
@@ -51,7 +51,7 @@ def _tell(redriven: Redriven) -> None:
         "came_meanwhile": redriven.later,
     }
     tell_json(**counts)
-    console.print(f"{redriven.accepted} handed to Lambda; what fails again is in the queue minutes later.")
+    console.print(f"{redriven.accepted} handed to Lambda; what fails again is back in minutes.")
     if redriven.later:
         console.print(f"{redriven.later} came into the queue meanwhile: look at why with --dry-run.")
     if redriven.aside or redriven.later:
@@ -59,4 +59,4 @@ def _tell(redriven: Redriven) -> None:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

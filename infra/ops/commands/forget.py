@@ -54,7 +54,9 @@ class Forgetting:
         self._markers: dict[str, str] = {}
         self.keys = self.found.keys | {one.text for one in wanted if not one.is_prefix}
         self.removed: Counter[str] = Counter()
-        """What was removed: versions and delete markers by the use of their bucket, and messages."""
+        """Versions and delete markers that were removed, by the use of their bucket."""
+        self.messages = 0
+        """Messages that were removed from the failure queue."""
         self.again: set[str] = set()
         """Keys that were uploaded again meanwhile."""
         self.shared = 0
@@ -111,7 +113,7 @@ class Forgetting:
                     forgotten = {self._is_forgotten(*one[:2]) for one in message.names}
                     if forgotten == {True}:
                         queue.delete(message)
-                        self.removed["messages"] += 1
+                        self.messages += 1
                     self.shared += forgotten == {True, False}
 
     def _is_forgotten(self, bucket: str, key: str) -> bool:
@@ -136,3 +138,4 @@ def _wait(advance: Advance, begun: float, until: float, total: float) -> None:
     while (elapsed := time.monotonic() - begun) < until:
         advance(round(elapsed), round(total))
         time.sleep(min(1, until - elapsed))
+    advance(round(until), round(total))
