@@ -30,7 +30,7 @@ ERROR_NAME = re.compile(r"[\w.]+")
 class Waiting(NamedTuple):
     """A message, when it was sent (in seconds since 1970) and why it is here, in words without a key.
 
-    `event` is what Lambda is to be sent again, `names` what that names; empty where it is nothing of ours.
+    `event` is what Lambda is to be sent again, `names` what it names; empty where that is nothing of ours.
     """
 
     id: str
@@ -70,14 +70,14 @@ class FailureQueue:
         return int(found["Attributes"][name])
 
     def batches(self, limit: int | None = None) -> Iterator[list[Waiting]]:
-        """Receive each message once, at most `limit` of them, but for those that came meanwhile.
+        """Receive each message once, with at most `limit` events, but for those that came meanwhile.
 
         It ends where SQS answers with nothing new. What is left then, of a queue that keeps coming back, is
         for the next time.
         """
         left = sys.maxsize if limit is None else limit
         while left > 0 and (batch := self._new(min(AT_ONCE, left))):
-            left -= len(batch)
+            left -= sum(1 for message in batch if message.event)
             yield batch
 
     def delete(self, message: Waiting) -> None:

@@ -15,7 +15,7 @@ from infra.ops.screen.summary import tabulate
 @click.command("redrive")
 @any_stage_option
 @json_option
-@click.option("--max", "limit", type=click.IntRange(min=1), help="Look at so many messages, no more.")
+@click.option("--max", "limit", type=click.IntRange(min=1), help="Send so many events, no more.")
 @click.option("--dry-run", is_flag=True, help="Only show what waits, and why.")
 def redrive_command(name: str, limit: int | None, *, dry_run: bool) -> None:
     """Send the function of a stage again what waits in its failure queue.
