@@ -173,7 +173,7 @@ def test_a_handler_that_had_opened_the_upload_before_publishes_in_vain(
     opened.wait()
 
     forgetting = Forgetting(place, [Wanted(key)])
-    forgetting.run(lambda *_: goes_on.set(), patience=3, pause=1)
+    forgetting.run(lambda *_: goes_on.set(), patience=3, pause=3)
 
     handler.join()
     assert forgetting.removed == {"raw": 1, "processed": 1, "rejected": 1}
