@@ -17,7 +17,7 @@ from infra.ops.__main__ import ops
 from infra.ops.aws import failures
 from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place, locate
-from infra.ops.commands.redrive import Redriven, redrive
+from infra.ops.commands.redrive import Redriven, look, redrive
 from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
@@ -132,7 +132,13 @@ def test_what_failed_for_good_is_in_the_queue_whole_and_redrive_publishes_it(
         assert "AccessDenied" in told["responsePayload"]["errorMessage"]
 
 
-@pytest.mark.parametrize("form", [event, record])
+def odd_record(deployment: Deployment, key: str) -> str:
+    """Such a record, of a failure that nobody expects."""
+    odd = {"requestContext": 7, "responsePayload": ["0123456789abcdef Wilhelmina"]}
+    return json.dumps(json.loads(record(deployment, key)) | odd)
+
+
+@pytest.mark.parametrize("form", [event, record, odd_record])
 def test_what_sqs_gave_up_and_what_lambda_did_are_both_understood(
     deployment: Deployment, place: Place, queue: Queue, form: Any
 ) -> None:
@@ -206,6 +212,27 @@ def test_two_at_once_are_harmless(deployment: Deployment, place: Place, queue: Q
     assert queue.counts() == 0
     for key in keys:
         deployment.await_key(deployment.processed, key)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        ({"responsePayload": {"errorMessage": "1 of 2 uploads: unreadable record"}}, "unreadable record"),
+        ({"responsePayload": {"errorType": "Sandbox.Timedout", "errorMessage": PATIENT}}, "Sandbox.Timedout"),
+        ({"responsePayload": {"errorType": f"the patient {PATIENT}"}}, "unknown"),
+        ({"responsePayload": {"errorMessage": f"0123456789abcdef {PATIENT}"}}, "unknown"),
+        ({"responsePayload": None, "requestContext": {"condition": "EventAgeExceeded"}}, "EventAgeExceeded"),
+    ],
+)
+def test_why_an_event_failed_is_told_by_names_of_errors_alone(
+    deployment: Deployment, place: Place, queue: Queue, failure: dict[str, Any], told: str
+) -> None:
+    queue.send(json.dumps({"requestPayload": s3_event((deployment.raw, "key.json")), **failure}))
+    time.sleep(0.01)
+
+    ((cause, times),) = look(place)
+
+    assert (cause, len(times)) == (told, 1)
 
 
 class Killed(BaseException):

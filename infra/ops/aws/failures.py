@@ -22,7 +22,8 @@ from infra.ops.aws.place import Place
 
 HIDDEN = 60  # seconds that a message stays out of sight, should whoever received it be killed
 AT_ONCE = 10  # messages: SQS gives no more
-# What the function says of an upload that failed: the digest of its key, then an error, by name and code.
+# What the function says of uploads that failed: the digest of each key, then an error, by name and code.
+OURS = re.compile(r"\d+ of \d+ uploads: ")
 CAUSE = re.compile(r"\b[0-9a-f]{16} (\w+(?: \w+: \w+)?)")
 ERROR_NAME = re.compile(r"[\w.]+")
 
@@ -134,10 +135,13 @@ def _refuse(constant: str) -> NoReturn:
 
 def _cause(record: dict[str, Any]) -> str:
     """Say why an event failed: by names of errors alone, for words may quote a key."""
-    if "requestPayload" not in record:
-        return "given up by SQS"
-    said = record.get("responsePayload") or {}
-    if causes := CAUSE.findall(str(said.get("errorMessage"))):
-        return ", ".join(sorted(set(causes)))
-    name = str(said.get("errorType") or record.get("requestContext", {}).get("condition"))
-    return name if ERROR_NAME.fullmatch(name) else "unknown"
+    match record:
+        case {"responsePayload": {"errorMessage": str(words)}} if OURS.match(words):
+            return ", ".join(sorted(set(CAUSE.findall(words)))) or "unreadable record"
+        case {"responsePayload": {"errorType": str(name)}} if ERROR_NAME.fullmatch(name):
+            return name
+        case {"requestContext": {"condition": str(name)}} if ERROR_NAME.fullmatch(name):
+            return name
+        case {"requestPayload": _}:
+            return "unknown"
+    return "given up by SQS"

@@ -9,7 +9,15 @@ import click
 from chalicelib.telemetry import object_name
 from infra.ops.aws.standing import Standing, Wanted
 from infra.ops.aws.versions import Version
-from infra.ops.cli.telling import SOMETHING_TO_DO, any_stage_option, failure, json_option, told_place
+from infra.ops.cli.telling import (
+    AGAIN,
+    SOMETHING_TO_DO,
+    any_stage_option,
+    failure,
+    json_option,
+    told,
+    told_place,
+)
 from infra.ops.commands.forget import Forgetting, patience
 from infra.ops.screen.progress import bar, console, speaks_json
 from infra.ops.screen.summary import summarise, tabulate
@@ -77,7 +85,7 @@ def _ask(wanted: Sequence[Wanted]) -> None:
 
 def _forget(forgetting: Forgetting, seconds: int) -> None:
     try:
-        with bar("Seconds until nothing can come back", seconds) as advance:
+        with told(AGAIN), bar("Seconds until nothing can come back", seconds) as advance:
             forgetting.run(advance, patience=seconds)
     except KeyboardInterrupt:
         raise failure(INTERRUPTED) from None
