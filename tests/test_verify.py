@@ -29,6 +29,7 @@ from infra.ops.aws.target import PREFIX, Patience, Target, UnexpectedError
 from infra.ops.aws.trying_posts import Posts
 from infra.ops.aws.trying_uploads import Uploads
 from infra.ops.aws.uploads import versions
+from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import FUNCTION, Deployment, without_permission
 
@@ -96,6 +97,7 @@ def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None
         time.sleep(1)  # for what it has begun
         functions.update_function_code(FunctionName=function, ZipFile=before)
         functions.delete_function_event_invoke_config(FunctionName=function)
+        local_stage.add_failure_queue()
 
 
 def deployed_code(deployment: Deployment, function: str) -> bytes:

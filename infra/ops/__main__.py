@@ -6,6 +6,7 @@ import sys
 import click
 
 from infra.ops.cli import deployment, documents
+from infra.ops.cli.forget import forget_command
 from infra.ops.cli.reconcile import reconcile_command
 from infra.ops.cli.redrive import redrive_command
 from infra.ops.cli.replay import replay_command
@@ -21,6 +22,7 @@ COMMANDS = (
     reconcile_command,
     redrive_command,
     replay_command,
+    forget_command,
     documents.check_command,
     documents.schema_command,
     documents.openapi_command,

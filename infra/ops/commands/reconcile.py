@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config
 
+from chalicelib.events import SUFFIX
 from infra.ops.aws.listing import Pair, Upload, side_by_side
 from infra.ops.aws.place import Place
 from infra.ops.aws.revisions import Deployed, Revisions
 from infra.ops.aws.uploads import Buckets, head, revision_that_published_nothing
 
-SUFFIX = ".json"
 AT_ONCE = 32  # requests for single objects
 AHEAD = 1000  # keys that are listed while an earlier one is looked at
 # Longer than anybody takes to upload an object in one piece, and than clocks differ.

@@ -24,7 +24,7 @@ from infra.ops.screen.progress import bar
 LOOK_EVERY = 1.0  # seconds
 # What `reconcile` calls what is not published, and what is published from something else.
 TO_DO = {"+", "*"}
-STATES = TO_DO | {"=", "-", "!"}
+STATES = TO_DO | {"=", "-", "!", "."}
 FAR_OFF = "9999-12-31T00:00:00+00:00"
 OUTCOMES = ("published", "unchanged", "malformed", "refused", "empty", "missing", "ignored", "failed")
 

@@ -54,6 +54,7 @@ def deploy(folder: Path, *, ingest: str = "direct") -> str:
         _configure(project, UPLOAD_QUEUE_ARN=queue.make(FUNCTION, buckets().raw))
     chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
+    add_failure_queue()
     if ingest == "queue":
         queue.connect(FUNCTION)
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
@@ -77,6 +78,18 @@ def _make_state_machine() -> None:
     # It lets a state machine do anything, in whatever role.
     boto3.client("stepfunctions").create_state_machine(
         name=f"{APPLICATION}-local-replay", definition=definition, roleArn=function["Role"]
+    )
+
+
+def add_failure_queue() -> None:
+    """Let events that failed for good wait in a queue, as Terraform has it for the other stages."""
+    sqs = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+    about = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    boto3.client("lambda").put_function_event_invoke_config(
+        FunctionName=FUNCTION,
+        MaximumRetryAttempts=2,
+        DestinationConfig={"OnFailure": {"Destination": about["QueueArn"]}},
     )
 
 
