@@ -1,0 +1,125 @@
+"""`status KEY`: what became of one object, without a word of its records. Changes nothing."""
+
+import shlex
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+from botocore.exceptions import ClientError
+from rich.filesize import decimal
+
+from chalicelib.extraction import REVISION
+from chalicelib.telemetry import object_name
+from infra.ops.aws.failures import LOOKED_AT, FailureQueue
+from infra.ops.aws.place import Place
+from infra.ops.aws.reports import FIRST, Report
+from infra.ops.aws.trail import SHOWN, Published, Trail, Version, follow
+from infra.ops.errors import OperatorError
+from infra.ops.screen.findings import Finding, unknown
+
+SUFFIX = ".json"
+
+
+class UnknownObjectError(OperatorError):
+    """There is nothing of that key."""
+
+
+def tell_story(place: Place, key: str) -> list[Finding]:
+    """Tell what became of the object under a key; raises UnknownObjectError."""
+    trail = follow(place, key)
+    if not (trail.versions or trail.published):
+        raise UnknownObjectError("There is no such object: no version of it, and nothing is published.")
+    waiting = _waiting(place, key)
+    published = _published(trail, key)
+    if published.todo:  # what waits in the queue, a redrive publishes
+        published = published._replace(todo=waiting.todo or _replay(place, key))
+    return [_uploads(trail), published, _rejected(trail), waiting, _log(place, key)]
+
+
+def _uploads(trail: Trail) -> Finding:
+    words = [_worded(one) for one in trail.versions] or ["no version is left"]
+    if len(trail.versions) == SHOWN:
+        words.append("and, maybe, older ones")
+    facts = [{"version": one.name, "at": one.at.isoformat(), "bytes": one.size} for one in trail.versions]
+    return Finding("uploads", words, {"versions": facts})
+
+
+def _worded(version: Version) -> str:
+    size = "deleted" if version.size is None else decimal(version.size)
+    return f"{version.at:%Y-%m-%d %H:%M}  {size:9}  {version.name}"
+
+
+def _published(trail: Trail, key: str) -> Finding:
+    published, current = trail.published, trail.current
+    why = _why_not(trail, key)
+    if published is None:
+        words, facts = [f"nothing{why and ': '}{why}"], {}
+    else:
+        words, facts = list(_made(published)), published._asdict() | {"at": published.at.isoformat()}
+        if current and published.version != current.name:
+            words.append(f"That is not the current upload{why and ': '}{why}.")
+    is_due = current is not None and not why and (published is None or published.version != current.name)
+    return Finding(
+        "published", words, {"published": facts or None, "why_not": why or None}, "due" if is_due else ""
+    )
+
+
+def _made(published: Published) -> Iterator[str]:
+    yield f"{published.at:%Y-%m-%d %H:%M}  {published.records:,} records, {decimal(published.size)}"
+    yield f"from {published.version}"
+    other = "" if published.revision == REVISION else f"; this checkout has {REVISION}"
+    yield f"by revision {published.revision}{other}"
+
+
+def _why_not(trail: Trail, key: str) -> str:
+    """Say why nothing is to be published of what is current; empty if it is to be."""
+    if not key.endswith(SUFFIX):
+        return f"its name does not end in {SUFFIX}"
+    if trail.current is None:
+        return "the upload was deleted"
+    if trail.current.size == 0:
+        return "it has 0 bytes, which is nothing yet"
+    if trail.report and trail.report.malformed:
+        return "it is malformed"
+    return "none of its records is valid" if trail.refused else ""
+
+
+def _rejected(trail: Trail) -> Finding:
+    report = trail.report or Report({})
+    if report.malformed:
+        words = [f"malformed: {report.malformed}, at byte {report.offset:,}"]
+        return Finding("rejected", words, {"malformed": report.malformed, "offset": report.offset})
+    words = []
+    for reason, (records, first) in report.reasons.items():
+        more = ", …" if records > FIRST else ""
+        words.append(f"{records:,}: {reason} (index {', '.join(map(str, first))}{more})")
+    facts = {reason: one._asdict() for reason, one in report.reasons.items()}
+    return Finding("rejected", words or ["nothing"], {"reasons": facts})
+
+
+def _waiting(place: Place, key: str) -> Finding:
+    try:
+        failures = FailureQueue(place).peek()
+    except ClientError as error:
+        return unknown("failure queue", error.response["Error"]["Code"])
+    ours = [one for one in failures if (place.buckets.raw, key) in one.objects]
+    if not ours:
+        sample = " the first" if len(failures) >= LOOKED_AT else ""
+        return Finding("failure queue", [f"not among{sample} {len(failures)} waiting"], {"waiting": 0})
+    words = [f"waiting for {timedelta(seconds=round(time.time() - one.since))}: {one.why}" for one in ours]
+    facts = {"waiting": len(ours), "why": [one.why for one in ours]}
+    return Finding("failure queue", words, facts, f"make redrive STAGE={place.stage}")
+
+
+def _log(place: Place, key: str) -> Finding:
+    digest = object_name(key, log_object_keys=False).digest
+    search = (
+        f"aws logs filter-log-events --region {place.region} --log-group-name /aws/lambda/{place.function} "
+        f"--filter-pattern '{{ $.object.digest = \"{digest}\" }}'"
+    )
+    return Finding("log", [f"as {digest}"], {"digest": digest, "search": search}, line=search)
+
+
+def _replay(place: Place, key: str) -> str:
+    line = shlex.quote(key)
+    return f"printf '%s\\n' {line} | python -m infra.ops replay --stage {place.stage} --files-from -"
