@@ -1,0 +1,79 @@
+"""The operator's commands, run in this process, on the deployed application."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import boto3
+from click.testing import CliRunner
+
+from infra.ops.__main__ import ops as group
+from infra.ops.screen.progress import console
+from tests.deployment import FUNCTION, Deployment
+
+WIDTH = 80
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    printed: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it printed, as lines of JSON: nothing else may be among them."""
+        return [json.loads(line) for line in self.printed.splitlines()]
+
+    @property
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """What `status` found, by name."""
+        return {line["finding"]: line for line in self.lines if "finding" in line}
+
+
+def ops(command: str, *arguments: str, stage: str = "local") -> Done:
+    """Run a command about a stage, on a screen of 80 columns."""
+    console.width = WIDTH
+    try:
+        result = CliRunner().invoke(group.commands[command], [*arguments, f"--stage={stage}"])
+    finally:
+        console.quiet = False  # as before --json
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout)
+
+
+@contextmanager
+def failing_at_once(deployment: Deployment) -> Iterator[str]:
+    """Have failures in the stage's queue after the first try; yields the queue's URL."""
+    sqs: Any = boto3.client("sqs")
+    functions: Any = deployment.functions
+    about = {"FunctionName": FUNCTION}
+    before = None
+    with suppress(functions.exceptions.ResourceNotFoundException):
+        before = functions.get_function_event_invoke_config(**about)
+    url, is_ours = _queue(sqs)
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    destination = {"DestinationConfig": {"OnFailure": {"Destination": arn}}}
+    functions.put_function_event_invoke_config(**about, **destination, MaximumRetryAttempts=0)
+    try:
+        yield url
+    finally:
+        sqs.purge_queue(QueueUrl=url)
+        if before:
+            kept = {
+                name: before[name] for name in ("DestinationConfig", "MaximumRetryAttempts") if name in before
+            }
+            functions.put_function_event_invoke_config(**about, **kept)
+        else:
+            functions.delete_function_event_invoke_config(**about)
+        if is_ours:
+            sqs.delete_queue(QueueUrl=url)
+
+
+def _queue(sqs: Any) -> tuple[str, bool]:
+    name = f"{FUNCTION}-failures"
+    with suppress(sqs.exceptions.QueueDoesNotExist):
+        return sqs.get_queue_url(QueueName=name)["QueueUrl"], False
+    return sqs.create_queue(QueueName=name)["QueueUrl"], True
