@@ -1,16 +1,19 @@
 """The operator's commands, run in this process, on the deployed application."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import boto3
 from click.testing import CliRunner
 
 from infra.ops.__main__ import ops as group
+from infra.ops.aws import failures
 from infra.ops.screen.progress import console
-from tests.deployment import FUNCTION, Deployment
+from tests.deployment import FUNCTION, WITHIN, Deployment
 
 WIDTH = 80
 
@@ -36,7 +39,8 @@ def ops(command: str, *arguments: str, stage: str = "local") -> Done:
     """Run a command about a stage, on a screen of 80 columns."""
     console.width = WIDTH
     try:
-        result = CliRunner().invoke(group.commands[command], [*arguments, f"--stage={stage}"])
+        with patch.object(failures, "WAIT", 0):  # the local cloud has but one server
+            result = CliRunner().invoke(group.commands[command], [*arguments, f"--stage={stage}"])
     finally:
         console.quiet = False  # as before --json
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -61,13 +65,13 @@ def failing_at_once(deployment: Deployment) -> Iterator[str]:
         yield url
     finally:
         sqs.purge_queue(QueueUrl=url)
+        with suppress(functions.exceptions.ResourceNotFoundException):
+            functions.delete_function_event_invoke_config(**about)
         if before:
             kept = {
                 name: before[name] for name in ("DestinationConfig", "MaximumRetryAttempts") if name in before
             }
             functions.put_function_event_invoke_config(**about, **kept)
-        else:
-            functions.delete_function_event_invoke_config(**about)
         if is_ours:
             sqs.delete_queue(QueueUrl=url)
 
@@ -77,3 +81,18 @@ def _queue(sqs: Any) -> tuple[str, bool]:
     with suppress(sqs.exceptions.QueueDoesNotExist):
         return sqs.get_queue_url(QueueName=name)["QueueUrl"], False
     return sqs.create_queue(QueueName=name)["QueueUrl"], True
+
+
+def left(queue: str) -> int:
+    """Count the messages in a queue, in sight or not."""
+    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+    counts = [value for name, value in answer["Attributes"].items() if name.startswith("ApproximateNumber")]
+    return sum(map(int, counts))
+
+
+def await_failures(queue: str, number: int) -> None:
+    """Wait until so many events are in a queue."""
+    deadline = time.monotonic() + WITHIN
+    while left(queue) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

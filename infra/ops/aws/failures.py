@@ -16,6 +16,7 @@ from chalicelib.events import arrivals
 from infra.ops.aws.place import Place
 
 LOOKED_AT = 500  # messages at most
+WAIT = 1  # second; without any, SQS asks only some of its servers
 HIDDEN_FOR = 5  # seconds at most: a message that is looked at is hidden from others
 # Why Lambda gives up an event, other than for an error.
 CONDITIONS = {
@@ -25,7 +26,8 @@ CONDITIONS = {
 FAILED = "failed; the log says why"
 GIVEN_UP = "given up by the queue of uploads; the log says why"
 NOT_UNDERSTOOD = "not understood: not an event, nor Lambda's record of one"
-# In the message of UploadsFailedError: a digest of the key, and the cause.
+# The message of UploadsFailedError: for each upload a digest of its key, and the cause.
+OURS = re.compile(r"\d+ of \d+ uploads: ")
 CAUSE = re.compile(r"[0-9a-f]{16} ([ -:<-~]{1,120})|(unreadable record)")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,80}")
 
@@ -65,16 +67,15 @@ class FailureQueue:
                 seen |= new
         finally:
             self._show(seen)
-        return [_failure(one) for one in seen.values()]
+        return [failure(one) for one in seen.values()]
 
     def _receive(self) -> list[Any]:
-        # Without a wait, SQS would ask only some of its servers.
         answer = self._sqs.receive_message(
             **self._queue,
             AttributeNames=["SentTimestamp"],
             MaxNumberOfMessages=10,
             VisibilityTimeout=HIDDEN_FOR,
-            WaitTimeSeconds=1,
+            WaitTimeSeconds=WAIT,
         )
         return list(answer.get("Messages", []))
 
@@ -89,7 +90,8 @@ class FailureQueue:
             self._sqs.change_message_visibility_batch(**self._queue, Entries=entries)
 
 
-def _failure(message: Any) -> Failure:
+def failure(message: Any) -> Failure:
+    """Read a message of the queue, whatever is in it."""
     since = int(message["Attributes"]["SentTimestamp"]) / 1000
     try:
         record = json.loads(message["Body"])
@@ -112,7 +114,7 @@ def _why(record: Any) -> str:
 
 
 def _named(error: str, words: str) -> str:
-    if error == "UploadsFailedError":
+    if OURS.match(words):
         return "; ".join(sorted(set(_causes(words)))) or error
     if "Task timed out after" in words:
         return "timed out"
