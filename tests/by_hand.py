@@ -9,7 +9,7 @@ from infra.ops.tools import terraform
 from tests.readme import BY_HAND, blocks
 
 STAGE = "staging"
-SHELL, BOOTSTRAP, FOUNDATION, APPLICATION, OPERATIONS, UPLOAD, TEARDOWN = (
+SHELL, BOOTSTRAP, FOUNDATION, APPLICATION, OPERATIONS, UPLOAD, TEARDOWN, _RUNBOOK = (
     title for title in re.findall(r"^## (.+)$", BY_HAND.read_text(), re.MULTILINE)
 )
 # In place of `make .venv/ready`, which fetches the same from a package registry.
