@@ -96,7 +96,7 @@ def test_a_malformed_object_leaves_what_was_published_and_nothing_is_to_be_done(
     assert done.code == 0
     assert done.findings["rejected"]["malformed"] == "truncated"
     assert done.findings["published"]["published"]["version"] == before.version
-    assert "That is not the current upload: it is malformed." in ops("status", key).printed
+    assert "That is not what is current: it is malformed." in ops("status", key).printed
 
 
 @pytest.mark.usefixtures("queue")

@@ -21,6 +21,31 @@ class Metric(NamedTuple):
     statistic: str = "Sum"
 
 
+class Day(NamedTuple):
+    """The last day of data-processor: counts, and milliseconds that an upload took.
+
+    `malformed` are documents that are no use as a whole, without those that were `refused`; `failed` and
+    `throttled` are attempts. None if CloudWatch has nothing.
+    """
+
+    published: float | None
+    unchanged: float | None
+    malformed: float | None
+    refused: float | None
+    records_rejected: float | None
+    p50_milliseconds: float | None
+    p99_milliseconds: float | None
+    invocations: float | None
+    failed: float | None
+    throttled: float | None
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether the function has run, and none of its own metrics has come."""
+        ours = [getattr(self, name) for name, metric in METRICS.items() if metric.source == OURS]
+        return bool(self.invocations) and set(ours) == {None}
+
+
 METRICS = {
     "published": Metric(OURS, "ObjectsProcessed"),
     "unchanged": Metric(OURS, "ObjectsUnchanged"),
@@ -35,8 +60,8 @@ METRICS = {
 }
 
 
-def last_day(place: Place) -> dict[str, float | None]:
-    """Read METRICS: sums, of percentiles the largest that there is; None for what CloudWatch has not."""
+def last_day(place: Place) -> Day:
+    """Read the last day: sums, and of percentiles the largest that CloudWatch tells."""
     cloudwatch: Any = boto3.client("cloudwatch", region_name=place.region)
     now = datetime.now(UTC)
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
@@ -48,7 +73,9 @@ def last_day(place: Place) -> dict[str, float | None]:
     for page in pages:
         for result in page["MetricDataResults"]:
             values[result["Id"]] += result["Values"]
-    return {name: _whole(METRICS[name], found) for name, found in values.items()}
+    day = Day(**{name: _whole(METRICS[name], found) for name, found in values.items()})
+    # What is refused is counted as malformed, too.
+    return day._replace(malformed=day.malformed and day.malformed - (day.refused or 0))
 
 
 def _query(name: str, metric: Metric, function: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import click
 
-from infra.ops.cli.telling import any_stage_option, json_option, told, told_place
+from infra.ops.cli.telling import any_stage_option, json_option, told_place
 from infra.ops.commands.pause import pause, resume
 from infra.ops.screen.progress import steps
 from infra.ops.screen.summary import summarise
@@ -24,7 +24,7 @@ def pause_command(name: str) -> None:
 @json_option
 def resume_command(name: str) -> None:
     """Publish again after `pause`, as many uploads at once as before."""
-    with told_place(name) as place, told(), steps() as step:
+    with told_place(name) as place, steps() as step:
         step("Switching on")
         resumed = resume(place)
     limit = "as the account allows" if resumed.at_once is None else str(resumed.at_once)

@@ -29,11 +29,17 @@ def tell_story(place: Place, key: str) -> list[Finding]:
     trail = follow(place, key)
     if not (trail.versions or trail.published):
         raise UnknownObjectError("There is no such object: no version of it, and nothing is published.")
+    why_not = _why_not(trail, key)
     waiting = _waiting(place, key)
-    published = _published(trail, key)
-    if published.todo:  # what waits in the queue, a redrive publishes
-        published = published._replace(todo=waiting.todo or _replay(place, key))
+    # What waits in the queue, a redrive publishes.
+    todo = "" if why_not or _is_published(trail) else waiting.todo or _replay(place, key)
+    published = _published(trail, why_not)._replace(todo=todo)
     return [_uploads(trail), published, _rejected(trail), waiting, _log(place, key)]
+
+
+def _is_published(trail: Trail) -> bool:
+    made, current = trail.published, trail.current
+    return made is not None and current is not None and made.version == current.name
 
 
 def _uploads(trail: Trail) -> Finding:
@@ -49,19 +55,15 @@ def _worded(version: Version) -> str:
     return f"{version.at:%Y-%m-%d %H:%M}  {size:9}  {version.name}"
 
 
-def _published(trail: Trail, key: str) -> Finding:
-    published, current = trail.published, trail.current
-    why = _why_not(trail, key)
+def _published(trail: Trail, why_not: str) -> Finding:
+    published, because = trail.published, why_not and f": {why_not}"
     if published is None:
-        words, facts = [f"nothing{why and ': '}{why}"], {}
-    else:
-        words, facts = list(_made(published)), published._asdict() | {"at": published.at.isoformat()}
-        if current and published.version != current.name:
-            words.append(f"That is not the current upload{why and ': '}{why}.")
-    is_due = current is not None and not why and (published is None or published.version != current.name)
-    return Finding(
-        "published", words, {"published": facts or None, "why_not": why or None}, "due" if is_due else ""
-    )
+        return Finding("published", [f"nothing{because}"], {"published": None, "why_not": why_not})
+    words = list(_made(published))
+    if not _is_published(trail):
+        words.append(f"That is not what is current{because}.")
+    facts = published._asdict() | {"at": published.at.isoformat()}
+    return Finding("published", words, {"published": facts, "why_not": why_not})
 
 
 def _made(published: Published) -> Iterator[str]:
