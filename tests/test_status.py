@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from chalicelib.extraction import REVISION
+from infra.ops.aws import overview
 from infra.ops.aws.failures import LOOKED_AT
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.switch import Switch
@@ -52,7 +53,7 @@ def test_a_stage_without_trouble_ends_with_0_and_says_something_of_everything() 
     assert done.code == 0
     assert list(done.findings) == list(LOOKS)
     assert done.lines[-1] == {"summary": "The stage local", "todo": []}
-    assert done.findings["failure queue"]["waiting"] == 0
+    assert done.findings["failures"]["waiting"] == 0
     screen = ops("status")
     assert screen.code == 0
     for name in LOOKS:
@@ -98,7 +99,7 @@ def test_what_waits_in_the_failure_queue_is_counted_by_its_cause_and_stays_there
 
     done = ops("status", "--json")
 
-    found = done.findings["failure queue"]
+    found = done.findings["failures"]
     assert done.code == 3
     assert found["todo"] == "make redrive STAGE=local"
     assert found["waiting"] == 4
@@ -125,7 +126,7 @@ def test_more_failures_than_are_looked_at_are_counted_all_the_same(
     for _ in range(35):
         sqs.send_message(QueueUrl=queue, MessageBody="no JSON")
 
-    found = ops("status", "--json").findings["failure queue"]
+    found = ops("status", "--json").findings["failures"]
 
     assert found["waiting"] == 35
     assert sum(found["why"].values()) == 20
@@ -280,3 +281,27 @@ def test_a_stage_that_is_not_there_is_an_error_and_a_wrong_option_is_wrong_usage
         assert ops(command, "--wrong").code == 2
         failed = ops(command, "--json", stage="nowhere")
         assert "There is no stage nowhere" in json.dumps(failed.lines[-1]["error"])
+
+
+def test_a_function_in_a_vpc_that_logs_keys_is_told_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The stand-in has no network to put a function into.
+    found = overview.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
+    monkeypatch.setattr(overview, "settings", lambda _place: found)
+
+    assert LOOKS["set"](place).words == [
+        "2,048 MB, 900 s; in a VPC",
+        "encrypted by S3's own keys",
+        "object keys are in the log",
+    ]
+
+
+@pytest.mark.usefixtures("place")
+def test_failures_that_somebody_else_is_at_are_counted(queue: str) -> None:
+    sqs = boto3.client("sqs")
+    sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    sqs.receive_message(QueueUrl=queue, VisibilityTimeout=60)
+
+    done = ops("status")
+
+    assert done.code == 3
+    assert "1 waiting, none in sight: somebody is at them" in done.printed

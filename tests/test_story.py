@@ -51,7 +51,7 @@ def test_of_a_published_object_it_says_from_which_version_by_which_revision_and_
     assert (published["records"], published["size"]) == (1, 43 + len(PATIENT))
     assert [one["bytes"] for one in done.findings["uploads"]["versions"]] == [len(SCAN), 2]
     assert done.findings["rejected"]["reasons"] == {}
-    assert done.findings["failure queue"]["waiting"] == 0
+    assert done.findings["failures"]["waiting"] == 0
 
 
 @pytest.mark.usefixtures("queue")
@@ -165,7 +165,7 @@ def test_what_waits_in_the_failure_queue_is_red_with_its_cause(deployment: Deplo
     done = told(key)
 
     assert done.code == 3
-    assert done.findings["failure queue"]["why"] == ["ObjectStoreError put_object: AccessDenied"]
+    assert done.findings["failures"]["why"] == ["ObjectStoreError put_object: AccessDenied"]
     assert done.lines[-1]["todo"] == ["make redrive STAGE=local"]
     boto3.client("sqs").purge_queue(QueueUrl=queue)
 

@@ -72,12 +72,12 @@ def _failures(place: Place) -> Finding:
     failures = queue.peek()
     waiting = max(queue.depth(), len(failures))
     if not waiting:
-        return Finding("failure queue", ["empty"], {"waiting": 0})
+        return Finding("failures", ["empty"], {"waiting": 0})
     why = Counter(one.why for one in failures)
     oldest = _oldest(failures)
     facts = {"waiting": waiting, "oldest_seconds": oldest, "why": dict(why)}
     words = [f"{waiting} waiting, {_age(oldest, len(failures))}", *_causes(why)]
-    return Finding("failure queue", words, facts, f"make redrive STAGE={place.stage}")
+    return Finding("failures", words, facts, f"make redrive STAGE={place.stage}")
 
 
 def _oldest(failures: Sequence[Failure]) -> int | None:
@@ -102,7 +102,7 @@ def _last_day(place: Place) -> Finding:
     day = last_day(place)
     attempts = f"{_number(day.failed)} attempts failed, {_number(day.throttled)} throttled"
     if day.uncounted:
-        why = "the function has run, and no metric of what it did has come"
+        why = "it has run, and no metric of what it did has come"
         attempted = {"unknown": why, "failed": day.failed, "throttled": day.throttled}
         return Finding("last day", [f"unknown: {why}", attempts], attempted)
     facts: dict[str, float | None] = day._asdict()
@@ -141,7 +141,7 @@ LOOKS: dict[str, Callable[[Place], Finding]] = {
     "paused": _paused,
     "revision": _revision,
     "alarms": _alarms,
-    "failure queue": _failures,
+    "failures": _failures,
     "last day": _last_day,
     "logs": _logs,
     "set": _settings,

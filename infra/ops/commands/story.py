@@ -103,14 +103,14 @@ def _waiting(place: Place, key: str) -> Finding:
     try:
         failures = FailureQueue(place).peek()
     except ClientError as error:
-        return unknown("failure queue", error.response["Error"]["Code"])
+        return unknown("failures", error.response["Error"]["Code"])
     ours = [one for one in failures if (place.buckets.raw, key) in one.objects]
     if not ours:
         sample = " the first" if len(failures) >= LOOKED_AT else ""
-        return Finding("failure queue", [f"not among{sample} {len(failures)} waiting"], {"waiting": 0})
+        return Finding("failures", [f"not among{sample} {len(failures)} waiting"], {"waiting": 0})
     words = [f"waiting for {timedelta(seconds=round(time.time() - one.since))}: {one.why}" for one in ours]
     facts = {"waiting": len(ours), "why": [one.why for one in ours]}
-    return Finding("failure queue", words, facts, f"make redrive STAGE={place.stage}")
+    return Finding("failures", words, facts, f"make redrive STAGE={place.stage}")
 
 
 def _log(place: Place, key: str) -> Finding:

@@ -48,7 +48,7 @@ def _print_all(title: str, findings: Sequence[Finding]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for one in findings:
-        mark, style = ("[bold red]![/]", "bold red") if one.todo else ("", "dim")
+        mark, style = ("[bold red]![/]", "bold red") if one.todo else (" ", "dim")
         table.add_row(mark, f"[{style}]{escape(one.name)}[/]", escape("\n".join(one.words)))
     console.print(f"\n[bold]{escape(title)}[/bold]\n", highlight=False)
     console.print(table, "", highlight=False)
