@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from infra.ops.local import stage as local_stage
 from tests.deployment import Deployment
 
 
@@ -23,6 +24,7 @@ def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None
         time.sleep(1)  # for what it has begun
         functions.update_function_code(FunctionName=function, ZipFile=before)
         functions.delete_function_event_invoke_config(FunctionName=function)
+        local_stage.add_failure_queue()
 
 
 def deployed_code(deployment: Deployment, function: str) -> bytes:

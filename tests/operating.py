@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from infra.ops.__main__ import ops as group
 from infra.ops.aws import failures
+from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, WITHIN, Deployment
 
@@ -50,37 +51,18 @@ def ops(command: str, *arguments: str, stage: str = "local") -> Done:
 
 @contextmanager
 def failing_at_once(deployment: Deployment) -> Iterator[str]:
-    """Have failures in the stage's queue after the first try; yields the queue's URL."""
-    sqs: Any = boto3.client("sqs")
-    functions: Any = deployment.functions
-    about = {"FunctionName": FUNCTION}
-    before = None
-    with suppress(functions.exceptions.ResourceNotFoundException):
-        before = functions.get_function_event_invoke_config(**about)
-    url, is_ours = _queue(sqs)
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    destination = {"DestinationConfig": {"OnFailure": {"Destination": arn}}}
-    functions.put_function_event_invoke_config(**about, **destination, MaximumRetryAttempts=0)
-    try:
-        yield url
-    finally:
-        sqs.purge_queue(QueueUrl=url)
-        with suppress(functions.exceptions.ResourceNotFoundException):
-            functions.delete_function_event_invoke_config(**about)
-        if before:
-            kept = {
-                name: before[name] for name in ("DestinationConfig", "MaximumRetryAttempts") if name in before
-            }
-            functions.put_function_event_invoke_config(**about, **kept)
-        if is_ours:
-            sqs.delete_queue(QueueUrl=url)
-
-
-def _queue(sqs: Any) -> tuple[str, bool]:
-    name = f"{FUNCTION}-failures"
-    with suppress(sqs.exceptions.QueueDoesNotExist):
-        return sqs.get_queue_url(QueueName=name)["QueueUrl"], False
-    return sqs.create_queue(QueueName=name)["QueueUrl"], True
+    """Have failures in the stage's queue after the first try; yields the queue's URL, which is empty."""
+    local_stage.add_failure_queue()
+    functions, sqs = deployment.functions, boto3.client("sqs")
+    before = functions.get_function_event_invoke_config(FunctionName=FUNCTION)
+    functions.put_function_event_invoke_config(
+        FunctionName=FUNCTION, MaximumRetryAttempts=0, DestinationConfig=before["DestinationConfig"]
+    )
+    url = sqs.get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+    sqs.purge_queue(QueueUrl=url)
+    yield url
+    sqs.purge_queue(QueueUrl=url)
+    local_stage.add_failure_queue()
 
 
 def left(queue: str) -> int:

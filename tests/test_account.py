@@ -413,8 +413,15 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
     operator = Account(account.checkout)  # not in GitHub's role
-    assert "1 handled" in operator.ops("redrive", "--stage", STAGE)
-    assert key in keys(account.buckets().processed)
+    assert "1 handed to Lambda" in operator.ops("redrive", "--stage", STAGE)
+    await_key(account.buckets().processed, key)
+
+
+def await_key(bucket: str, key: str) -> None:
+    deadline = time.monotonic() + 30
+    while key not in keys(bucket):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def first_message(queue: str) -> dict[str, Any]:

@@ -28,50 +28,35 @@ def failed(error: str | None, words: str) -> dict[str, Any]:
     return record(responsePayload=payload)
 
 
-def deep(text: str) -> str:
-    return "[" * 100_000 + text
-
-
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (failed("UploadsFailedError", TWO), "ObjectStoreError put_object: AccessDenied; OutOfTimeError"),
-        (failed("UploadsFailedError", "1 of 1 uploads: unreadable record"), "unreadable record"),
+        (failed("UploadsFailedError", TWO), "ObjectStoreError put_object: AccessDenied, OutOfTimeError"),
+        (failed("UploadsFailedError", "1 of 1 uploads: unreadable record"), "UploadsFailedError"),
         (failed("Sandbox.Timedout", "RequestId: 1 Error: Task timed out after 900.00 seconds"), "timed out"),
         (failed(None, "2026-11-25T00:00:00Z 1 Task timed out after 900.00 seconds"), "timed out"),
         (failed("Runtime.OutOfMemory", f"about {CANARY}"), "Runtime.OutOfMemory"),
-        (failed(f"An error about {CANARY}", CANARY), failures.FAILED),
-        (failed("UploadsFailedError", CANARY), "UploadsFailedError"),
+        (failed(f"An error about {CANARY}", CANARY), failures.UNKNOWN),
+        (failed("KeyError", f"scans/0a1b2c3d4e5f6071 {CANARY}.json"), "KeyError"),
         (record("EventAgeExceeded"), "waited too long for its turn"),
         (record("ZeroReservedConcurrency"), "came while the stage was paused"),
-        (record(), failures.FAILED),
-        (record(responsePayload=CANARY), failures.FAILED),
-        (EVENT, failures.GIVEN_UP),
-        ({"detail": {}}, failures.GIVEN_UP),
-        ({"Records": []}, failures.NOT_UNDERSTOOD),
-        ({}, failures.NOT_UNDERSTOOD),
-        (CANARY, failures.NOT_UNDERSTOOD),
-        (float("nan"), failures.NOT_UNDERSTOOD),
+        (record(), failures.UNKNOWN),
+        (record(responsePayload=CANARY), failures.UNKNOWN),
+        (record() | {"requestContext": [CANARY]}, failures.UNKNOWN),
+        (EVENT, "given up by SQS"),
     ],
 )
 def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None:
-    found = failures.failure({"Attributes": {"SentTimestamp": "1500"}, "Body": json.dumps(body)})
+    cause, _, names = failures.read(json.dumps(body))
 
-    assert found.why == why
-    assert found.since == 1.5
-    assert CANARY not in found.why
-
-
-@pytest.mark.parametrize("body", ["no JSON", "", deep("1"), deep('{"a":'), '{"a":'])
-def test_what_is_no_json_is_told_so(body: str) -> None:
-    found = failures.failure({"Attributes": {"SentTimestamp": "0"}, "Body": body})
-
-    assert found == failures.Failure(failures.NOT_UNDERSTOOD, 0, frozenset())
+    assert cause == why
+    assert [name[:2] for name in names] == [("raw", f"{CANARY}.json")]
+    assert CANARY not in cause
 
 
-@pytest.mark.parametrize("body", [record(), EVENT, {"Records": [{"eventSource": "aws:sqs", "body": "{"}]}])
-def test_the_objects_that_an_event_names_are_found(body: Any) -> None:
-    found = failures.failure({"Attributes": {"SentTimestamp": "0"}, "Body": json.dumps(body)})
+@pytest.mark.parametrize("body", ["{", "{}", json.dumps(CANARY), "[" * 100_000, '{"a":' * 100_000, "NaN"])
+def test_what_is_no_event_names_no_object_and_is_not_quoted(body: str) -> None:
+    cause, _, names = failures.read(body)
 
-    named = {("raw", f"{CANARY}.json")}
-    assert found.objects == (set() if "sqs" in json.dumps(body) else named)
+    assert not names
+    assert CANARY not in cause

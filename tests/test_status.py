@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.extraction import REVISION
 from infra.ops.aws import overview
-from infra.ops.aws.failures import LOOKED_AT
+from infra.ops.aws.peeking import LOOKED_AT
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.switch import Switch
 from infra.ops.commands.status import LOOKS, status
@@ -120,8 +120,7 @@ def test_what_waits_in_the_failure_queue_is_counted_by_its_cause_and_stays_there
 def test_more_failures_than_are_looked_at_are_counted_all_the_same(
     queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.ops.aws.failures.LOOKED_AT", 20)
-    monkeypatch.setattr("infra.ops.commands.status.LOOKED_AT", 20)
+    monkeypatch.setattr("infra.ops.aws.peeking.LOOKED_AT", 20)
     sqs = boto3.client("sqs")
     for _ in range(35):
         sqs.send_message(QueueUrl=queue, MessageBody="no JSON")
@@ -131,6 +130,7 @@ def test_more_failures_than_are_looked_at_are_counted_all_the_same(
     assert found["waiting"] == 35
     assert sum(found["why"].values()) == 20
     assert LOOKED_AT > 20
+    assert "35 waiting, the oldest of 20 looked at for" in ops("status").printed
 
 
 @pytest.mark.usefixtures("place")

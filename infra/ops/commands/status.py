@@ -2,15 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.extraction import REVISION
 from infra.ops.aws import overview
-from infra.ops.aws.failures import LOOKED_AT, Failure, FailureQueue
 from infra.ops.aws.metrics import last_day
+from infra.ops.aws.peeking import Look, peek
 from infra.ops.aws.place import Place
 from infra.ops.aws.switch import Switch
 from infra.ops.screen.findings import Finding, unknown
@@ -68,27 +68,21 @@ def _alarms(place: Place) -> Finding:
 
 
 def _failures(place: Place) -> Finding:
-    queue = FailureQueue(place)
-    failures = queue.peek()
-    waiting = max(queue.depth(), len(failures))
-    if not waiting:
-        return Finding("failures", ["empty"], {"waiting": 0})
-    why = Counter(one.why for one in failures)
-    oldest = _oldest(failures)
-    facts = {"waiting": waiting, "oldest_seconds": oldest, "why": dict(why)}
-    words = [f"{waiting} waiting, {_age(oldest, len(failures))}", *_causes(why)]
+    look = peek(place)
+    if not look.waiting:
+        return Finding("failures", ["none"], {"waiting": 0})
+    why = Counter(one.cause for one in look.messages)
+    oldest = round(time.time() - min(one.sent for one in look.messages)) if look.messages else None
+    facts = {"waiting": look.waiting, "oldest_seconds": oldest, "why": dict(why)}
+    words = [f"{look.waiting} waiting, {_age(look, oldest)}", *_causes(why)]
     return Finding("failures", words, facts, f"make redrive STAGE={place.stage}")
 
 
-def _oldest(failures: Sequence[Failure]) -> int | None:
-    return round(time.time() - min(one.since for one in failures)) if failures else None
-
-
-def _age(seconds: int | None, looked_at: int) -> str:
-    if seconds is None:
+def _age(look: Look, oldest: int | None) -> str:
+    if oldest is None:
         return "none in sight: somebody is at them"
-    sample = f" of {LOOKED_AT} looked at" if looked_at >= LOOKED_AT else ""
-    return f"the oldest{sample} for {timedelta(seconds=seconds)}"
+    sample = f" of {len(look.messages)} looked at" if look.is_sample else ""
+    return f"the oldest{sample} for {timedelta(seconds=oldest)}"
 
 
 def _causes(why: Counter[str]) -> Iterator[str]:

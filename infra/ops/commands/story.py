@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from chalicelib.extraction import REVISION
 from chalicelib.telemetry import object_name
-from infra.ops.aws.failures import LOOKED_AT, FailureQueue
+from infra.ops.aws.peeking import peek
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import FIRST, Report
 from infra.ops.aws.trail import SHOWN, Published, Trail, Version, follow
@@ -101,15 +101,16 @@ def _rejected(trail: Trail) -> Finding:
 
 def _waiting(place: Place, key: str) -> Finding:
     try:
-        failures = FailureQueue(place).peek()
+        look = peek(place)
     except ClientError as error:
         return unknown("failures", error.response["Error"]["Code"])
-    ours = [one for one in failures if (place.buckets.raw, key) in one.objects]
+    named = (place.buckets.raw, key)
+    ours = [one for one in look.messages if named in {name[:2] for name in one.names}]
     if not ours:
-        sample = " the first" if len(failures) >= LOOKED_AT else ""
-        return Finding("failures", [f"not among{sample} {len(failures)} waiting"], {"waiting": 0})
-    words = [f"waiting for {timedelta(seconds=round(time.time() - one.since))}: {one.why}" for one in ours]
-    facts = {"waiting": len(ours), "why": [one.why for one in ours]}
+        sample = f"the {len(look.messages)} looked at of " if look.is_sample else "the "
+        return Finding("failures", [f"not among {sample}{look.waiting} waiting"], {"waiting": 0})
+    words = [f"waiting for {timedelta(seconds=round(time.time() - one.sent))}: {one.cause}" for one in ours]
+    facts = {"waiting": len(ours), "why": [one.cause for one in ours]}
     return Finding("failures", words, facts, f"make redrive STAGE={place.stage}")
 
 

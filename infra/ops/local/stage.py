@@ -16,6 +16,7 @@ from infra.ops.tools.files import replace_bytes
 from infra.ops.tools.run import run
 
 PACKAGES = LOCAL / "deployments"
+FUNCTION = f"{APPLICATION}-local-data-processor"
 
 
 def environment() -> dict[str, str]:
@@ -47,8 +48,21 @@ def deploy(folder: Path) -> str:
     project = _copy(folder / "project")
     chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
+    add_failure_queue()
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
     return process_url()
+
+
+def add_failure_queue() -> None:
+    """Let events that failed for good wait in a queue, as Terraform has it for the other stages."""
+    sqs = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+    about = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    boto3.client("lambda").put_function_event_invoke_config(
+        FunctionName=FUNCTION,
+        MaximumRetryAttempts=2,
+        DestinationConfig={"OnFailure": {"Destination": about["QueueArn"]}},
+    )
 
 
 def process_url() -> str:
