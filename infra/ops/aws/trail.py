@@ -67,9 +67,9 @@ def _versions(s3: Any, bucket: str, key: str) -> Iterator[Version]:
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         ours = [one for one in found if one["Key"] == key]
         for one in sorted(ours, key=lambda one: (one["IsLatest"], one["LastModified"]), reverse=True):
-            name = (
-                one["ETag"].strip('"') if one["VersionId"] == "null" and "ETag" in one else one["VersionId"]
-            )
+            name = one["VersionId"]
+            if name == "null":  # the pipeline goes by the ETag then; a marker has none
+                name = one.get("ETag", name).strip('"')
             yield Version(name, one["LastModified"], one.get("Size"))
         if not ours:
             return

@@ -25,14 +25,12 @@ def pause(place: Place) -> dict[str, str]:
     by_queue = switch.position().by_queue
     switch.off()
     where = "in the queue of uploads" if by_queue else "in the failure queue"
-    then = f"make resume STAGE={place.stage}" + (
-        "" if by_queue else f", then make redrive STAGE={place.stage}"
-    )
+    redrive = "" if by_queue else f", then make redrive STAGE={place.stage}"
     return {
         "uploads meanwhile": f"wait {where}, for 14 days",
         "what has begun": f"comes to its end, within {place.timeout} seconds",
         "POST /process": "is another function: it still answers",
-        "to go on": f"{then}; a deployment ends the pause, too",
+        "to go on": f"make resume STAGE={place.stage}{redrive}; a deployment ends the pause, too",
     }
 
 
