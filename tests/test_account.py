@@ -47,6 +47,8 @@ from tests.account import (
 )
 from tests.readme import block
 
+# A paused function does not answer, and the stand-in counts nothing of what is logged.
+UNTOLD = {"revision", "last day"}
 JSON = {"Content-Type": "application/json"}
 RECORD = b'{"patient_id":"P-1","patient_name":"Ada"}'
 SCAN = b"[" + RECORD + b"]"
@@ -462,6 +464,26 @@ def test_what_a_stages_file_sets_is_so() -> None:
 
     assert reserved["ReservedConcurrentExecutions"] == 50
     assert alarm["Threshold"] == 7
+
+
+@pytest.mark.usefixtures("url")
+def test_a_paused_stage_is_red_and_resumes_with_as_many_uploads_at_once_as_its_file_sets(
+    account: Account,
+) -> None:
+    operator = Account(account.checkout)  # not in GitHub's role
+    assert "wait in the failure queue" in operator.ops("pause", "--stage", STAGE)
+    process = operator.start("status", "--stage", STAGE, "--json")
+    lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
+    found = {line["finding"]: line for line in lines if "finding" in line}
+
+    assert "uploads at once 50" in operator.ops("resume", "--stage", STAGE)
+    reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
+    assert reserved["ReservedConcurrentExecutions"] == 50
+    assert process.returncode == 3
+    assert lines[-1]["todo"][0] == f"make resume STAGE={STAGE}"
+    assert found["alarms"]["alarms"] >= 10
+    assert set(found["logs"]["retention_days"].values()) == {14}
+    assert not [name for name, one in found.items() if "unknown" in one and name not in UNTOLD]
 
 
 @pytest.mark.usefixtures("url")

@@ -156,7 +156,13 @@ def s3_address(text: str, environment: dict[str, str]) -> list[str]:
         "make configure STAGE=dev",
         "make deploy STAGE=dev",
         "make destroy STAGE=dev",
+        "make pause STAGE=dev",
         "make plan STAGE=dev",
+        "make reconcile STAGE=dev",
+        "make redrive STAGE=dev",
+        "make replay STAGE=dev",
+        "make resume STAGE=dev",
+        "make status STAGE=dev",
     ],
 )
 def test_its_commands_are_the_operators_commands_that_other_tests_run(command: str) -> None:

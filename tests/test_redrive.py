@@ -214,14 +214,17 @@ def test_two_at_once_are_harmless(deployment: Deployment, place: Place, queue: Q
         deployment.await_key(deployment.processed, key)
 
 
+LATE = "waited too long for its turn"
+
+
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
         ({"responsePayload": {"errorMessage": "1 of 2 uploads: unreadable record"}}, "unreadable record"),
         ({"responsePayload": {"errorType": "Sandbox.Timedout", "errorMessage": PATIENT}}, "Sandbox.Timedout"),
-        ({"responsePayload": {"errorType": f"the patient {PATIENT}"}}, "unknown"),
-        ({"responsePayload": {"errorMessage": f"0123456789abcdef {PATIENT}"}}, "unknown"),
-        ({"responsePayload": None, "requestContext": {"condition": "EventAgeExceeded"}}, "EventAgeExceeded"),
+        ({"responsePayload": {"errorType": f"the patient {PATIENT}"}}, failures.UNKNOWN),
+        ({"responsePayload": {"errorMessage": f"0123456789abcdef {PATIENT}"}}, failures.UNKNOWN),
+        ({"responsePayload": None, "requestContext": {"condition": "EventAgeExceeded"}}, LATE),
     ],
 )
 def test_why_an_event_failed_is_told_by_names_of_errors_alone(

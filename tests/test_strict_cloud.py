@@ -268,6 +268,30 @@ def test_a_response_has_6_mb(deployment: Deployment, function: str) -> None:
     assert json.loads(too_large["Payload"].read())["errorType"] == "Function.ResponseSizeTooLarge"
 
 
+def test_with_no_concurrency_an_event_goes_to_the_failure_queue_untried(
+    deployment: Deployment, function: str
+) -> None:
+    functions, sqs = deployment.functions, boto3.client("sqs")
+    url = sqs.create_queue(QueueName="untried")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["QueueArn"]
+    destination: Any = {"OnFailure": {"Destination": arn}}
+    functions.put_function_event_invoke_config(FunctionName=function, DestinationConfig=destination)
+    functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    try:
+        event = b'{"bytes": 1}'
+        functions.invoke(FunctionName=function, InvocationType="Event", Payload=event)
+        (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
+    finally:
+        functions.delete_function_concurrency(FunctionName=function)
+        functions.delete_function_event_invoke_config(FunctionName=function)
+
+    record = json.loads(message["Body"])
+    assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert record["requestPayload"] == json.loads(event)
+    assert "responsePayload" not in record
+
+
 @pytest.fixture(scope="module")
 def api(function: str) -> str:
     """The address of an API in front of it."""

@@ -21,11 +21,18 @@ from chalicelib.events import Arrival, arrivals
 from infra.ops.aws.place import Place
 
 HIDDEN = 60  # seconds that a message stays out of sight, should whoever received it be killed
+WAIT = 1  # second; without any, SQS asks only some of its servers
 AT_ONCE = 10  # messages: SQS gives no more
 # What the function says of uploads that failed: the digest of each key, then an error, by name and code.
 OURS = re.compile(r"\d+ of \d+ uploads: ")
 CAUSE = re.compile(r"\b[0-9a-f]{16} (\w+(?: \w+: \w+)?)")
 ERROR_NAME = re.compile(r"[\w.]+")
+# Why Lambda gives up an event that it has not, or not often enough, tried.
+CONDITIONS = {
+    "EventAgeExceeded": "waited too long for its turn",
+    "ZeroReservedConcurrency": "came while the stage was paused",
+}
+UNKNOWN = "unknown; the log says why"
 
 
 class Waiting(NamedTuple):
@@ -45,7 +52,8 @@ class Waiting(NamedTuple):
 class FailureQueue:
     """A stage's failure queue. What is received from it and not deleted is in sight again at the end."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, hidden: int | None = None) -> None:
+        self._hidden = hidden or HIDDEN
         self._sqs: Any = boto3.client("sqs", region_name=place.region)
         found = self._sqs.get_queue_url(QueueName=place.failure_queue)
         self._queue = {"QueueUrl": found["QueueUrl"]}
@@ -87,12 +95,11 @@ class FailureQueue:
         del self._receipts[message.id]
 
     def _new(self, number: int) -> list[Waiting]:
-        # Without a wait, SQS would ask only some of its servers.
         answer = self._sqs.receive_message(
             **self._queue,
             MaxNumberOfMessages=number,
-            VisibilityTimeout=HIDDEN,
-            WaitTimeSeconds=1,
+            VisibilityTimeout=self._hidden,
+            WaitTimeSeconds=WAIT,
             MessageSystemAttributeNames=["SentTimestamp"],
         )
         received = [_waiting(message) for message in answer.get("Messages", [])]
@@ -115,10 +122,11 @@ def _time_at(date: str) -> float:
 
 def _waiting(message: dict[str, Any]) -> Waiting:
     sent = int(message["Attributes"]["SentTimestamp"]) / 1000
-    return Waiting(message["MessageId"], message["ReceiptHandle"], sent, *_read(message["Body"]))
+    return Waiting(message["MessageId"], message["ReceiptHandle"], sent, *read(message["Body"]))
 
 
-def _read(body: str) -> tuple[str, bytes, frozenset[Arrival]]:
+def read(body: str) -> tuple[str, bytes, frozenset[Arrival]]:
+    """Read a message, whatever is in it: why it is here, the event, and what that names."""
     try:
         record = json.loads(body, parse_constant=_refuse)
         event = record.get("requestPayload", record) if isinstance(record, dict) else record
@@ -133,15 +141,21 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)  # NaN or Infinity
 
 
-def _cause(record: dict[str, Any]) -> str:
+def _cause(record: Any) -> str:
     """Say why an event failed: by names of errors alone, for words may quote a key."""
     match record:
-        case {"responsePayload": {"errorMessage": str(words)}} if OURS.match(words):
-            return ", ".join(sorted(set(CAUSE.findall(words)))) or "unreadable record"
-        case {"responsePayload": {"errorType": str(name)}} if ERROR_NAME.fullmatch(name):
-            return name
-        case {"requestContext": {"condition": str(name)}} if ERROR_NAME.fullmatch(name):
-            return name
+        case {"requestPayload": _, "requestContext": {"condition": str(why)}} if why in CONDITIONS:
+            return CONDITIONS[why]
+        case {"requestPayload": _, "responsePayload": {**said}}:
+            return _named(str(said.get("errorType")), str(said.get("errorMessage")))
         case {"requestPayload": _}:
-            return "unknown"
+            return UNKNOWN
     return "given up by SQS"
+
+
+def _named(error: str, words: str) -> str:
+    if OURS.match(words):
+        return ", ".join(sorted(set(CAUSE.findall(words)))) or "unreadable record"
+    if "Task timed out after" in words:
+        return "timed out"
+    return error if ERROR_NAME.fullmatch(error) and error != "None" else UNKNOWN

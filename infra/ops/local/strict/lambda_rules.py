@@ -147,6 +147,30 @@ def _may(role: str, action: str, queue: dict[str, Any]) -> bool:
     return bool(iam_evaluator.evaluate(about, policies, *boundary).decision == "Allow")
 
 
+@around(lambda_svc, "invoke_async_with_retry")
+def with_no_concurrency_an_event_fails_untried(
+    inner: Callable[..., None], function: dict[str, Any], event: Any
+) -> None:
+    """Send an event for a function of reserved concurrency 0 to the failure queue at once.
+
+    Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations", 2026-11; the record as in
+    localstack/localstack (ZeroReservedConcurrency).
+    """
+    if function.get("concurrency") != 0:
+        inner(function, event)
+        return
+    destinations = (function.get("event_invoke_config") or {}).get("DestinationConfig", {})
+    queue = sqs._queue_by_arn(destinations.get("OnFailure", {}).get("Destination", ""))
+    context = {
+        "functionArn": function["config"]["FunctionArn"],
+        "condition": "ZeroReservedConcurrency",
+        "approximateInvokeCount": 0,
+    }
+    if queue:
+        body = json.dumps({"version": "1.0", "requestContext": context, "requestPayload": event})
+        sqs._act_send_message({"MessageBody": body}, queue["url"])
+
+
 def _proxied(status: int, words: str) -> dict[str, Any]:
     return {"body": {"statusCode": status, "body": json.dumps({"message": words})}}
 
