@@ -7,10 +7,10 @@ import pytest
 from infra.ops.__main__ import ops
 from infra.ops.aws import failures
 from infra.ops.local.cloud import ROOT
-from tests.readme import INFRA
+from tests.readme import INFRA_PAGE
 from tests.rendering import INFRA, Rendered, environment, initialised, rendered
 
-PAGE = INFRA.read_text()
+PAGE = INFRA_PAGE.read_text()
 RUNBOOK = PAGE[PAGE.index("\n## Runbook\n") :]
 FIRST_CELLS = re.findall(r"^\| (.+?) \|", RUNBOOK, re.MULTILINE)
 
