@@ -14,18 +14,26 @@ from urllib.parse import unquote_to_bytes
 
 # A failure of an SQS message with an SNS message with a notification in it is as deep as it gets.
 DEEPEST = 6
+# Bytes that an object may have to be small: it is read in one go, and held beside others.
+SMALL = 1024 * 1024
 
 
 class Arrival(NamedTuple):
     """A key that an event names; the key as it is, not as events encode it.
 
-    `uploaded` is when an object was uploaded there, in seconds since 1970; 0 if the event is about something
-    else, or does not say.
+    `uploaded` is when an object was uploaded there, in seconds since 1970, and `size` is in bytes; 0 and None
+    if the event is about something else, or does not say.
     """
 
     bucket: str
     key: str
     uploaded: float = 0
+    size: int | None = None
+
+    @property
+    def small(self) -> bool:
+        """Whether the object was small when the event was sent; another may stand there now."""
+        return self.size is not None and self.size <= SMALL
 
 
 def arrivals(event: Any) -> list[Arrival | None]:
@@ -74,5 +82,6 @@ def _arrival(event: Any) -> Arrival:
     key.encode()  # half a surrogate pair names nothing
     created = what.replace(" ", "").startswith("ObjectCreated")
     uploaded = datetime.fromisoformat(when).timestamp() if created and when else 0
+    size = about["object"].get("size") if created else None
     # str: of whatever it is, to be refused as foreign.
-    return Arrival(str(about["bucket"]["name"]), key, uploaded)
+    return Arrival(str(about["bucket"]["name"]), key, uploaded, size if isinstance(size, int) else None)

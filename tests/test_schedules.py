@@ -5,7 +5,8 @@ import pytest
 from chalicelib import pipeline
 from chalicelib.object_store import ANYWAY, Head
 from chalicelib.pipeline import Publication
-from tests.chaos.model_s3 import Handler
+from tests.chaos import schedules
+from tests.chaos.model_s3 import Answer, Handler, Request, Written
 from tests.chaos.schedules import (
     ANYTHING,
     DELETED,
@@ -58,6 +59,29 @@ def test_without_the_last_look_an_older_version_can_stay(
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
         Exploration(story).run()
+
+
+def at_once(_: Request, answered: Answer, __: Handler) -> list[Answer]:
+    return [answered]
+
+
+def late(_: Request, answered: Answer, __: Handler) -> list[Answer]:
+    return [Written(late=True) if isinstance(answered, Written) else answered]
+
+
+def test_if_what_was_just_published_were_deleted_a_fast_handler_would_let_an_older_version_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedules, "timed", at_once)
+
+    with pytest.raises(WrongError, match="the newest version is not published in the end"):
+        Exploration((A, B, ERASED)).run()
+
+
+def test_a_handler_that_is_not_fast_looks_and_heals_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "timed", late)
+
+    assert Exploration((A, B, ERASED)).run()
 
 
 @pytest.mark.parametrize(
