@@ -120,7 +120,7 @@ def next_request(handler: Handler) -> Request | Ended:
     arrival = Arrival(SETTINGS.raw_bucket, KEY, time.time() if handler.young else LONG_AGO, size=1)
     pipeline.GUESS.new = bool(handler.guesses)
     try:
-        with patch.object(pipeline.time, "monotonic", lambda: client.now):
+        with patch("time.monotonic", lambda: client.now):
             handle([arrival], ObjectStore(cast("Any", client)), SETTINGS, lambda: FIFTEEN_MINUTES)
     except AskedError as asked:
         return asked.request
