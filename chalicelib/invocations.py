@@ -61,7 +61,8 @@ def publish_all(
     with within(remaining):
         events = _side_by_side([Publication(one, store, settings) for one in small])
         events += [_outcome(Publication(one, store, settings)) for one in others]
-    return {one[:2]: event for one, event in zip([*small, *others], events, strict=True)}
+    told = dict(zip([*small, *others], events, strict=True))
+    return {one[:2]: told[one] for one in keys}
 
 
 def _last_of_each_key(arrivals: Iterable[Arrival]) -> list[Arrival]:

@@ -41,6 +41,19 @@ def test_every_schedule_ends_with_the_newest_version_published(
     explore(length, alphabet, duplicates=duplicates, faults=faults)
 
 
+@pytest.mark.parametrize(
+    ("length", "alphabet", "duplicates", "faults"),
+    [(2, ANYTHING, 0, 1), (3, (A, B, *Happening), 0, 0)],
+    ids=["two happenings", "three, of all kinds"],
+)
+def test_so_does_every_schedule_in_which_some_handlers_are_fast_and_some_are_not(
+    monkeypatch: pytest.MonkeyPatch, length: int, alphabet: Story, duplicates: int, faults: int
+) -> None:
+    monkeypatch.setattr(schedules, "timed", schedules.either)
+
+    explore(length, alphabet, duplicates=duplicates, faults=faults)
+
+
 def test_without_the_condition_an_older_version_can_end_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Head, "unchanged", ANYWAY)
     monkeypatch.setattr(pipeline, "IF_ABSENT", ANYWAY)

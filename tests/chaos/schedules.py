@@ -242,7 +242,12 @@ class Exploration:
 
 
 def timed(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
-    """Let time go by, or not, until an answer comes, as far as a handler could notice."""
+    """Say in which time an answer may come: in no time, if that can be."""
+    return either(request, answered, handler)[:1]
+
+
+def either(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
+    """Say in which times, as far as a handler could notice, an answer may come: in no time, or late."""
     if not isinstance(answered, Written) or ("IfNoneMatch", "*") not in request.conditions:
         return [answered]
     late: Answer = Written(late=True)
