@@ -19,6 +19,11 @@ def s3_event(*objects: tuple[str, str], unencoded: str = "/", uploaded: float = 
     return {"Records": [_record(bucket, key, unencoded, uploaded) for bucket, key in objects]}
 
 
+def sqs_event(*bodies: str) -> dict[str, Any]:
+    """Make the event of messages that a queue hands on together."""
+    return {"Records": [{"eventSource": "aws:sqs", "body": body} for body in bodies]}
+
+
 TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "raw"}
 
 
