@@ -71,8 +71,8 @@ def _last_of_each_key(arrivals: Iterable[Arrival]) -> list[Arrival]:
 
 
 def _side_by_side(publications: Sequence[Publication]) -> list[telemetry.ObjectEvent]:
-    if len(publications) == 1:  # a thread would only cost
-        return [_outcome(publications[0])]
+    if len(publications) <= 1:  # a thread would only cost
+        return [_outcome(one) for one in publications]
     with ThreadPoolExecutor(CONNECTIONS) as threads:
         # The time that is left is in the context.
         running = [threads.submit(copy_context().run, _outcome, one) for one in publications]

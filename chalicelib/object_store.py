@@ -31,6 +31,7 @@ PART_SIZE = 8 * 1024 * 1024
 # Times that a stream may break without one more byte.
 RESUMES = 5
 
+# Kept open, and so many requests at once: twice as many are hardly faster, for boto3 works on one core.
 CONNECTIONS = 16
 CONFIG = Config(
     connect_timeout=2,
