@@ -1,11 +1,13 @@
 """One invocation: every key that its event names, published; one that fails hides no other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from chalicelib import events, queues, replays, telemetry
 from chalicelib.events import Arrival
-from chalicelib.object_store import ObjectStore, ObjectStoreError, within
+from chalicelib.object_store import CONNECTIONS, ObjectStore, ObjectStoreError, within
 from chalicelib.pipeline import Publication
 from chalicelib.settings import Settings
 
@@ -89,14 +91,33 @@ def handle(
 def publish_all(
     arrivals: Iterable[Arrival], store: ObjectStore, settings: Settings, remaining: Clock
 ) -> Mapping[Address, telemetry.ObjectEvent]:
-    """Publish every key once; returns what became of each. Raises nothing: a failure is an outcome, too."""
+    """Publish every key once; returns what became of each. Raises nothing: a failure is an outcome, too.
+
+    Small objects are handled side by side, for S3 takes longer to answer than we to ask. All others come one
+    at a time: each takes the memory and the connection that there are.
+    """
+    keys = _last_of_each_key(arrivals)
+    small = [one for one in keys if one.small]
+    others = [one for one in keys if not one.small]
     with within(remaining):
-        return {one[:2]: _outcome(Publication(one, store, settings)) for one in _last_of_each_key(arrivals)}
+        events = _side_by_side([Publication(one, store, settings) for one in small])
+        events += [_outcome(Publication(one, store, settings)) for one in others]
+    told = dict(zip([*small, *others], events, strict=True))
+    return {one[:2]: told[one] for one in keys}
 
 
 def _last_of_each_key(arrivals: Iterable[Arrival]) -> list[Arrival]:
     by_time = sorted(arrivals, key=lambda arrival: arrival.uploaded)
     return list({arrival[:2]: arrival for arrival in by_time}.values())
+
+
+def _side_by_side(publications: Sequence[Publication]) -> list[telemetry.ObjectEvent]:
+    if len(publications) <= 1:  # a thread would only cost
+        return [_outcome(one) for one in publications]
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        # The time that is left is in the context.
+        running = [threads.submit(copy_context().run, _outcome, one) for one in publications]
+    return [one.result() for one in running]
 
 
 def _outcome(publication: Publication) -> telemetry.ObjectEvent:

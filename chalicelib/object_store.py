@@ -31,7 +31,14 @@ PART_SIZE = 8 * 1024 * 1024
 # Times that a stream may break without one more byte.
 RESUMES = 5
 
-CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "adaptive", "total_max_attempts": 5})
+# Kept open, and so many requests at once: twice as many are hardly faster, for boto3 works on one core.
+CONNECTIONS = 16
+CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=8,
+    retries={"mode": "adaptive", "total_max_attempts": 5},
+    max_pool_connections=CONNECTIONS,
+)
 # Milliseconds that must be left to begin another step: an attempt at a request, or a read (if some KiB a
 # second come). It may use up its timeouts and botocore's longest pause; then there is an upload to abort.
 MARGIN = 50_000

@@ -96,7 +96,8 @@ def _item(item: Any, common: Any, bucket: str) -> Item:
     asked = {**common, **item}
     created = _seconds(asked.get("LastModified", 0))
     after, before = _seconds(asked.get("created_after", 0)), _seconds(asked.get("created_before", math.inf))
-    arrival = Arrival(bucket, asked["Key"], created, force=_switch(asked, "force"))
+    size = int(asked["Size"]) if "Size" in asked else None
+    arrival = Arrival(bucket, asked["Key"], created, size, replayed=True, force=_switch(asked, "force"))
     wanted = arrival.key.endswith(SUFFIX) and after <= created < before
     return Item(arrival, wanted, scheduled=_switch(asked, "scheduled"))
 
@@ -105,7 +106,7 @@ def _task(task: Any, arguments: Any, _: str) -> Item:
     bucket = task["s3Bucket"] if "s3Bucket" in task else task["s3BucketArn"].rpartition(":")[2]
     key = unquote_plus(task["s3Key"], errors="strict")
     # str: of whatever it is, to be refused as foreign.
-    arrival = Arrival(str(bucket), key, force=_switch(arguments, "force"))
+    arrival = Arrival(str(bucket), key, replayed=True, force=_switch(arguments, "force"))
     return Item(arrival, key.endswith(SUFFIX), task["taskId"])
 
 

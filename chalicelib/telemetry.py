@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar, Literal, NewType
 
 import msgspec
@@ -40,6 +41,9 @@ METRICS = {
     "BytesRead": MetricUnit.Bytes,
     "Duration": MetricUnit.Milliseconds,
 }
+
+# Powertools' metrics are not made for threads: some would be lost, and a line of them broken by another.
+_ONE_AT_A_TIME = Lock()
 
 FRAMES = 20  # of a traceback, the innermost: a recursion has a thousand
 
@@ -217,9 +221,10 @@ def emit(event: Event) -> None:
     Not while an exception is handled: should writing fail, Python would print that one too, with its words.
     """
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    getattr(_logger(), event.level)(name, extra=msgspec.to_builtins(event))
-    for metric, value in event.metrics().items():
-        _metrics().add_metric(metric, METRICS[metric], value)
+    with _ONE_AT_A_TIME:
+        getattr(_logger(), event.level)(name, extra=msgspec.to_builtins(event))
+        for metric, value in event.metrics().items():
+            _metrics().add_metric(metric, METRICS[metric], value)
 
 
 def object_name(key: str, *, log_object_keys: bool) -> ObjectName:

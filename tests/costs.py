@@ -8,7 +8,9 @@ import re
 from itertools import starmap
 from math import ceil
 
+from chalicelib.events import SMALL
 from chalicelib.object_store import PART_SIZE
+from chalicelib.pipeline import FAST_WITHIN
 from chalicelib.telemetry import ObjectPublished
 from infra.ops.local.cloud import ROOT
 
@@ -43,7 +45,6 @@ MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambd
 VCPU = MEMORY / 1769  # AWS: one at 1,769 MB
 
 # Of a new object, all of whose records are valid.
-READS = 3  # HEAD, GET, HEAD
 LOGGED = 1330  # bytes of log, Lambda's own lines among them
 PUBLISHED = 0.345  # share of its bytes, of flat scans by samples/generate.py
 
@@ -55,6 +56,11 @@ def alarms() -> int:
     return len(re.findall(r'"[a-z-]+"', names))
 
 
+def reads(size: int) -> int:
+    """Count the requests that read: GET; HEAD before it if it is not small, and HEAD after a while."""
+    return 1 if size <= SMALL else 2 + (_worked(size) >= FAST_WITHIN)
+
+
 def writes(size: int) -> int:
     """Count the requests that publish what comes of an object: one, or the parts, a first and a last."""
     parts = ceil(size * PUBLISHED / PART_SIZE)
@@ -63,7 +69,13 @@ def writes(size: int) -> int:
 
 def seconds(size: int) -> float:
     """Say how long a function takes over an object, if it does one thing after the other."""
-    return (READS + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
+    looks = reads(size) - 1
+    return looks * REQUEST_SECONDS + _worked(size)
+
+
+def _worked(size: int) -> float:
+    """Say how long it takes from the GET to the last write."""
+    return (1 + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
 
 
 def costs(objects: int, size: int) -> dict[str, float]:
@@ -74,7 +86,7 @@ def costs(objects: int, size: int) -> dict[str, float]:
         "metrics": len(ObjectPublished.counts) * PRICES["metric"] if objects else 0,
         "logs": objects * LOGGED * PRICES["logs"],
         "Lambda": objects * (PRICES["invocation"] + gigabyte_seconds * PRICES["gigabyte-second"]),
-        "S3 requests": objects * (READS * PRICES["read"] + (1 + writes(size)) * PRICES["write"]),
+        "S3 requests": objects * (reads(size) * PRICES["read"] + (1 + writes(size)) * PRICES["write"]),
     }
     stored = objects * size * (1 + PUBLISHED) * PRICES["storage"]
     return {**items, "together": sum(items.values()), "and each month that they are kept": stored}

@@ -1,6 +1,8 @@
 """The memory of a worker does not depend on what it handles, nor on how much it has handled already."""
 
-from tests.chaos.memory import GROWTH, HALF_VALID, LEAK, MB, PEAK, growth, peak
+import pytest
+
+from tests.chaos.memory import GROWTH, HALF_VALID, LEAK, MB, PEAK, PEAK_OF_MANY, growth, peak
 
 
 def test_a_large_object_takes_no_more_memory_than_a_small_one() -> None:
@@ -9,6 +11,13 @@ def test_a_large_object_takes_no_more_memory_than_a_small_one() -> None:
 
     assert large <= small + GROWTH
     assert large <= PEAK
+
+
+@pytest.mark.parametrize(("size", "objects"), [(MB, 64), (20 * MB, 16)], ids=["side by side", "large"])
+def test_many_objects_of_one_event_stay_within_bounds(size: int, objects: int) -> None:
+    many, _ = peak(HALF_VALID, size, objects)
+
+    assert many <= PEAK_OF_MANY
 
 
 def test_a_worker_does_not_grow_from_object_to_object() -> None:

@@ -1,7 +1,7 @@
 """The memory of a worker, whatever the size of the object: a real client and sockets, a body made on the fly.
 
 python -m tests.chaos.memory: an object of 200 MB and one of 2 GB, where all and where half of the records
-are valid, and then 2,000 small ones in a row; it ends with 1 if the bounds do not hold.
+are valid, 64 by one event, and then 2,000 small ones in a row; it ends with 1 if the bounds do not hold.
 """
 
 import os
@@ -23,6 +23,7 @@ from tests.events import s3_event
 MB = 10**6
 RAW = local_stage.buckets().raw
 PEAK = 160  # MB, with the SDK loaded
+PEAK_OF_MANY = 250  # MB, when one event names 64 objects
 GROWTH = 5  # MB, from 200 MB of input to 2 GB
 LEAK = 0.5  # MB, from the first objects of many to the last
 WARM = 100  # objects, after which nothing more is imported or made once for all
@@ -44,11 +45,15 @@ ALL_VALID = Shape("none rejected", VALID * 100)
 HALF_VALID = Shape("half rejected", (VALID + INVALID) * 50)
 
 
-def peak(shape: Shape, size: int) -> tuple[float, float]:
-    """Handle an object of about so many bytes in a fresh process: its peak memory in MB, and the seconds."""
+def peak(shape: Shape, size: int, objects: int = 1) -> tuple[float, float]:
+    """Handle objects of about so many bytes, by one event, in a fresh process.
+
+    Returns its peak memory in MB, and the seconds.
+    """
     started = time.monotonic()
+    keys = [(RAW, f"{number}.json") for number in range(objects)]
     with endless_s3(shape, size) as url, quiet_worker(url) as one:
-        memory = one.handle(s3_event((RAW, "large.json")))
+        memory = one.handle(s3_event(*keys, size=size))
     return memory.peak, time.monotonic() - started
 
 
@@ -127,6 +132,10 @@ def main() -> int:
         held = held and large <= min(PEAK, small + GROWTH)
         peaks = f"peak {small:.0f} MB at 200 MB, {large:.0f} MB at 2 GB"
         sys.stdout.write(f"{shape.name}: {peaks}, which took {seconds:.0f} s\n")
+    for size in (MB, 50 * MB):
+        many, seconds = peak(HALF_VALID, size, 64)
+        held = held and many <= PEAK_OF_MANY
+        sys.stdout.write(f"64 objects of {size // MB} MB: peak {many:.0f} MB, in {seconds:.0f} s\n")
     leak = growth(2000)
     sys.stdout.write(f"2,000 objects in a row: {leak:+.2f} MB after the first {WARM}\n")
     return 0 if held and leak <= LEAK else 1

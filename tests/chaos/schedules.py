@@ -25,6 +25,8 @@ from tests.chaos.model_s3 import (
     Read,
     Request,
     Stored,
+    Window,
+    Written,
     absent,
     answer,
     md5,
@@ -135,7 +137,7 @@ class Exploration:
             return f"version {after.happened} uploaded: {what.name}", self._event(after)
         if what is REMOVED:
             return what.value, self._continued(after, Handler(young=False))
-        return what.value, after._replace(processed=None) if what is ERASED else after
+        return what.value, erased(after) if what is ERASED else after
 
     def _event(self, world: World) -> World:
         """Have an event of an upload come, young as long as there is something to be seen."""
@@ -148,19 +150,27 @@ class Exploration:
             return world
         if request is Ended.FAILED:
             return self._event(world)
-        start = Handler(handler.young)
-        if request == next_request(start):  # a new attempt knows nothing of the one before
-            handler = start
+        start = Handler(handler.young, guesses=False)
+        if handler.guesses is not None and request == next_request(start):
+            handler = start  # a new attempt knows nothing of the one before
+        elif not has_read(handler):
+            handler = handler._replace(window=Window.NOTHING)
         return world._replace(handlers=tuple(sorted((*world.handlers, handler), key=hash)))
 
     def _steps_of(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
-        request = cast("Request", next_request(handler))
         others = list(world.handlers)
         others.remove(handler)
         world = world._replace(handlers=tuple(others))
+        # Whether it guesses depends on what its process has handled before.
+        for guesses in (False, True) if handler.guesses is None else (handler.guesses,):
+            yield from self._asks(handler._replace(guesses=guesses), world)
+
+    def _asks(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
+        request = cast("Request", next_request(handler))
         answered, after = self._answered(request, world)
         step = f"{request.operation} in {request.bucket} {dict(request.conditions)}: {answered}"
-        yield step, self._told(after, handler, answered)
+        for one in timed(request, answered, handler):
+            yield step, self._told(after, handler, one)
         if world.faults:
             world, after = (each._replace(faults=world.faults - 1) for each in (world, after))
             # Lambda sends the event of a killed handler again.
@@ -185,10 +195,12 @@ class Exploration:
     def _answered(self, request: Request, world: World) -> tuple[Answer, World]:
         if request.bucket == SETTINGS.rejected_bucket:
             written = (request.key, cast("Stored", request.writes).body)
-            return None, world._replace(rejected=world.rejected | {written})
+            return Written(), world._replace(rejected=world.rejected | {written})
         if request.bucket == SETTINGS.processed_bucket:
             answered, processed = answer(request, world.processed)
-            return answered, world._replace(processed=processed)
+            after = world._replace(processed=processed)
+            matters = isinstance(answered, Written) and ERASED in self._story[world.happened :]
+            return answered, published(after) if matters else after
         stack = self._stacks[world.happened]
         if stack and stack[-1] == MARKER:
             return absent(request, deleted=True), world
@@ -231,6 +243,43 @@ class Exploration:
     def _is_published(self, number: int, processed: Stored | None) -> bool:
         # Whoever deletes what was published has it stay away, or come back as it should be.
         return processed.made_from == number if processed else ERASED in self._story
+
+
+def timed(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
+    """Say in which time an answer may come: in no time, if that can be."""
+    return either(request, answered, handler)[:1]
+
+
+def either(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
+    """Say in which times, as far as a handler could notice, an answer may come: in no time, or late."""
+    if not isinstance(answered, Written) or ("IfNoneMatch", "*") not in request.conditions:
+        return [answered]
+    late: Answer = Written(late=True)
+    return [late] if handler.window is Window.ERASED else [answered, late]
+
+
+def has_read(handler: Handler) -> bool:
+    """Tell whether a handler has read the raw object and has yet to publish what comes of it."""
+    request = cast("Request", next_request(handler))
+    return request.writes is not None or "Range" in dict(request.conditions)
+
+
+def published(world: World) -> World:
+    """Let those note it who are about to publish, too."""
+    return noted(world, Window.NOTHING, Window.PUBLISHED)
+
+
+def erased(world: World) -> World:
+    """Delete the processed object, as long after its publication as is assumed."""
+    return noted(world._replace(processed=None), Window.PUBLISHED, Window.ERASED)
+
+
+def noted(world: World, before: Window, after: Window) -> World:
+    told = (
+        handler._replace(window=after) if handler.window is before and has_read(handler) else handler
+        for handler in world.handlers
+    )
+    return world._replace(handlers=tuple(sorted(told, key=hash)))
 
 
 def reports(world: World) -> list[tuple[int, bytes]]:

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import boto3
+from botocore.exceptions import ClientError
 
+from chalicelib.pipeline import FAST_WITHIN
 from tests.chaos.crew import BUCKETS, Crew
 from tests.chaos.documents import NAMES, Expected, document, scans
 from tests.events import s3_event
@@ -53,7 +55,9 @@ class Storm:
     def _upload_hot(self, random: Random) -> None:
         # Mostly one of three contents, so that earlier ones return.
         number, returning = random.randrange(3), random.random() < 0.7
-        key = f"{HOT}{random.randrange(HOT_KEYS)}.json"
+        # Some are hotter: on the others, what is published stands for a while.
+        (hot,) = random.choices(range(HOT_KEYS), [2**number for number in range(HOT_KEYS)])
+        key = f"{HOT}{hot}.json"
         self._upload(key, *(scans(number) if returning else document(random, number)))
 
     def _upload_cold(self, random: Random) -> None:
@@ -84,8 +88,18 @@ class Storm:
 
     def _erase(self, random: Random) -> None:
         for key in self._some(random, HOT):
-            self.erased.add(key)
-            self._s3.delete_object(Bucket=BUCKETS.processed, Key=key)
+            if self._has_stood(key):
+                self.erased.add(key)
+                self._s3.delete_object(Bucket=BUCKETS.processed, Key=key)
+
+    def _has_stood(self, key: str) -> bool:
+        """Tell whether what is published was so for as long as the pipeline assumes of what is deleted."""
+        try:
+            published = self._s3.head_object(Bucket=BUCKETS.processed, Key=key)["LastModified"]
+        except ClientError:
+            return False
+        # S3 says whole seconds.
+        return time.time() - published.timestamp() > FAST_WITHIN + 1
 
     def _some(self, random: Random, name: str) -> list[str]:
         keys = [key for key in tuple(self.expected) if name in key]
