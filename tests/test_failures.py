@@ -32,7 +32,7 @@ def failed(error: str | None, words: str) -> dict[str, Any]:
     ("body", "why"),
     [
         (failed("UploadsFailedError", TWO), "ObjectStoreError put_object: AccessDenied, OutOfTimeError"),
-        (failed("UploadsFailedError", "1 of 1 uploads: unreadable record"), "UploadsFailedError"),
+        (failed("UploadsFailedError", "1 of 1 uploads: unreadable record"), "unreadable record"),
         (failed("Sandbox.Timedout", "RequestId: 1 Error: Task timed out after 900.00 seconds"), "timed out"),
         (failed(None, "2026-11-25T00:00:00Z 1 Task timed out after 900.00 seconds"), "timed out"),
         (failed("Runtime.OutOfMemory", f"about {CANARY}"), "Runtime.OutOfMemory"),

@@ -132,7 +132,8 @@ def test_what_is_uploaded_again_meanwhile_stays_with_all_that_is_made_of_it(
     assert forgetting.again == {key}
     found = standing(deployment.s3, deployment.buckets, [Wanted(key)])
     assert [one.id for one in found.raw] == [again.version]
-    assert [one.key for one in found.rejected] == [f"{key}/{again.version}.jsonl"]
+    # Maybe twice: a handler that has to start again writes it again.
+    assert {one.key for one in found.rejected} == {f"{key}/{again.version}.jsonl"}
     assert len(found.processed) == 1
     assert b"Ada" in read(deployment.s3, deployment.processed, key, again.version)
 

@@ -123,7 +123,7 @@ def test_a_boundary_lets_every_role_do_what_its_own_policies_say(stages: list[Re
             if not any(_grants(one, action, resource) for one in bounded)
         ]
 
-        assert len(roles) == 9
+        assert len(roles) == 10
         assert not beyond
 
 
