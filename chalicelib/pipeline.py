@@ -16,8 +16,8 @@ and step 4 completes only if nothing stands. If something does: start again, wit
 is never looked at after the raw object that it is compared with has been read.
 
 Step 5 is left out where nothing was replaced and less than FAST_WITHIN seconds went by. It could help only
-if meanwhile a newer version had been published and what was published of it deleted. Assumed is that nobody
-deletes a processed object within FAST_WITHIN seconds of its publication.
+if meanwhile the raw object had changed and then the processed one been deleted. Assumed is that nobody
+deletes a processed object within FAST_WITHIN seconds of a change of its raw object: an upload or a removal.
 
 S3 sends an event whenever another version becomes current: one was uploaded, or what stood above it, a
 version or a delete marker, was removed for good. Nothing is published while a delete marker stands.
@@ -50,7 +50,7 @@ from chalicelib.settings import Settings
 ATTEMPTS = 10
 # Seconds after its upload that S3 may not show an object, while its bucket's versioning is new.
 SEEN_WITHIN = 15 * 60
-# Seconds in which nobody deletes what was just published.
+# Seconds after a change of a raw object in which nobody deletes the processed one.
 FAST_WITHIN = 2
 
 

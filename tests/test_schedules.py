@@ -82,19 +82,32 @@ def late(_: Request, answered: Answer, __: Handler) -> list[Answer]:
     return [Written(late=True) if isinstance(answered, Written) else answered]
 
 
-def test_if_what_was_just_published_were_deleted_a_fast_handler_would_let_an_older_version_stay(
-    monkeypatch: pytest.MonkeyPatch,
+DELETED_AT_ONCE = pytest.mark.parametrize(
+    "story", [(A, B, ERASED), (A, A, REMOVED, ERASED)], ids=["after an upload", "after a removal"]
+)
+
+
+@DELETED_AT_ONCE
+def test_if_what_is_published_were_deleted_at_once_a_fast_handler_would_let_another_version_stay(
+    monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     monkeypatch.setattr(schedules, "timed", at_once)
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
-        Exploration((A, B, ERASED)).run()
+        Exploration(story).run()
 
 
-def test_a_handler_that_is_not_fast_looks_and_heals_that(monkeypatch: pytest.MonkeyPatch) -> None:
+@DELETED_AT_ONCE
+def test_a_handler_that_is_not_fast_looks_and_heals_that(
+    monkeypatch: pytest.MonkeyPatch, story: Story
+) -> None:
     monkeypatch.setattr(schedules, "timed", late)
 
-    assert Exploration((A, B, ERASED)).run()
+    assert Exploration(story).run()
+
+
+def test_so_it_ends_well_if_that_takes_as_long_as_is_assumed() -> None:
+    assert Exploration((A, A, REMOVED, ERASED)).run()
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,11 @@ type Answers = tuple[Answer, ...]
 
 
 class Window(Enum):
-    """What was done to the processed object since a handler read what it is about to write."""
+    """What was done since a handler read the raw object of which it is about to publish something."""
 
     NOTHING = "nothing that matters"
-    PUBLISHED = "something was published"
-    ERASED = "something was published, and deleted: by what is assumed, FAST_WITHIN went by"
+    CHANGED = "the raw object changed"
+    ERASED = "and then the processed object was deleted: by what is assumed, FAST_WITHIN went by"
 
 
 class Handler(NamedTuple):

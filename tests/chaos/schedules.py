@@ -133,6 +133,8 @@ class Exploration:
 
     def _next_of_the_story(self, world: World) -> tuple[str, World]:
         what, after = self._story[world.happened], world._replace(happened=world.happened + 1)
+        if ERASED in self._story[after.happened :] and what is not ERASED:
+            after = changed(after)
         if isinstance(what, Document):
             return f"version {after.happened} uploaded: {what.name}", self._event(after)
         if what is REMOVED:
@@ -198,9 +200,7 @@ class Exploration:
             return Written(), world._replace(rejected=world.rejected | {written})
         if request.bucket == SETTINGS.processed_bucket:
             answered, processed = answer(request, world.processed)
-            after = world._replace(processed=processed)
-            matters = isinstance(answered, Written) and ERASED in self._story[world.happened :]
-            return answered, published(after) if matters else after
+            return answered, world._replace(processed=processed)
         stack = self._stacks[world.happened]
         if stack and stack[-1] == MARKER:
             return absent(request, deleted=True), world
@@ -264,14 +264,14 @@ def has_read(handler: Handler) -> bool:
     return request.writes is not None or "Range" in dict(request.conditions)
 
 
-def published(world: World) -> World:
-    """Let those note it who are about to publish, too."""
-    return noted(world, Window.NOTHING, Window.PUBLISHED)
+def changed(world: World) -> World:
+    """Note for those who are about to publish that the raw object is another."""
+    return noted(world, Window.NOTHING, Window.CHANGED)
 
 
 def erased(world: World) -> World:
-    """Delete the processed object, as long after its publication as is assumed."""
-    return noted(world._replace(processed=None), Window.PUBLISHED, Window.ERASED)
+    """Delete the processed object, as long after a change of the raw one as is assumed."""
+    return noted(world._replace(processed=None), Window.CHANGED, Window.ERASED)
 
 
 def noted(world: World, before: Window, after: Window) -> World:
