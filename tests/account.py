@@ -183,6 +183,7 @@ ASKED_FOR_EVERYTHING = {
     "cloudwatch:PutDashboard",
     "lambda:CreateFunction",
     "sns:ListTagsForResource",
+    "states:ListTagsForResource",
 }
 
 
