@@ -187,6 +187,7 @@ ASKED_FOR_EVERYTHING = {
     "lambda:GetEventSourceMapping",
     "lambda:UpdateEventSourceMapping",
     "sns:ListTagsForResource",
+    "states:ListTagsForResource",
 }
 
 

@@ -23,6 +23,7 @@ from infra.ops.commands.replay import (
     NothingToDoError,
     Report,
     Selection,
+    UnreadableLineError,
     hand_over,
     named,
     new_name,
@@ -199,6 +200,12 @@ def test_keys_are_read_from_what_reconcile_prints_and_from_bare_lines() -> None:
     assert list(named(io.StringIO(LINES))) == [
         *("a.json", "new.json", "old.json", "b c.json", "quoted\n.json", "\x01.json", "d.json", "f.json")
     ]
+
+
+@pytest.mark.parametrize("broken", ['"a.json', '{"key": ', "{}.json", '{"key": 7}', '+ "a'])
+def test_a_line_that_names_no_key_is_told_by_its_number(broken: str) -> None:
+    with pytest.raises(UnreadableLineError, match=r"^Line 2 is neither"):
+        list(named(["a.json\n", broken]))
 
 
 def line(items: list[str], outcomes: list[str] | None) -> str:

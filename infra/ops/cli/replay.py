@@ -28,7 +28,9 @@ from infra.ops.screen.summary import summarise
     help="Only uploads from before then: 2026-11-25, 2026-11-25T09:30:00.",
 )
 @click.option(
-    "--files-from", type=click.File(), help="Only these keys, or what `reconcile` found; `-` reads stdin."
+    "--files-from",
+    type=click.File(encoding="utf-8"),
+    help="Only these keys, or what `reconcile` found; `-` reads stdin.",
 )
 @click.option("--failed-of", metavar="RUN", help="Only what failed in an earlier run.")
 @click.option("--force", is_flag=True, help="Also publish what is current.")

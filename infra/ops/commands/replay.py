@@ -33,6 +33,10 @@ class NothingToDoError(OperatorError):
     """No key is left to replay."""
 
 
+class UnreadableLineError(OperatorError):
+    """A line names no key; says which line."""
+
+
 class Selection(NamedTuple):
     """Which uploads: below a prefix, of a window of time (ISO 8601); with `force`, also current ones."""
 
@@ -62,9 +66,13 @@ def count(place: Place, selection: Selection) -> int:
 
 def named(lines: Iterable[str]) -> Iterator[str]:
     """Read keys: a bare one a line, or lines of `reconcile`, of those where something is to be done."""
-    for line in filter(None, (line.rstrip("\r\n") for line in lines)):
-        state, key = _read(line)
-        if state in TO_DO and key.endswith(SUFFIX):
+    for number, line in enumerate(lines, start=1):
+        try:
+            state, key = _read(line.rstrip("\r\n"))
+            wanted = state in TO_DO and key.endswith(SUFFIX)
+        except (AttributeError, TypeError, ValueError):
+            raise UnreadableLineError(f"Line {number} is neither a key nor a line of `reconcile`.") from None
+        if wanted:
             yield key
 
 
@@ -72,7 +80,7 @@ def _read(line: str) -> tuple[str, str]:
     if line.startswith("{"):
         told = json.loads(line)
         return told.get("state", "+"), told.get("key", "")
-    state, key = (line[0], line[2:]) if line[0] in STATES and line[1:2] == " " else ("+", line)
+    state, key = (line[0], line[2:]) if line[:1] in STATES and line[1:2] == " " else ("+", line)
     return state, json.loads(key) if key.startswith('"') else key
 
 
