@@ -562,7 +562,9 @@ def uploading(bucket: str) -> Iterator[list[str]]:
     s3, over = client("s3"), threading.Event()
 
     def upload_on() -> None:
-        while not over.wait(0.3):
+        while not over.wait(
+            2
+        ):  # the local cloud starts a function for each, on a machine that is busy deploying
             key = f"meanwhile/{len(uploaded)}.json"
             s3.put_object(Bucket=bucket, Key=key, Body=SCAN)
             uploaded.append(key)

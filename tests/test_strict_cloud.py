@@ -409,6 +409,17 @@ def test_a_batch_of_which_an_unknown_message_failed_comes_again_whole(
     assert sorted(counts.values()) == sorted(["0", str(left)])
 
 
+@pytest.mark.parametrize("verb", ["get", "update", "delete"])
+def test_what_is_done_to_a_mapping_wants_an_action_of_its_own(deployment: Deployment, verb: str) -> None:
+    assert deployment
+    unknown = {"UUID": str(uuid.uuid4())}
+
+    for action, code in (("Create", "AccessDeniedException"), (verb.title(), "ResourceNotFoundException")):
+        with acting_as(f"user-{uuid.uuid4()}", allow(f"lambda:{action}EventSourceMapping", "*")):
+            functions: Any = boto3.Session().client("lambda")
+            assert refusal(getattr(functions, f"{verb}_event_source_mapping"), **unknown)[1] == code
+
+
 def notified(**destination: Any) -> dict[str, Any]:
     """Word a notification of one destination."""
     ((kind, arn),) = destination.items()
