@@ -211,7 +211,7 @@ def test_five_lines_of_a_stages_file_say_how_long_all_is_kept(checkout: Path) ->
     made = make(checkout, variables)
 
     assert re.findall(r" retention_in_days += (\d+)", made) == ["30", "30"]
-    assert sorted(re.findall(r" noncurrent_days += (\d+)", made)) == ["1", "365", "365"]
+    assert sorted(re.findall(r" noncurrent_days += (\d+)", made)) == ["1", "1", "365", "365"]
     replays = "30"
     assert sorted(re.findall(r" days += (\d+)", made)) == [replays, "3650", "60", "730"]
 

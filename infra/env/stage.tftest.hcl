@@ -17,6 +17,10 @@ mock_provider "aws" {
   mock_resource "aws_sqs_queue" {
     defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:queue" }
   }
+  override_resource {
+    target = aws_sqs_queue.uploads
+    values = { arn = "arn:aws:sqs:eu-central-1:123456789012:uploads" }
+  }
   mock_resource "aws_sns_topic" {
     defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:topic" }
   }
