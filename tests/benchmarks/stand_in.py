@@ -171,6 +171,11 @@ class _S3(BaseHTTPRequestHandler):
     wbufsize = 16 * 1024  # a head is one packet
     server: _Server
 
+    def handle_expect_100(self) -> bool:
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
     def do_GET(self) -> None:
         if self.path == "/":
             self._count()
