@@ -1,9 +1,8 @@
 """Requests to S3 by the AWS SDK, which is known here alone: how patient they are, and errors safe to log."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -13,6 +12,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
+from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class S3:
 
 def connected() -> Client:
     """Make a client with timeouts and retries that are set rather than defaulted."""
-    return boto3.client("s3", config=CONFIG)
+    # botocore's own: what boto3 puts around it takes a tenth of a cold start, and is not used.
+    return cast("Client", get_session().create_client("s3", config=CONFIG))
 
 
 def chunks(body: Any) -> Iterator[bytes]:
