@@ -86,7 +86,7 @@ def batches(keys: list[str], size: int) -> list[list[str]]:
 def run(function: str, task: Task) -> Run:
     """Have a task done in a fresh process, warm from a first object unless the start is the task."""
     warm = {WARM: b"[" + scans(SMALL) + b"]"}
-    objects = {f"/raw/{key}": body for key, body in (task.objects | warm).items()}
+    objects = {f"/raw/{key}": body for key, body in {**task.objects, **warm}.items()}
     with (
         stand_in(objects, tls=task.tls) as s3,
         process(function, os.environ | BUCKETS | s3.environment) as handle,
