@@ -33,6 +33,11 @@ output "failure_queue_url" {
   value       = aws_sqs_queue.failures.url
 }
 
+output "lambda_architecture" {
+  description = "Processor of the functions, for .chalice/config.json."
+  value       = var.lambda_architecture
+}
+
 output "processed_data_bucket_name" {
   description = "Name of the bucket that holds what is published."
   value       = module.processed_bucket.name
