@@ -31,8 +31,9 @@ check: .venv/ready ## style and types: what `make test` looks at first
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: .local/bench-venv/ready ## the extraction beside other ways to do it; about ten minutes
-	@.local/bench-venv/bin/python -m tests.benchmarks.benchmark
+bench: .local/bench-venv/ready ## beside other ways to do it: the extraction, the function; 20 minutes; PICTURE=yes draws
+	@.local/bench-venv/bin/python -m tests.benchmarks.benchmark $(if $(PICTURE),--picture)
+	@.local/bench-venv/bin/python -m tests.benchmarks.whole $(if $(PICTURE),--picture)
 
 fuzz: .venv/ready ## the extraction against a reference, on broken documents: make fuzz SECONDS=600
 	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)

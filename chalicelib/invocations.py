@@ -7,8 +7,9 @@ from typing import Any
 
 from chalicelib import events, queues, replays, telemetry
 from chalicelib.events import Arrival
-from chalicelib.object_store import CONNECTIONS, ObjectStore, ObjectStoreError, within
+from chalicelib.object_store import ObjectStore, ObjectStoreError, within
 from chalicelib.pipeline import Publication
+from chalicelib.s3 import CONNECTIONS
 from chalicelib.settings import Settings
 
 # Failures that an error names; the log has them all.

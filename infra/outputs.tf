@@ -33,6 +33,11 @@ output "failure_queue_url" {
   value       = aws_sqs_queue.failures.url
 }
 
+output "lambda_architecture" {
+  description = "Processor of the functions, for .chalice/config.json."
+  value       = var.lambda_architecture
+}
+
 output "operations_bucket_name" {
   description = "Name of the bucket that holds manifests and results of replays: keys of uploads."
   value       = module.operations_bucket.name

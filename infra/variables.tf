@@ -59,6 +59,17 @@ variable "kms_key_arn" {
   }
 }
 
+variable "lambda_architecture" {
+  description = "Processor that the functions run on: x86_64, or arm64 (Graviton), whose GB-seconds cost about a fifth less."
+  type        = string
+  default     = "x86_64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be arm64 or x86_64."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days after which the functions' log lines are deleted."
   type        = number

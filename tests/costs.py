@@ -8,10 +8,11 @@ import re
 from itertools import starmap
 from math import ceil
 
-from chalicelib.events import SMALL
-from chalicelib.object_store import PART_SIZE
+from chalicelib import events, source
 from chalicelib.pipeline import FAST_WITHIN
+from chalicelib.source import RANGE, STREAMS
 from chalicelib.telemetry import ObjectPublished
+from chalicelib.upload import PART_SIZE
 from infra.ops.local.cloud import ROOT
 
 KB, MB, GB = 10**3, 10**6, 2**30
@@ -41,6 +42,8 @@ PRICES = {
 REQUEST_SECONDS = 0.05
 STREAM = 85 * MB  # bytes a second
 EXTRACTION = 350 * MB  # bytes a second on a whole core, as measured: chalicelib/README.md, Performance
+WHOLE_PATH = 230 * MB  # the same with the SDK, TLS and the upload: tests/benchmarks
+IN_TURN = 5  # requests of a large object that are waited for: GET, a range; a first, a part, a last
 MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_memory_size"]
 VCPU = MEMORY / 1769  # AWS: one at 1,769 MB
 
@@ -57,8 +60,11 @@ def alarms() -> int:
 
 
 def reads(size: int) -> int:
-    """Count the requests that read: GET; HEAD before it if it is not small, and HEAD after a while."""
-    return 1 if size <= SMALL else 2 + (_worked(size) >= FAST_WITHIN)
+    """Count the requests that read: GET, and ranges; HEAD before, if it is not small, and after a while."""
+    if size <= events.SMALL:
+        return 1
+    ranges = ceil(size / RANGE) if size > source.SMALL else 0
+    return 2 + ranges + (_worked(size) >= FAST_WITHIN)
 
 
 def writes(size: int) -> int:
@@ -68,14 +74,16 @@ def writes(size: int) -> int:
 
 
 def seconds(size: int) -> float:
-    """Say how long a function takes over an object, if it does one thing after the other."""
-    looks = reads(size) - 1
+    """Say how long a function takes over an object."""
+    looks = 0 if size <= events.SMALL else 1 + (_worked(size) >= FAST_WITHIN)
     return looks * REQUEST_SECONDS + _worked(size)
 
 
 def _worked(size: int) -> float:
-    """Say how long it takes from the GET to the last write."""
-    return (1 + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
+    """Say how long it takes from the GET to the last write: of a large one, everything at once."""
+    if size <= source.SMALL:
+        return (1 + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
+    return IN_TURN * REQUEST_SECONDS + max(size / (STREAMS * STREAM), size / (WHOLE_PATH * VCPU))
 
 
 def costs(objects: int, size: int) -> dict[str, float]:

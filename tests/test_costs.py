@@ -71,7 +71,7 @@ def test_a_new_object_takes_as_many_requests_as_are_counted(
     handle([Arrival(SETTINGS.raw_bucket, key, 1, len(body))], faulty_store, SETTINGS, lambda: 900_000)
 
     reads = sum(proxy.operations[name] for name in ("head_object", "get_object"))
-    assert (reads, proxy.operations.total() - reads) == (costs.reads(size), costs.writes(size))
+    assert (reads, proxy.operations.total() - reads) == (costs.reads(len(body)), costs.writes(size))
     published = deployment.get(SETTINGS.processed_bucket, key)
     assert len(published) / len(body) == pytest.approx(costs.PUBLISHED, abs=0.01)
 

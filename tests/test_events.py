@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from app import data_processor
 from chalicelib import events, telemetry
+from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle
-from chalicelib.object_store import MARGIN, ObjectStore
+from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
 from tests.canaries import CANARY
 from tests.deployment import Deployment, new_key

@@ -74,6 +74,7 @@ class Stage:
         _set(function, "reserved_concurrency", foundation.get("reserved_concurrency"))
         for name in ("security_group_ids", "subnet_ids"):
             _set(stage, name, foundation[name])
+        stage["lambda_architecture"] = foundation["lambda_architecture"]
         replace_text(CONFIG, json.dumps(config, indent=2) + "\n")
 
 

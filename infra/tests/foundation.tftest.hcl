@@ -363,15 +363,16 @@ run "what_a_stage_sets_for_operations_is_handed_on" {
   variables {
     api_burst_limit            = 5
     api_rate_limit             = 2.5
+    lambda_architecture        = "arm64"
     rejected_records_threshold = 7
     reserved_concurrency       = 9
   }
 
   assert {
     condition = [
-      output.api_burst_limit, output.api_rate_limit, output.region, output.rejected_records_threshold,
-      output.reserved_concurrency, output.stage,
-    ] == [5, 2.5, "eu-central-1", 7, 9, "test"]
+      output.api_burst_limit, output.api_rate_limit, output.lambda_architecture, output.region,
+      output.rejected_records_threshold, output.reserved_concurrency, output.stage,
+    ] == [5, 2.5, "arm64", "eu-central-1", 7, 9, "test"]
     error_message = "operations/ and .chalice/config.json are told what the stage's file sets."
   }
 }
@@ -521,6 +522,12 @@ run "what_is_published_is_kept_for_whole_days" {
   command = plan
   variables { processed_object_days = 1.5 }
   expect_failures = [var.processed_object_days]
+}
+
+run "lambda_architecture_must_be_one_that_lambda_has" {
+  command = plan
+  variables { lambda_architecture = "aarch64" }
+  expect_failures = [var.lambda_architecture]
 }
 
 run "reserved_concurrency_must_let_something_in" {

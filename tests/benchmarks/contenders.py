@@ -76,6 +76,16 @@ def orjson() -> Job:
     return job
 
 
+def fastsimdjson() -> Job:
+    fastsimdjson = importlib.import_module("fastsimdjson")
+
+    def job(source: str, output: str) -> None:
+        # Lazily: of a record, only what is asked for is made an object.
+        Path(output).write_bytes(fastsimdjson.dumpb(chosen(fastsimdjson.parse(Path(source).read_bytes()))))
+
+    return job
+
+
 def msgspec() -> Job:
     msgspec = importlib.import_module("msgspec")
     record = msgspec.defstruct("Record", [(name, str) for name in FIELDS], gc=False)
@@ -130,6 +140,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[], Job]]] = {
     "ours": ("msgspec", ours),
     "stdlib": ("", stdlib),
     "orjson": ("orjson", orjson),
+    "fastsimdjson": ("fastsimdjson", fastsimdjson),
     "msgspec, whole file": ("msgspec", msgspec),
     "ijson (yajl2_c)": ("ijson", ijson),
     "duckdb, array": ("duckdb", lambda: duckdb("array")),

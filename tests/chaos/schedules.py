@@ -15,7 +15,7 @@ from enum import Enum
 from typing import NamedTuple, cast
 from unittest.mock import patch
 
-from chalicelib import object_store, telemetry
+from chalicelib import telemetry, upload
 from tests.chaos.model_s3 import (
     KEY,
     SETTINGS,
@@ -112,7 +112,7 @@ class Exploration:
     def run(self) -> int:
         """Follow every schedule; returns their number, or raises WrongError."""
         next_request.cache_clear()
-        with patch.object(telemetry, "emit"), patch.object(object_store, "PART_SIZE", PART_SIZE):
+        with patch.object(telemetry, "emit"), patch.object(upload, "PART_SIZE", PART_SIZE):
             return self._follow(self._start, ())
 
     def _follow(self, world: World, schedule: tuple[str, ...]) -> int:
