@@ -308,9 +308,9 @@ def test_a_crash_before_publishing_loses_nothing(key: Key) -> None:
 
 
 def test_an_object_that_takes_too_long_is_given_up_cleanly(key: Key) -> None:
-    body = b"[" + b",".join([scan("A" * 1_000_000)[1:-1]] * 12) + b"]"
+    body = b"[" + b",".join([scan("A" * 1_000_000)[1:-1]] * 24) + b"]"
     key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)
-    left = iter(range(140_000, 0, -500))  # milliseconds: half a second less at every look
+    left = iter(range(160_000, 0, -500))  # milliseconds: half a second less at every look
 
     with pytest.raises(UploadsFailedError, match=r"OutOfTimeError after \d+ bytes$") as error:
         key.handle(remaining=lambda: next(left))

@@ -13,10 +13,12 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import events, object_store, pipeline, telemetry
+from chalicelib import events, pipeline, s3, telemetry
+from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle, publish_all
-from chalicelib.object_store import CONNECTIONS, MARGIN, ObjectStore, ObjectStoreError
+from chalicelib.object_store import ObjectStore, ObjectStoreError
+from chalicelib.s3 import CONNECTIONS
 from chalicelib.settings import Settings
 from tests.deployment import Deployment, new_key, structured
 from tests.events import CONTEXT
@@ -29,7 +31,7 @@ class Watched(ObjectStore):
     """S3, noting how many requests are under way at once; those for keys that end in "refused" fail."""
 
     def __init__(self) -> None:
-        super().__init__(boto3.client("s3", config=object_store.CONFIG))
+        super().__init__(boto3.client("s3", config=s3.CONFIG))
         self.most: Counter[str] = Counter()  # at once, by first part of the key
         self.threads = set[object]()
         self.requests = 0
@@ -90,7 +92,7 @@ def patient(deployment: Deployment, key: str) -> str:
 def test_many_small_objects_are_handled_at_once_but_no_more_than_there_are_connections(
     deployment: Deployment, store: Watched
 ) -> None:
-    config: Any = object_store.CONFIG
+    config: Any = s3.CONFIG
     small = arrivals("small", 3 * CONNECTIONS)
     upload(deployment, small)
 
