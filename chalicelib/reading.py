@@ -35,8 +35,11 @@ decode_texts = Decoder(FieldTexts).decode
 
 # What is JSON to others, or to the letter, but not to the parser; and what it takes, of the same length.
 LEGIBLE = {rb"\\": b"??", rb"\ud": rb"\ue", rb"\uD": rb"\ue"}
-LARGE = 1024 * 1024
+SAMPLE = 16 * 1024  # bytes of a text that tell whether there are many escapes in it
+MANY = SAMPLE // 64
 find_escapes = re.compile(rb"\\(?:\\|u[dD])").sub
+# Where there is nothing of the kind, this takes a tenth of the time that bytes.find does.
+find_nan, find_infinity = re.compile(rb"NaN").search, re.compile(rb"Infinity").search
 match_begun = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 BEGUN = len("-Infinit")
 # What shows in a text that something of the kind may have been in it.
@@ -60,9 +63,9 @@ def read(texts: Struct) -> Struct | str:
 
 def without_halves(text: bytes) -> bytes:
     """Replace escaped surrogates, byte for byte: half a pair is JSON, but not to the parser."""
-    # An escaped backslash escapes nothing behind it, so it goes first.
-    if len(text) < LARGE:  # faster where there are few, and takes memory where there are many
+    if text.count(b"\\", 0, SAMPLE) < MANY:
         return find_escapes(lambda escape: LEGIBLE[escape[0]], text)
+    # Faster where there are many. An escaped backslash escapes nothing behind it, so it goes first.
     for escape, plain in LEGIBLE.items():
         text = text.replace(escape, plain)
     return text
@@ -73,8 +76,11 @@ def legible(text: bytes) -> bytes:
 
     What is begun of them at the end becomes an array that is begun.
     """
-    text = without_halves(text).replace(b"NaN", b"[0]")
-    text = text.replace(b"-Infinity", b"[1111111]").replace(b"Infinity", b"[111111]")
+    text = without_halves(text)
+    if find_nan(text):
+        text = text.replace(b"NaN", b"[0]")
+    if find_infinity(text):
+        text = text.replace(b"-Infinity", b"[1111111]").replace(b"Infinity", b"[111111]")
     begun = match_begun(text[-BEGUN:])
     return text[: -len(begun[1])] + b"[".ljust(len(begun[1]), b"1") if begun else text
 
