@@ -103,7 +103,7 @@ class Scanner:
                 return size
             self._fill(min(2 * len(ahead), self.record_limit + 1))
 
-    def _measured(self, text: bytes | memoryview, length: int) -> int:
+    def _measured(self, text: bytearray | memoryview, length: int) -> int:
         """Measure as far as the text goes, which has `length` bytes; 0 if that is not far enough."""
         try:
             size = len(memoryview(measure(text)))
@@ -114,17 +114,19 @@ class Scanner:
         # A number at the end may go on in the next piece.
         return size if self._ended or size < length or text[-1] in b'}]"el' else 0
 
-    def _stopped(self, error: str, text: bytes | memoryview, length: int) -> int:
+    def _stopped(self, error: str, text: bytearray | memoryview, length: int) -> int:
         """Learn from the parser's error where it stopped: behind the value, or in its midst."""
         match = match_error(error)
         stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
         if match and match[1] == "trailing characters":
             return len(bytes(text[:stopped]).rstrip())
         mendable = (
-            "surrogate" in error or "hex escape" in error or text[stopped : stopped + 1] in (b"N", b"I")
+            "surrogate" in error
+            or "hex escape" in error
+            or bytes(text[stopped : stopped + 1]) in (b"N", b"I")
         )
         if mendable and self._text is self._data:
-            self._text = bytearray(legible(bytes(self._data)))
+            self._text = legible(self._data)
             return self._measured(memoryview(self._text)[self._at : self._at + length], length)
         if stopped >= length - _begun(bytes(text[:length][-BEGUN:])) or (
             stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS

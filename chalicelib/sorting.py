@@ -5,11 +5,12 @@ only what that refuses, or what may be blank, is looked at by itself.
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from itertools import count, repeat
 from typing import Annotated, Any, NamedTuple
 
-from msgspec import DecodeError, Meta, Raw, Struct
+from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
@@ -72,13 +73,15 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     except (DecodeError, UnicodeDecodeError):
         return _sort_apart(bytes(text), form, index)
     rows = encode_lines(records)
-    if blanks := _blanks(rows):
-        return _sorted(_singled_out(decode_raw[form](text), blanks), records, index)
+    if blanks := _spans(rows, _blanks(rows), []):
+        return _sorted(_singled_out(decode_raw[form](text), blanks), records, rows, blanks, index)
     return Sorted(rows if ALL_PUBLISHED else published_rows(records), len(records))
 
 
-type Doubtful = tuple[int, Struct | None, Raw]
+type Doubtful = tuple[int, Any, Raw]
 """A record to look at by itself: which it is of a batch, its fields if it is an object, all of it."""
+type Spans = dict[int, tuple[int, int]]
+"""Where the rows of some records are among the encoded ones, by which they are of a batch, in order."""
 
 
 def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
@@ -111,28 +114,19 @@ def _sort_each(text: bytes, form: Form, index: int) -> Sorted:
     buffer, raws = split(text, form)
     records, failed = _decode_each(raws)
     rows = encode_lines(_valid(records) if failed else records)
-    unsure = _blanks(rows)
-    if buffer != text:
-        unsure += _marked(rows)
-    doubtful = _singled_out(raws, _merged(records, failed, unsure) if unsure else failed)
+    marks = () if buffer == text else MARKS
+    places = [place for mark in marks for place in _places(rows, mark)]
+    unsure = _spans(rows, sorted(_blanks(rows) + places), failed)
+    doubtful = _singled_out(raws, sorted({*failed, *unsure}) if unsure else failed)
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
     buffer[:] = text  # of which they are views
-    return _sorted(doubtful, records, index, b"" if unsure else rows)
-
-
-def _merged(records: list[Any], failed: list[int], unsure: list[int]) -> list[int]:
-    """Merge the numbers; those of what is unsure count only records that have not failed."""
-    if failed:
-        there = [number for number, record in enumerate(records) if record is not INVALID]
-        unsure = [there[number] for number in unsure]
-    return sorted({*failed, *unsure})
+    return _sorted(doubtful, records, rows, unsure, index)
 
 
 def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
     """Tell the records of a batch apart, in a copy that the parser can read."""
-    for readable in _made_readable(text):
-        buffer = bytearray(readable)
+    for buffer in _made_readable(text):
         try:
             return buffer, decode_raw[form](buffer)
         except DecodeError:
@@ -147,9 +141,11 @@ def records_of(text: bytes, form: Form) -> list[Raw]:
     return records
 
 
-def _made_readable(text: bytes) -> Iterator[bytes]:
-    yield text
-    if (readable := legible(text)) != text:
+def _made_readable(text: bytes) -> Iterator[bytearray]:
+    yield bytearray(text)
+    if (halves := without_halves(text)) != text:
+        yield halves
+    if (readable := legible(text)) != halves:
         yield readable
 
 
@@ -168,7 +164,11 @@ def _decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
             return records, failed
 
 
-def _singled_out(raws: list[Raw], numbers: list[int]) -> list[Doubtful]:
+def _valid(records: list[Any]) -> list[Any]:
+    return [record for record in records if record is not INVALID]
+
+
+def _singled_out(raws: list[Raw], numbers: Iterable[int]) -> list[Doubtful]:
     return [(number, _texts(raws[number]), raws[number]) for number in numbers]
 
 
@@ -176,9 +176,10 @@ def _texts(record: Raw) -> Any:
     return decode_texts(record) if memoryview(record)[0] == ord("{") else None
 
 
-def _sorted(doubtful: list[Doubtful], records: list[Any], index: int, rows: bytes = b"") -> Sorted:
-    """Look at what is doubtful; `rows` are all others, if they have been encoded."""
+def _sorted(doubtful: list[Doubtful], records: list[Any], rows: bytes, unsure: Spans, index: int) -> Sorted:
+    """Look at what is doubtful: it is among `rows` if it is unsure, and not if it has failed."""
     refused = []
+    all_there = ALL_PUBLISHED
     for number, texts, whole in doubtful:
         record = NOT_AN_OBJECT if texts is None else read(texts)
         if isinstance(record, str):
@@ -186,36 +187,46 @@ def _sorted(doubtful: list[Doubtful], records: list[Any], index: int, rows: byte
             records[number] = INVALID
         else:
             records[number] = row(record)
-    if not (rows and ALL_PUBLISHED and len(refused) == len(doubtful)):
-        rows = published_rows(_valid(records))
+            all_there = all_there and number in unsure
+    rows = _replaced(rows, unsure, records) if all_there else published_rows(_valid(records))
     return Sorted(rows, len(records) - len(refused), encode_lines(refused), len(refused))
 
 
-def _valid(records: list[Any]) -> list[Any]:
-    return [record for record in records if record is not INVALID]
+def _replaced(rows: bytes, spans: Spans, records: list[Any]) -> bytes:
+    """Replace some rows by what has become of their records."""
+    parts: list[bytes] = []
+    passed = 0
+    for number, (start, end) in spans.items():
+        line = bytes(records[number])
+        parts += rows[passed:start], line and line + b"\n"
+        passed = end
+    return b"".join([*parts, rows[passed:]]) if parts else rows
+
+
+def _spans(rows: bytes, places: list[int], failed: list[int]) -> Spans:
+    """Find the rows that these places are in. Records that have failed are not among the rows."""
+    before = [number - count for count, number in enumerate(failed)]
+    spans: Spans = {}
+    number = start = end = 0
+    for place in places:
+        if place >= end:
+            passed, start = start, rows.rfind(b"\n", end, place) + 1 or end
+            end = rows.index(b"\n", place) + 1
+            number += rows.count(b"\n", passed, start)
+            spans[number + bisect_right(before, number)] = start, end
+    return spans
 
 
 def _blanks(rows: bytes) -> list[int]:
-    """Count to every row in which a text may be blank."""
+    """Find every row in which a text may be blank."""
     plain = rows.isascii() and rows.find(b"\\") < 0
     if plain and not find_space(rows):
         return []
-    return _numbers(rows, find_blank(rows))
+    return [match.start() for match in find_blank(rows)]
 
 
-def _marked(rows: bytes) -> list[int]:
-    """Count to every row in which something may be that was made readable."""
-    matches = (re.finditer(re.escape(mark) + rb"[^\n]*", rows) for mark in MARKS if mark in rows)
-    return [number for found in matches for number in _numbers(rows, found)]
-
-
-def _numbers(rows: bytes, matches: Iterator[re.Match[bytes]]) -> list[int]:
-    """Count to every row in which something is found."""
-    numbers = set()
-    number = passed = 0
-    for match in matches:
-        place = match.start()
-        number += rows.count(b"\n", passed, place)
-        passed = place
-        numbers.add(number)
-    return sorted(numbers)
+def _places(rows: bytes, mark: bytes) -> Iterator[int]:
+    place = rows.find(mark)
+    while place >= 0:
+        yield place
+        place = rows.find(mark, place + 1)
