@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
+from chalicelib.legible import BEGUN, legible, match_begun
 from chalicelib.malformed import RECORD_LIMIT, MalformedScan, Reason
-from chalicelib.reading import BEGUN, legible, match_begun
 
 type Form = Literal["array", "lines"]
 

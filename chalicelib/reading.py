@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import DecodeError, Raw, Struct, ValidationError, convert, defstruct, field, structs
 from msgspec.json import Decoder
 
+from chalicelib.legible import legible
 from chalicelib.records import ScanRecord, Text
 
 ABSENT = Raw(b"")
@@ -33,14 +34,6 @@ FieldTexts = defstruct(
 )
 decode_texts = Decoder(FieldTexts).decode
 
-SAMPLE = 16 * 1024  # bytes of a text that tell whether there are many escapes in it
-MANY = SAMPLE // 64
-find_nan, find_infinity = re.compile(rb"NaN").search, re.compile(rb"Infinity").search
-match_begun = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
-BEGUN = len("-Infinit")
-# What shows in a text that something of the kind may have been in it.
-MARKS = (b"\xee", b"[")
-
 
 def read(texts: Struct) -> Struct | str:
     """Read the FieldTexts of a record; returns it, or why it is not valid: all faults, and never a value."""
@@ -55,37 +48,6 @@ def read(texts: Struct) -> Struct | str:
         elif required:
             faults.append(name + ": missing")
     return "; ".join(faults) if faults else ScanRecord(**values)
-
-
-def without_halves(text: bytes | bytearray) -> bytearray:
-    """Replace escaped surrogates, byte for byte: half a pair is JSON, but not to the parser."""
-    if (
-        text.count(b"\\", 0, SAMPLE) > MANY
-    ):  # then this is faster; an escaped backslash escapes nothing behind it
-        parts = [part.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\ue") for part in text.split(rb"\\")]
-        return bytearray(rb"\\").join(parts)
-    readable = bytearray(text)
-    at = text.find(b"\\")
-    while at >= 0:
-        if text[at + 1 : at + 3] in (b"ud", b"uD"):
-            readable[at + 2] = ord("e")
-        at = text.find(b"\\", at + 2)
-    return readable
-
-
-def legible(text: bytes | bytearray) -> bytearray:
-    """Replace NaN and Infinity, too: with arrays, which no number and no word becomes part of.
-
-    What is begun of them at the end becomes an array that is begun.
-    """
-    readable = without_halves(text)
-    if find_nan(readable):
-        readable = readable.replace(b"NaN", b"[0]")
-    if find_infinity(readable):
-        readable = readable.replace(b"-Infinity", b"[1111111]").replace(b"Infinity", b"[111111]")
-    if begun := match_begun(readable[-BEGUN:]):
-        readable[-len(begun[1]) :] = b"[".ljust(len(begun[1]), b"1")
-    return readable
 
 
 def _read_text(raw: Raw) -> str:

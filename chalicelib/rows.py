@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import count, repeat
 from typing import Any, get_type_hints
 
 from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, convert, defstruct, field, structs, to_builtins
 from msgspec.json import Encoder
 
+from chalicelib.legible import SAMPLE
 from chalicelib.malformed import Reason
-from chalicelib.reading import SAMPLE, decode_texts, read
+from chalicelib.reading import decode_texts, read
 from chalicelib.records import PatientRecord, ScanRecord, Text
 
 
@@ -56,6 +58,7 @@ FOLLOWING = bytes(range(0x80, 0xC0))
 # What may look like one of these, or stand for something else when it is made readable.
 find_others = re.compile(rb"\\(?:\\|u[eE])").search
 MANY = SAMPLE // 2048
+find_line_break = re.compile(rb"[\r\n]").search
 find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
 
 
@@ -105,6 +108,14 @@ def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
     if b"\n" in text or b"\r" in text:
         text = text.translate(None, b"\r\n")
     return RejectedRecord(index, reason, Raw(text))
+
+
+def all_rejected(first: int, reason: str, texts: list[Raw]) -> list[RejectedRecord]:
+    """Reject records, one after another; at once if they are plain."""
+    text = b"".join(texts)
+    if text.isascii() and not find_line_break(text):
+        return list(map(RejectedRecord, count(first), repeat(reason), texts))
+    return list(map(rejected, count(first), repeat(reason), map(bytes, texts)))
 
 
 def broken_line(index: int, line: bytes) -> bytes:

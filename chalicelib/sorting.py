@@ -7,23 +7,22 @@ only what that refuses, or what may be blank, is looked at by itself.
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import count, repeat
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from msgspec import DecodeError, Meta, Raw
-from msgspec.json import Decoder
+from msgspec import DecodeError, Raw
 
+from chalicelib.decoders import INVALID, decode_each, decode_raw, decode_records, records_of, split
 from chalicelib.json_scanner import Form
-from chalicelib.reading import MARKS, decode_texts, legible, read, without_halves
-from chalicelib.records import ScanRecord, Text
+from chalicelib.legible import MARKS, without_halves
+from chalicelib.reading import decode_texts, read
 from chalicelib.rows import (
     ALL_PUBLISHED,
+    all_rejected,
     encode_lines,
     has_many_halves,
     published_rows,
     rejected,
     row,
-    twin,
     with_halves,
 )
 
@@ -37,21 +36,7 @@ class Sorted(NamedTuple):
     rejected_count: int = 0
 
 
-def _fast(kind: Any) -> Any:
-    # A pattern costs as much as all the rest; what begins like white space is looked at afterwards.
-    return Annotated[str, Meta(min_length=1)] if kind == Text else kind
-
-
-FastRecord = twin("FastRecord", ScanRecord, _fast)
 NOT_AN_OBJECT = "record: not an object"
-INVALID = Raw(b"")  # stands for a record that is not valid
-
-decode_record = Decoder(FastRecord).decode
-decode_records = {
-    "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type] # made at run time
-    "lines": Decoder(FastRecord).decode_lines,
-}
-decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
 
 # Where a text begins like white space, in ASCII without escapes; and where it is nothing else, at all.
 # A quote behind a colon opens a text, or closes one that ends with a colon: then no white space follows.
@@ -92,8 +77,7 @@ def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
 
 def _sort_without_objects(text: bytes, index: int) -> Sorted:
     """Reject all: many and small as they may be."""
-    records = map(bytes, records_of(text, "array"))
-    refused = list(map(rejected, count(index), repeat(NOT_AN_OBJECT), records))
+    refused = all_rejected(index, NOT_AN_OBJECT, records_of(text, "array"))
     return Sorted(b"", 0, encode_lines(refused), len(refused))
 
 
@@ -112,7 +96,7 @@ def _sort_with_halves(text: bytes, form: Form) -> Sorted | None:
 
 def _sort_each(text: bytes, form: Form, index: int) -> Sorted:
     buffer, raws = split(text, form)
-    records, failed = _decode_each(raws)
+    records, failed = decode_each(raws)
     rows = encode_lines(_valid(records) if failed else records)
     marks = () if buffer == text else MARKS
     places = [place for mark in marks for place in _places(rows, mark)]
@@ -122,46 +106,6 @@ def _sort_each(text: bytes, form: Form, index: int) -> Sorted:
         raise DecodeError  # the parser does not mind what is between lines
     buffer[:] = text  # of which they are views
     return _sorted(doubtful, records, rows, unsure, index)
-
-
-def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
-    """Tell the records of a batch apart, in a copy that the parser can read."""
-    for buffer in _made_readable(text):
-        try:
-            return buffer, decode_raw[form](buffer)
-        except DecodeError:
-            pass
-    raise DecodeError
-
-
-def records_of(text: bytes, form: Form) -> list[Raw]:
-    """Tell the records of a batch apart."""
-    buffer, records = split(text, form)
-    buffer[:] = text  # of which they are views
-    return records
-
-
-def _made_readable(text: bytes) -> Iterator[bytearray]:
-    yield bytearray(text)
-    if (halves := without_halves(text)) != text:
-        yield halves
-    if (readable := legible(text)) != halves:
-        yield readable
-
-
-def _decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
-    """Decode records one by one; returns them, and which have failed."""
-    records: list[Any] = []
-    failed = []
-    rest = iter(raws)
-    while True:
-        try:
-            records.extend(map(decode_record, rest))
-        except (DecodeError, UnicodeDecodeError):
-            failed.append(len(records))
-            records.append(INVALID)
-        else:
-            return records, failed
 
 
 def _valid(records: list[Any]) -> list[Any]:

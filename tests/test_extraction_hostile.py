@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib import json_lines, json_scanner, reading, sorting
+from chalicelib import decoders, json_lines, json_scanner, sorting
 from chalicelib.extraction import Summary, extract
 from chalicelib.malformed import MalformedScan
 from tests.benchmarks.fuzz import cases, disagreement
@@ -89,13 +89,13 @@ class Counter:
         for module, name in (
             (json_scanner, "measure"),
             (json_lines, "measure"),
-            (reading, "decode_texts"),
-            (sorting, "decode_record"),
+            (sorting, "decode_texts"),
+            (decoders, "decode_record"),
         ):
             monkeypatch.setattr(module, name, self.counted(getattr(module, name)))
-        for decoders in (sorting.decode_records, sorting.decode_raw):
-            for form, decode in decoders.items():
-                monkeypatch.setitem(decoders, form, self.counted(decode))
+        for by_form in (decoders.decode_records, decoders.decode_raw):
+            for form, decode in by_form.items():
+                monkeypatch.setitem(by_form, form, self.counted(decode))
 
     def counted(self, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def counting(text: bytes) -> object:

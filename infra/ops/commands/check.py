@@ -14,12 +14,12 @@ import boto3
 import msgspec
 
 from chalicelib.answer import without_record
+from chalicelib.decoders import records_of
 from chalicelib.decoding import PIECE, Document
 from chalicelib.extraction import Output, extract
 from chalicelib.json_batches import Cutter
 from chalicelib.json_scanner import Form
 from chalicelib.malformed import MalformedReport, MalformedScan, Reason
-from chalicelib.sorting import records_of
 from infra.ops.screen.progress import console
 
 AROUND = 40  # bytes that are shown on either side of where a document is malformed
