@@ -105,9 +105,7 @@ def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
             text.decode()
     except UnicodeDecodeError:
         return RejectedRecord(index, reason, record_base64=text)
-    if b"\n" in text or b"\r" in text:
-        text = text.translate(None, b"\r\n")
-    return RejectedRecord(index, reason, Raw(text))
+    return RejectedRecord(index, reason, Raw(text.replace(b"\n", b"").replace(b"\r", b"")))
 
 
 def all_rejected(first: int, reason: str, texts: list[Raw]) -> list[RejectedRecord]:
