@@ -7,9 +7,11 @@ from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
-from chalicelib.legible import legible, without_halves
+from chalicelib.legible import find_constants, find_halves, legible, without_halves
 from chalicelib.records import ScanRecord, Text
 from chalicelib.rows import twin
+
+type Batch = bytes | memoryview
 
 
 def _fast(kind: Any) -> Any:
@@ -28,8 +30,8 @@ decode_records = {
 decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
 
 
-def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
-    """Tell the records of a batch apart, in a copy that the parser can read."""
+def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
+    """Tell the records of a batch apart: in itself, or in a copy that the parser can read."""
     for buffer in _made_readable(text):
         try:
             return buffer, decode_raw[form](buffer)
@@ -38,19 +40,25 @@ def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
     raise DecodeError
 
 
-def records_of(text: bytes, form: Form) -> list[Raw]:
+def _made_readable(text: Batch) -> Iterator[Batch | bytearray]:
+    yield text
+    if find_halves(text):
+        yield without_halves(text)
+    if find_constants(text):
+        yield legible(text)
+
+
+def restore(buffer: Batch | bytearray, text: Batch) -> None:
+    """Let records that were told apart in a copy be views of the text as it came."""
+    if isinstance(buffer, bytearray):
+        memoryview(buffer)[:] = text  # without a copy between the two
+
+
+def records_of(text: Batch, form: Form) -> list[Raw]:
     """Tell the records of a batch apart."""
     buffer, records = split(text, form)
-    buffer[:] = text  # of which they are views
+    restore(buffer, text)
     return records
-
-
-def _made_readable(text: bytes) -> Iterator[bytearray]:
-    yield bytearray(text)
-    if (halves := without_halves(text)) != text:
-        yield halves
-    if (readable := legible(text)) != halves:
-        yield readable
 
 
 def decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:

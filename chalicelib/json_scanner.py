@@ -111,6 +111,8 @@ class Scanner:
                 raise self._fault(Reason.TOO_LARGE)
             if not size and self._ended:
                 raise self._fault(Reason.TRUNCATED, length)
+            if size > self.block:
+                self._text = self._data  # a copy as large as that is not kept
             if size:
                 return size
             self._fill(min(2 * length, self.record_limit + 1))

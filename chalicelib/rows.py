@@ -56,7 +56,7 @@ ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(Sc
 HALF = b"\xee"
 FOLLOWING = bytes(range(0x80, 0xC0))
 # What may look like one of these, or stand for something else when it is made readable.
-find_others = re.compile(rb"\\(?:\\|u[eE])").search
+find_others = re.compile(rb"\\(?:\\|u[eE])|\xee").search
 MANY = SAMPLE // 2048
 find_line_break = re.compile(rb"[\r\n]").search
 find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
@@ -83,10 +83,10 @@ def row(record: Struct) -> Raw:
         return Raw(f"{{{','.join(members)}}}".encode())
 
 
-def has_many_halves(text: bytes) -> bool:
+def has_many_halves(text: bytes | memoryview) -> bool:
     """Whether a text has many halves of pairs, or pairs, that `with_halves` may put back into its rows."""
-    many = text.count(rb"\ud", 0, SAMPLE) > MANY
-    return many and ALL_TEXT and HALF not in text and not find_others(text)
+    many = bytes(text[:SAMPLE]).count(rb"\ud") > MANY
+    return many and ALL_TEXT and not find_others(text)
 
 
 def with_halves(rows: bytes) -> bytes:

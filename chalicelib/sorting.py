@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 from msgspec import DecodeError, Raw
 
-from chalicelib.decoders import INVALID, decode_each, decode_raw, decode_records, records_of, split
+from chalicelib.decoders import (
+    INVALID,
+    Batch,
+    decode_each,
+    decode_raw,
+    decode_records,
+    records_of,
+    restore,
+    split,
+)
 from chalicelib.json_scanner import Form
 from chalicelib.legible import MARKS, without_halves
 from chalicelib.reading import decode_texts, read
@@ -38,6 +47,7 @@ class Sorted(NamedTuple):
 
 NOT_AN_OBJECT = "record: not an object"
 
+find_brace = re.compile(rb"\{").search
 # Where a text begins like white space, in ASCII without escapes; and where it is nothing else, at all.
 # A quote behind a colon opens a text, or closes one that ends with a colon: then no white space follows.
 find_space = re.compile(rb':" ').search
@@ -48,7 +58,7 @@ find_blank = re.compile(
 ).finditer
 
 
-def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
+def sort_batch(text: Batch, form: Form, index: int) -> Sorted:
     """Sort the records of `text`, the first of which has `index`.
 
     DecodeError if it is not a whole array, or whole lines; RecursionError if it is nested too deeply.
@@ -56,7 +66,7 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     try:
         records = decode_records[form](text)
     except (DecodeError, UnicodeDecodeError):
-        return _sort_apart(bytes(text), form, index)
+        return _sort_apart(text, form, index)
     rows = encode_lines(records)
     if blanks := _spans(rows, _blanks(rows), []):
         return _sorted(_singled_out(decode_raw[form](text), blanks), records, rows, blanks, index)
@@ -69,19 +79,19 @@ type Spans = dict[int, tuple[int, int]]
 """Where the rows of some records are among the encoded ones, by which they are of a batch, in order."""
 
 
-def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
-    if form == "array" and b"{" not in text:
+def _sort_apart(text: Batch, form: Form, index: int) -> Sorted:
+    if form == "array" and not find_brace(text):
         return _sort_without_objects(text, index)
     return _sort_with_halves(text, form) or _sort_each(text, form, index)
 
 
-def _sort_without_objects(text: bytes, index: int) -> Sorted:
+def _sort_without_objects(text: Batch, index: int) -> Sorted:
     """Reject all: many and small as they may be."""
     refused = all_rejected(index, NOT_AN_OBJECT, records_of(text, "array"))
     return Sorted(b"", 0, encode_lines(refused), len(refused))
 
 
-def _sort_with_halves(text: bytes, form: Form) -> Sorted | None:
+def _sort_with_halves(text: Batch, form: Form) -> Sorted | None:
     """Sort a text with many halves of surrogate pairs, if it has nothing else that is odd."""
     if not has_many_halves(text):
         return None
@@ -94,17 +104,17 @@ def _sort_with_halves(text: bytes, form: Form) -> Sorted | None:
     return Sorted(rows, len(records)) if rows else None
 
 
-def _sort_each(text: bytes, form: Form, index: int) -> Sorted:
+def _sort_each(text: Batch, form: Form, index: int) -> Sorted:
     buffer, raws = split(text, form)
     records, failed = decode_each(raws)
     rows = encode_lines(_valid(records) if failed else records)
-    marks = () if buffer == text else MARKS
+    marks = MARKS if isinstance(buffer, bytearray) else ()
     places = [place for mark in marks for place in _places(rows, mark)]
     unsure = _spans(rows, sorted(_blanks(rows) + places), failed)
     doubtful = _singled_out(raws, sorted({*failed, *unsure}) if unsure else failed)
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
-    buffer[:] = text  # of which they are views
+    restore(buffer, text)
     return _sorted(doubtful, records, rows, unsure, index)
 
 
