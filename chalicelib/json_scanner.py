@@ -55,21 +55,21 @@ class Scanner:
         kept = min(self._at, self.lines_before if self._form == "lines" else 1)
         if kept < self._at:
             self._passed += self._at - kept
-            self._data, self._at = self._data[self._at - kept :], kept
-        # In its place: a record may be large.
-        while ahead < wanted and (pieces := self._pieces_of(min(wanted - ahead, self.block))):
-            self._data += pieces
-            ahead += len(pieces)
+            rest, self._at = self._data[self._at - kept :], kept
+            self._data = bytearray().join((rest, *self._pieces_of(wanted - ahead)))
+        # What is still missing is added in its place: a record may be large.
+        while len(self._data) - self._at < wanted and (pieces := self._pieces_of(self.block)):
+            self._data += b"".join(pieces)
         self._text = self._data
-        self._ended = ahead < wanted
+        self._ended = len(self._data) - self._at < wanted
 
-    def _pieces_of(self, size: int) -> bytes:
+    def _pieces_of(self, size: int) -> list[bytes]:
         """Take pieces of at least `size` bytes together, or all that are left."""
         pieces = []
         while size > 0 and (piece := next(self._pieces, b"")):
             pieces.append(piece)
             size -= len(piece)
-        return b"".join(pieces)
+        return pieces
 
     def _peek(self) -> bytes:
         """Pass over white space and return the byte behind it; none at the end."""
