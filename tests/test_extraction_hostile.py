@@ -257,6 +257,19 @@ class TestMemory:
         """
         assert memory_of(program.replace("FIELD", repr(field))) <= 250
 
+    @pytest.mark.parametrize(
+        ("field", "limit"),
+        [(b'"x":1', 110), (rb'"x":"\ud800"', 165), (b'"x":NaN', 165), (b'"patient_id":1', 240)],
+    )
+    def test_a_record_at_the_limit_is_judged_where_it_is(self, field: bytes, limit: int) -> None:
+        program = """
+            start = b'[{"patient_id":"A","patient_name":"B",' + FIELD + b',"image":"'
+            parts = [start], (b"A" * 65536 for _ in range(1023)), [b'"}]']
+            source = (piece for part in parts for piece in part)
+            assert sum(extract(source, len, len)[:2]) == 1
+        """
+        assert memory_of(program.replace("FIELD", repr(field))) <= limit
+
 
 def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -> None:
     packed = gzip.compress(hostile(MIB)["tiny"], mtime=0)
