@@ -97,6 +97,11 @@ def number(_random: Random, index: int) -> int:
     return index
 
 
+def empty(_random: Random, _index: int) -> Record:
+    """Make a scan that has nothing of one."""
+    return {}
+
+
 def spoiled(kind: str, scan: bytes) -> bytes:
     """Make a scan invalid, or hard to read: as no JSON encoder would write it."""
     match kind:
@@ -136,6 +141,7 @@ SHAPES: dict[str, Callable[[Random, int], Record | int]] = {
     "hostile-gaps": tiny,
     "hostile-halves": tiny,
     "hostile-numbers": number,
+    "hostile-empty": empty,
 }
 
 # What stands behind a key instead: a blank, what is no UTF-8, two ids that are no texts, half a pair.

@@ -43,6 +43,7 @@ SHAPES = {
     "hostile-gaps": 57,
     "hostile-halves": 63,
     "hostile-numbers": 9,
+    "hostile-empty": 4,
 }
 LARGEST = {
     "valid": b"",
