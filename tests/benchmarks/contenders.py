@@ -36,7 +36,8 @@ def chosen(records: Iterable[Any]) -> list[dict[str, str]]:
     return [
         {"patient_id": identity, "patient_name": name}
         for record in records
-        if isinstance(identity := record.get("patient_id"), str)
+        if isinstance(record, dict)
+        and isinstance(identity := record.get("patient_id"), str)
         and identity.strip()
         and isinstance(name := record.get("patient_name"), str)
         and name.strip()
