@@ -7,7 +7,7 @@ from infra.ops.local.cloud import ROOT
 
 README = ROOT / "README.md"
 INFRA_PAGE = ROOT / "infra" / "README.md"
-PAGES = (README, ROOT / "chalicelib" / "README.md", INFRA_PAGE)
+PAGES = (README, ROOT / "chalicelib" / "README.md", INFRA_PAGE, ROOT / "infra" / "OPERATE.md")
 # The heading of INFRA_PAGE under which stands what is run in an account, in order.
 BY_HAND = "\n## By hand\n"
 

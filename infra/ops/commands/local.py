@@ -27,7 +27,7 @@ def run_local(*, keep: bool, ingest: str) -> None:
         with steps() as step:
             step("Starting the local cloud")
             folder = stack.enter_context(local_cloud())
-            step("Making three buckets")
+            step("Making the buckets")
             local_stage.make_buckets()
             step("Deploying: chalice deploy --stage local")
             url = local_stage.deploy(folder, ingest=ingest)
