@@ -159,7 +159,7 @@ def test_a_killed_deployment_is_completed_not_doubled(url: str) -> None:
     ours = sorted(re.sub(r"-\d{20,}$", "", name) for name in bucket_names() if "staging" not in name)
     assert ours == [
         "ikerian-data-pipeline-state-000000000000",
-        *(f"ikerian-dev-{n}" for n in ("processed", "raw", "rejected")),
+        *(f"ikerian-dev-{n}" for n in ("operations", "processed", "raw", "rejected")),
     ]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -82,7 +81,7 @@ def fed_by_a_queue(deployment: Deployment) -> Iterator[str]:
     """Have the function take uploads from a queue, too; yields the queue's URL."""
     sqs: Any = boto3.client("sqs")
     attributes = {"VisibilityTimeout": "900"}
-    url = sqs.create_queue(QueueName=f"uploads-{uuid.uuid4()}", Attributes=attributes)["QueueUrl"]
+    url = sqs.create_queue(QueueName=f"{FUNCTION}-uploads", Attributes=attributes)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     mapped = {"FunctionName": FUNCTION, "EventSourceArn": arn, "BatchSize": 1}
     mapping = deployment.functions.create_event_source_mapping(**mapped)["UUID"]

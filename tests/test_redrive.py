@@ -293,7 +293,7 @@ def test_the_command_says_what_it_did_and_leaves_a_code(deployment: Deployment, 
     ended, said = command("--json")
 
     assert (waits, ended) == (3, 3)
-    assert "ObjectStoreError put_object: AccessDenied" in shown
+    assert "put_object: AccessDenied" in shown
     assert "names no object" in shown
     assert key not in shown + said
     *_, aside, summary = map(json.loads, said.splitlines())

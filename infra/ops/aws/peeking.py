@@ -8,7 +8,7 @@ import boto3
 from infra.ops.aws.failures import FailureQueue, Waiting
 from infra.ops.aws.place import Place
 
-LOOKED_AT = 100  # messages at most
+LOOKED_AT = 100  # messages, give or take a batch
 SECONDS = 5  # that it takes at most, and that a message is hidden, should whoever looks be killed
 
 
@@ -29,9 +29,9 @@ def peek(place: Place) -> Look:
     deadline = time.monotonic() + SECONDS
     messages: list[Waiting] = []
     with FailureQueue(place, hidden=SECONDS) as queue:
-        for batch in queue.batches(LOOKED_AT):
+        for batch in queue.batches():
             messages += batch
-            if time.monotonic() > deadline:
+            if len(messages) >= LOOKED_AT or time.monotonic() > deadline:
                 break
     return Look(max(depth(place), len(messages)), messages)
 
