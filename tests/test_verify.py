@@ -59,7 +59,7 @@ EMPTY = {"app.py": "def app(event, context):\n    return {'statusCode': 200, 'bo
 # As it was: a completion that names the checksums, although the upload was created without an algorithm.
 WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}')
 NO_PATIENTS = ("extract(source, processed.write", 'extract([b"[]"], processed.write')
-ALWAYS_AGAIN = ("if published and published.metadata == _origin(source):", "if False:")
+ALWAYS_AGAIN = ("if published and published.metadata == _origin(source)", "if False")
 API = FUNCTION.removesuffix("-data-processor")
 
 
@@ -115,7 +115,7 @@ def test_a_stage_that_breaks_a_promise_fails_and_the_promise_is_named_here_and_o
 def test_a_completion_that_names_checksums_and_a_permission_that_lacks_are_named(
     deployment: Deployment, target: Target
 ) -> None:
-    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/upload.py", WITH_CHECKSUMS)
     denied = without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*")
 
     with running(deployment, FUNCTION, code), denied:
