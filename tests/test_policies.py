@@ -73,6 +73,23 @@ def deployer(stage: Rendered) -> list[dict[str, Any]]:
     return [statement for address in DEPLOYER for statement in stage.statements(address)]
 
 
+def compact(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def test_policies_are_no_longer_than_iam_takes(stages: list[Rendered]) -> None:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: white space does not count.
+    longest = "a-longer-stage-1"
+    for stage in stages:
+        longer = len(longest) - len(stage.name)
+        inline, bounded = (
+            sum(len(text) + text.count(stage.name) * longer for text in map(compact, documents))
+            for documents in ([deployer(stage)], [list(stage.statements("aws_iam_policy.this"))])
+        )
+        assert inline <= 10_240
+        assert bounded <= 6_144
+
+
 def test_no_stage_may_do_anything_to_anothers(stages: list[Rendered]) -> None:
     reached = {
         (one.name, statement["Sid"], arn)
