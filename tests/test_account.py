@@ -528,6 +528,7 @@ runpy.run_module("infra.ops", run_name="__main__")
 """
 
 
+@pytest.mark.skipif("LONG" not in os.environ, reason="two deployments take three minutes; make chaos runs it")
 @pytest.mark.usefixtures("url")
 def test_a_change_to_the_queue_and_back_loses_no_upload(account: Account) -> None:
     settings = account.checkout / "infra" / "env" / f"{STAGE}.tfvars"
