@@ -1,6 +1,7 @@
 """A whole account, from nothing to nothing, by the operator's commands; IAM and TLS enforced."""
 
 import json
+import os
 import re
 import shutil
 import signal
