@@ -47,7 +47,7 @@ def alarm(queue: str) -> Iterator[Any]:
 def test_a_permission_is_taken_away_seen_given_back_and_everything_is_published(
     deployment: Deployment, queue: str, alarm: Any
 ) -> None:
-    keys = [new_key() for _ in range(UPLOADS)]
+    keys = [f"game-day/{new_key()}" for _ in range(UPLOADS)]
     assert ops("status").code == 0
 
     with without_permission("s3:PutObject"):
@@ -70,5 +70,6 @@ def test_a_permission_is_taken_away_seen_given_back_and_everything_is_published(
 
     assert left(queue) == 0
     assert ops("status").code == 0
+    assert ops("reconcile", "--prefix", "game-day/", "--thorough").code == 0
     for key in keys:
         assert ops("status", key).code == 0

@@ -94,7 +94,7 @@ class Forgetting(Exploration):
         return world.processed if world.processed and world.processed.made_from in self._kept else None
 
     def _is_kept(self, report: tuple[str, bytes]) -> bool:
-        return int(report[0].rpartition("/")[2].removesuffix(".jsonl")) in self._kept
+        return int(report[0].rpartition("/")[2].partition(".")[0]) in self._kept
 
     def _event(self, world: World) -> World:
         """Have an event come: young until `forget` is done, which takes as long as that."""
