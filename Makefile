@@ -1,6 +1,7 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test unit check bench fuzz chaos audit bootstrap plan deploy configure destroy providers format clean
+.PHONY: help run up test unit check bench fuzz chaos audit bootstrap plan deploy configure status reconcile replay redrive pause resume \
+	destroy commands providers format clean
 
 # The first that really runs and is 3.12: a shim of pyenv may be on the PATH and fail.
 PYTHON ?= $(shell for python in python3.12 python3 python; do \
@@ -30,8 +31,9 @@ check: .venv/ready ## style and types: what `make test` looks at first
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: .local/bench-venv/ready ## the extraction beside other ways to do it; about ten minutes
-	@.local/bench-venv/bin/python -m tests.benchmarks.benchmark
+bench: .local/bench-venv/ready ## beside other ways to do it: the extraction, the function; 20 minutes; PICTURE=yes draws
+	@.local/bench-venv/bin/python -m tests.benchmarks.benchmark $(if $(PICTURE),--picture)
+	@.local/bench-venv/bin/python -m tests.benchmarks.whole $(if $(PICTURE),--picture)
 
 fuzz: .venv/ready ## the extraction against a reference, on broken documents: make fuzz SECONDS=600
 	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)
@@ -40,6 +42,8 @@ chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECO
 	@$(BIN)/python -m tests.chaos.schedules
 	@$(BIN)/python -m tests.chaos.memory
 	@$(BIN)/python -m tests.chaos.load
+	@LONG=yes $(BIN)/pytest -n0 tests/test_account.py -k "deployed_stage_works or to_the_queue_and_back or nothing_behind"
+	@$(BIN)/python -m tests.chaos.load --ingest queue
 	@$(BIN)/python -m tests.hammer --seconds $(SECONDS)
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS)
 
@@ -60,8 +64,29 @@ deploy: .venv/ready ## a stage in AWS: make deploy STAGE=dev
 configure: .venv/ready ## this machine made ready for `chalice deploy` of a stage: make configure STAGE=dev
 	@$(BIN)/python -m infra.ops configure --stage=$(STAGE)
 
+status: .venv/ready ## a stage on one screen, and what is to be done: make status STAGE=dev
+	@$(BIN)/python -m infra.ops status --stage=$(STAGE)
+
+reconcile: .venv/ready ## which uploads are not published, and why: make reconcile STAGE=dev
+	@$(BIN)/python -m infra.ops reconcile --stage=$(STAGE)
+
+replay: .venv/ready ## publish what is not: make replay STAGE=dev
+	@$(BIN)/python -m infra.ops replay --stage=$(STAGE)
+
+redrive: .venv/ready ## try again what waits in the failure queue: make redrive STAGE=dev
+	@$(BIN)/python -m infra.ops redrive --stage=$(STAGE)
+
+pause: .venv/ready ## publish nothing from now on; uploads wait: make pause STAGE=dev
+	@$(BIN)/python -m infra.ops pause --stage=$(STAGE)
+
+resume: .venv/ready ## publish again: make resume STAGE=dev
+	@$(BIN)/python -m infra.ops resume --stage=$(STAGE)
+
 destroy: .venv/ready ## the stage back to nothing: make destroy STAGE=dev
 	@$(BIN)/python -m infra.ops destroy --stage=$(STAGE)
+
+commands: .venv/ready ## every command's --help, written to infra/COMMANDS.md
+	@$(BIN)/python -m infra.ops commands > infra/COMMANDS.md
 
 providers: ## keep the AWS provider where Terraform looks first, to be fetched but once
 	@mkdir -p $(HOME)/.terraform.d/plugins

@@ -6,52 +6,43 @@ for `POST /process`. What they do is in chalicelib.
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
 from typing import Any, cast
 
 from chalice import Chalice, ConvertToMiddleware, IAMAuthorizer, Response
-from chalice.app import Request, S3Event
+from chalice.app import LambdaFunctionEvent, Request
 
 from chalicelib import invocations, object_store, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
-from chalicelib.events import arrivals
+from chalicelib.events import CHANGES_OF_WHAT_IS_CURRENT, SUFFIX
 from chalicelib.extraction import extract
 from chalicelib.malformed import MalformedScan
 from chalicelib.settings import Settings
 
 SETTINGS = Settings.load(os.environ)
-CHANGES_OF_WHAT_IS_CURRENT = [
-    "s3:ObjectCreated:*",
-    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents
-    # this for versions; that it is so for markers, too, is what `verify` tries on every stage.
-    "s3:ObjectRemoved:Delete",
-    # From an archive: only now can it be read.
-    "s3:ObjectRestore:Completed",
-]
 
 app = Chalice(app_name="ikerian-data-pipeline")
 app.register_middleware(ConvertToMiddleware(telemetry.traced))
 
 
-class AnyEvent(S3Event):
-    """An event as it comes, by whichever way. Chalice's own class reads the first record of one way only."""
+def on_uploads(handler: Callable[[Any, Any], Any]) -> Any:
+    """Have `handler` invoked with uploads: by S3, or by the upload queue, which Terraform connects."""
+    if SETTINGS.upload_queue:
+        return app.lambda_function(name="data-processor")(handler)
+    connected: Any = app.on_s3_event(
+        bucket=SETTINGS.raw_bucket, events=CHANGES_OF_WHAT_IS_CURRENT, suffix=SUFFIX, name="data-processor"
+    )(wraps(handler)(lambda event: handler(event.to_dict(), event.context)))
+    # The event as it is, whichever way it comes: Chalice's own class reads the first record of one way only.
+    connected.event_class = LambdaFunctionEvent
+    return connected
 
-    context: Any  # Lambda's; Chalice says dict
 
-    def _extract_attributes(self, event_dict: dict[str, Any]) -> None:
-        """Leave it to `events`."""
-
-
-@app.on_s3_event(
-    bucket=SETTINGS.raw_bucket, events=CHANGES_OF_WHAT_IS_CURRENT, suffix=".json", name="data-processor"
-)
-def data_processor(event: AnyEvent) -> None:
+@on_uploads
+def data_processor(event: Any, context: Any) -> Any:
     """Publish the patients of every object that an event names."""
-    remaining = event.context.get_remaining_time_in_millis
-    invocations.handle(arrivals(event.to_dict()), object_store.connect(), SETTINGS, remaining)
-
-
-data_processor.event_class = AnyEvent
+    remaining = context.get_remaining_time_in_millis
+    return invocations.answer(event, object_store.connect(), SETTINGS, remaining)
 
 
 @app.route(

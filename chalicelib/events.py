@@ -12,20 +12,42 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+# What S3 is to tell, of keys with this ending.
+SUFFIX = ".json"
+CHANGES_OF_WHAT_IS_CURRENT = [
+    "s3:ObjectCreated:*",
+    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents
+    # this for versions; that it is so for markers, too, is what `verify` tries on every stage.
+    "s3:ObjectRemoved:Delete",
+    # From an archive: only now can it be read.
+    "s3:ObjectRestore:Completed",
+]
+
 # A failure of an SQS message with an SNS message with a notification in it is as deep as it gets.
 DEEPEST = 6
+# Bytes that an object may have to be small: it is read in one go, and held beside others.
+SMALL = 1024 * 1024
 
 
 class Arrival(NamedTuple):
     """A key that an event names; the key as it is, not as events encode it.
 
-    `uploaded` is when an object was uploaded there, in seconds since 1970; 0 if the event is about something
-    else, or does not say.
+    `uploaded` is when an object was uploaded there, in seconds since 1970, and `size` is in bytes; 0 and None
+    if the event is about something else, or does not say. `replayed` says that somebody asks for the object,
+    not that it was just uploaded; `force`, that it is to be published though it is current.
     """
 
     bucket: str
     key: str
     uploaded: float = 0
+    size: int | None = None
+    replayed: bool = False
+    force: bool = False
+
+    @property
+    def small(self) -> bool:
+        """Whether the object was small when the event was sent; another may stand there now."""
+        return self.size is not None and self.size <= SMALL
 
 
 def arrivals(event: Any) -> list[Arrival | None]:
@@ -74,5 +96,6 @@ def _arrival(event: Any) -> Arrival:
     key.encode()  # half a surrogate pair names nothing
     created = what.replace(" ", "").startswith("ObjectCreated")
     uploaded = datetime.fromisoformat(when).timestamp() if created and when else 0
+    size = about["object"].get("size") if created else None
     # str: of whatever it is, to be refused as foreign.
-    return Arrival(str(about["bucket"]["name"]), key, uploaded)
+    return Arrival(str(about["bucket"]["name"]), key, uploaded, size if isinstance(size, int) else None)

@@ -18,13 +18,12 @@ from msgspec import DecodeError
 from msgspec.json import Decoder
 
 from chalicelib.json_lines import are_records
-from chalicelib.json_scanner import BOM, Form, Scanner
+from chalicelib.json_scanner import BOM, TAIL, Form, Scanner
 from chalicelib.malformed import LONGEST_MAGIC, MalformedScan, Reason, named
 from chalicelib.records import RECORDS_KEY
 
 WASTE = 2
 SMALLEST_GUESS = 1024
-TAIL = 16 * 1024  # bytes in which to look for a gap that looks like no other
 
 decode_text = Decoder(str).decode
 # The end of one record, and the next up to its first key. A quote before a key does not close a string, so
@@ -150,7 +149,7 @@ class Cutter(Scanner):
                 raise
             return
         end = self._at + size
-        if not self._take_batch(b"".join((b"[", memoryview(self._data)[self._at : end], b"]")), "array"):
+        if not self._take_array(end):
             raise self._fault(Reason.TOO_DEEP)
         self._objects = self._data[self._at] == ord("{")
         if gap := match_gap(self._data, end - 1):
@@ -161,8 +160,13 @@ class Cutter(Scanner):
     def _take_text(self, end: int) -> bool:
         if self._form == "lines":
             return self._take_batch(memoryview(self._data)[self._at : end], "lines")
-        text = memoryview(self._data)[self._at - 1 : end + 1]
+        return self._take_array(end)
+
+    def _take_array(self, end: int) -> bool:
+        if not 0 < self._at < end < len(self._data):
+            return self._take_batch(b"".join((b"[", memoryview(self._data)[self._at : end], b"]")), "array")
         # Instead of a copy with brackets around it: brackets in the place of its neighbours, for a moment.
+        text = memoryview(self._data)[self._at - 1 : end + 1]
         neighbours = text[0], text[-1]
         text[0], text[-1] = b"[]"
         taken = self._take_batch(text, "array")

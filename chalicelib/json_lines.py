@@ -3,7 +3,7 @@
 from msgspec import DecodeError
 
 from chalicelib.json_scanner import measure
-from chalicelib.reading import legible
+from chalicelib.legible import legible
 
 SPACE = b" \t\r\xef\xbb\xbf"
 

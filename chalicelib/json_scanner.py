@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
+from chalicelib.legible import BEGUN, legible, match_begun
 from chalicelib.malformed import RECORD_LIMIT, MalformedScan, Reason
-from chalicelib.reading import BEGUN, legible, match_begun
 
 type Form = Literal["array", "lines"]
 
@@ -22,6 +22,7 @@ match_space = {
     # Where a file may start, of which others may have made one, a byte order mark is white space.
     "lines": re.compile(rb"(?:[ \t\n\r]+|\xef\xbb\xbf)*").match,
 }
+TAIL = 16 * 1024  # bytes in which to look for the end of something
 BEGUN_LITERALS = (b"tr", b"tru", b"fa", b"fal", b"fals", b"nu", b"nul")
 ONE_TOO_FAR = ("trailing characters", "invalid character in unicode escape")
 match_error = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)").match
@@ -52,13 +53,23 @@ class Scanner:
         if ahead >= size or self._ended:
             return
         kept = min(self._at, self.lines_before if self._form == "lines" else 1)
-        parts: list[bytes | bytearray] = [self._data[self._at - kept :]]
-        while ahead < wanted and (piece := next(self._pieces, b"")):
-            parts.append(piece)
-            ahead += len(piece)
-        self._passed += self._at - kept
-        self._data = self._text = bytearray().join(parts)
-        self._at, self._ended = kept, ahead < wanted
+        if kept < self._at:
+            self._passed += self._at - kept
+            rest, self._at = self._data[self._at - kept :], kept
+            self._data = bytearray().join((rest, *self._pieces_of(wanted - ahead)))
+        # What is still missing is added in its place: a record may be large.
+        while len(self._data) - self._at < wanted and (pieces := self._pieces_of(self.block)):
+            self._data += b"".join(pieces)
+        self._text = self._data
+        self._ended = len(self._data) - self._at < wanted
+
+    def _pieces_of(self, size: int) -> list[bytes]:
+        """Take pieces of at least `size` bytes together, or all that are left."""
+        pieces = []
+        while size > 0 and (piece := next(self._pieces, b"")):
+            pieces.append(piece)
+            size -= len(piece)
+        return pieces
 
     def _peek(self) -> bytes:
         """Pass over white space and return the byte behind it; none at the end."""
@@ -90,20 +101,23 @@ class Scanner:
     def _size(self) -> int:
         """Measure the value that starts here; have all of it in memory."""
         while True:
-            ahead = memoryview(self._text)[self._at : self._at + self.record_limit + 1]
-            size = self._measured(ahead, len(ahead))
-            if not size and (self._ended or len(ahead) > self.record_limit):
-                # The parser does not look at a literal or a surrogate with nothing behind it.
-                size = self._measured(legible(bytes(ahead)) + b"\0\0\0", len(ahead))
-            if (size or len(ahead)) > self.record_limit:
+            with memoryview(self._text)[self._at : self._at + self.record_limit + 1] as ahead:
+                length = len(ahead)
+                size = self._measured(ahead, length)
+                if not size and (self._ended or length > self.record_limit):
+                    # The parser does not look at a literal or a surrogate with nothing behind it.
+                    size = self._measured(legible(bytes(ahead)) + b"\0\0\0", length)
+            if (size or length) > self.record_limit:
                 raise self._fault(Reason.TOO_LARGE)
             if not size and self._ended:
-                raise self._fault(Reason.TRUNCATED, len(ahead))
+                raise self._fault(Reason.TRUNCATED, length)
+            if size > self.block:
+                self._text = self._data  # a copy as large as that is not kept
             if size:
                 return size
-            self._fill(min(2 * len(ahead), self.record_limit + 1))
+            self._fill(min(2 * length, self.record_limit + 1))
 
-    def _measured(self, text: bytes | memoryview, length: int) -> int:
+    def _measured(self, text: bytearray | memoryview, length: int) -> int:
         """Measure as far as the text goes, which has `length` bytes; 0 if that is not far enough."""
         try:
             size = len(memoryview(measure(text)))
@@ -114,17 +128,19 @@ class Scanner:
         # A number at the end may go on in the next piece.
         return size if self._ended or size < length or text[-1] in b'}]"el' else 0
 
-    def _stopped(self, error: str, text: bytes | memoryview, length: int) -> int:
+    def _stopped(self, error: str, text: bytearray | memoryview, length: int) -> int:
         """Learn from the parser's error where it stopped: behind the value, or in its midst."""
         match = match_error(error)
         stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
         if match and match[1] == "trailing characters":
-            return len(bytes(text[:stopped]).rstrip())
+            return _end_of_value(text, stopped)
         mendable = (
-            "surrogate" in error or "hex escape" in error or text[stopped : stopped + 1] in (b"N", b"I")
+            "surrogate" in error
+            or "hex escape" in error
+            or bytes(text[stopped : stopped + 1]) in (b"N", b"I")
         )
         if mendable and self._text is self._data:
-            self._text = bytearray(legible(bytes(self._data)))
+            self._text = legible(self._data)
             return self._measured(memoryview(self._text)[self._at : self._at + length], length)
         if stopped >= length - _begun(bytes(text[:length][-BEGUN:])) or (
             stopped and bytes(text[stopped - 1 : length]) in BEGUN_LITERALS
@@ -134,6 +150,13 @@ class Scanner:
 
     def _fault(self, reason: Reason, ahead: int = 0) -> MalformedScan:
         return MalformedScan(reason, self.position + ahead)
+
+
+def _end_of_value(text: bytearray | memoryview, end: int) -> int:
+    """Go back over white space, without a copy of all the text."""
+    while not (tail := bytes(text[max(end - TAIL, 0) : end]).rstrip()):
+        end -= TAIL
+    return max(end - TAIL, 0) + len(tail)
 
 
 def _begun(end: bytes) -> int:

@@ -76,6 +76,12 @@ class MalformedReport(Struct):
     offset: int
 
 
+class RefusedReport(Struct):
+    """The one line in the rejected bucket about a document of which every record is rejected: how many."""
+
+    rejected: int
+
+
 def named(beginning: bytes) -> Reason:
     """Say what a document is that begins like this, as it is neither an array nor an object."""
     names = (name for magic, name in CONTAINERS.items() if beginning.startswith(magic))

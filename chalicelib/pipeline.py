@@ -11,6 +11,14 @@ so events may come twice, late or in any order:
    Step 4 alone lets two older versions pass. An ETag is a digest of content, so when content goes A, B, A, a
    slow writer of B passes. And when somebody deletes the processed object, so does any slow writer.
 
+An upload of a small object is taken for a new one while the last such upload was new: step 1 is left out,
+and step 4 completes only if nothing stands. If something does: start again, with step 1. What is published
+is never looked at after the raw object that it is compared with has been read.
+
+Step 5 is left out where nothing was replaced and less than FAST_WITHIN seconds went by. It could help only
+if meanwhile the raw object had changed and then the processed one been deleted. Assumed is that nobody
+deletes a processed object within FAST_WITHIN seconds of a change of its raw object: an upload or a removal.
+
 S3 sends an event whenever another version becomes current: one was uploaded, or what stood above it, a
 version or a delete marker, was removed for good. Nothing is published while a delete marker stands.
 """
@@ -22,7 +30,7 @@ import msgspec
 from chalicelib import telemetry
 from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION, Summary, extract
-from chalicelib.malformed import MalformedReport, MalformedScan, Reason
+from chalicelib.malformed import MalformedReport, MalformedScan, Reason, RefusedReport
 from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
@@ -35,12 +43,15 @@ from chalicelib.object_store import (
     Source,
     Upload,
 )
+from chalicelib.outcomes import Outcomes, version_of
 from chalicelib.settings import Settings
 
 # Each lost attempt is another writer's success; after this many, Lambda's later retry is the better one.
 ATTEMPTS = 10
 # Seconds after its upload that S3 may not show an object, while its bucket's versioning is new.
 SEEN_WITHIN = 15 * 60
+# Seconds after a change of a raw object in which nobody deletes the processed one.
+FAST_WITHIN = 2
 
 
 class ForeignBucketError(Exception):
@@ -55,6 +66,15 @@ class UnseenError(Exception):
     """S3 announced an upload a moment ago and does not show it yet; a later attempt will see it."""
 
 
+class Guess:
+    """Whether the next small upload will be new, as the last was. A wrong guess costs two requests."""
+
+    new = True
+
+
+GUESS = Guess()
+
+
 class Publication:
     """One key on its way from the raw bucket to the processed and the rejected one."""
 
@@ -63,38 +83,50 @@ class Publication:
         self._arrival = arrival
         self._store = store
         self._settings = settings
+        # What is sent again on purpose has mostly been published before.
+        self._guesses = arrival.small and arrival.uploaded > 0 and not arrival.replayed
 
     def publish(self) -> telemetry.ObjectEvent:
         """Make the processed object the one of the current raw object; returns what became of it."""
         if self._arrival.bucket != self._settings.raw_bucket:
             raise ForeignBucketError
+        if self._guesses and GUESS.new and (outcome := self._attempt(None)):
+            return outcome
         for attempt in range(1, ATTEMPTS + 1):
-            try:
-                outcome, is_current = self._attempt()
-                if is_current:
-                    return outcome
-            except OvertakenError:
-                pass
+            if outcome := self._attempt(self._look()):
+                return outcome
             telemetry.emit(telemetry.ObjectOvertaken(self.name, attempt))
         raise ContentionError
 
-    def _attempt(self) -> tuple[telemetry.ObjectEvent, bool]:
-        """Publish what is current; returns what became of it, and whether it still was current at the end."""
+    def _look(self) -> Head | None:
         published = self._store.head(self._settings.processed_bucket, self._arrival.key)
+        if self._guesses:
+            GUESS.new = published is None
+        return published
+
+    def _attempt(self, published: Head | None) -> telemetry.ObjectEvent | None:
+        """Publish what is current in place of what was; None if that is not what stands in the end."""
+        began = time.monotonic()
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
         if isinstance(source, Absence):
-            return self._miss(source), True
+            return self._miss(source)
         with source:
-            if published and published.metadata == _origin(source):
-                unchanged = telemetry.ObjectUnchanged(self.name, _version(source))
-                telemetry.emit(unchanged)
-                return unchanged, True
+            if published and published.metadata == _origin(source) and not self._arrival.force:
+                return self._unchanged(source)
             try:
                 outcome = self._extract(source, published)
+            except OvertakenError:
+                return None
             except OutOfTimeError as error:
                 progress = OutOfTimeError(f"after {source.position} bytes")
                 raise progress.with_traceback(error.__traceback__) from None
-        return outcome, self._is_current(source.head)
+        quick = published is None and time.monotonic() - began < FAST_WITHIN
+        return outcome if quick or self._is_current(source.head) else None
+
+    def _unchanged(self, source: Source) -> telemetry.ObjectEvent:
+        unchanged = telemetry.ObjectUnchanged(self.name, version_of(source.head))
+        telemetry.emit(unchanged)
+        return unchanged
 
     def _miss(self, absence: Absence) -> telemetry.ObjectEvent:
         missing = telemetry.ObjectMissing(self.name, deleted=absence is Absence.DELETED)
@@ -108,55 +140,20 @@ class Publication:
         return current is not None and current.version == head.version
 
     def _extract(self, source: Source, published: Head | None) -> telemetry.ObjectEvent:
-        condition = published.unchanged if published else IF_ABSENT
-        started = time.monotonic()
+        said = Outcomes(self.name, source.head)
         outcome: telemetry.ObjectEvent
         try:
-            summary = self._transfer(source, condition)
+            summary = self._transfer(source, published.unchanged if published else IF_ABSENT)
         except MalformedScan as error:
             if error.reason == Reason.EMPTY and not source.position:
-                outcome = telemetry.ObjectEmpty(self.name, _version(source))
+                outcome = said.empty()
             else:
-                self._report(source, error)
-                outcome = self._malformed(source, error, started)
+                self._report(source, MalformedReport(error.reason, error.offset))
+                outcome = said.malformed(error)
         else:
-            if summary.refused:
-                outcome = self._refused(source, summary, started)
-            else:
-                outcome = self._published(source, summary, started, replaced=published is not None)
+            outcome = said.extracted(summary, replaced=published is not None)
         telemetry.emit(outcome)
         return outcome
-
-    def _malformed(self, source: Source, error: MalformedScan, started: float) -> telemetry.ObjectMalformed:
-        return telemetry.ObjectMalformed(
-            self.name,
-            version=_version(source),
-            reason=telemetry.Reason(error.reason),
-            offset=error.offset,
-            milliseconds=_milliseconds_since(started),
-        )
-
-    def _published(
-        self, source: Source, summary: Summary, started: float, *, replaced: bool
-    ) -> telemetry.ObjectPublished:
-        return telemetry.ObjectPublished(
-            self.name,
-            version=_version(source),
-            extracted=summary.extracted,
-            rejected=summary.rejected,
-            bytes_read=summary.bytes_read,
-            milliseconds=_milliseconds_since(started),
-            replaced=replaced,
-        )
-
-    def _refused(self, source: Source, summary: Summary, started: float) -> telemetry.ObjectRefused:
-        return telemetry.ObjectRefused(
-            self.name,
-            version=_version(source),
-            rejected=summary.rejected,
-            bytes_read=summary.bytes_read,
-            milliseconds=_milliseconds_since(started),
-        )
 
     def _transfer(self, source: Source, condition: Condition) -> Summary:
         with self._rejections(source) as rejected, self._processed(source, condition) as processed:
@@ -165,32 +162,25 @@ class Publication:
                 rejected.complete()
             if not summary.refused:
                 processed.complete()
+        if summary.refused:
+            # The records alone do not prove it: those of any document are there before the rest is published.
+            self._report(source, RefusedReport(summary.rejected), "refused.json")
         return summary
 
-    def _report(self, source: Source, error: MalformedScan) -> None:
-        with self._rejections(source) as report:
-            report.write(msgspec.json.encode(MalformedReport(error.reason, error.offset)) + b"\n")
-            report.complete()
+    def _report(self, source: Source, report: msgspec.Struct, kind: str = "jsonl") -> None:
+        with self._rejections(source, kind) as upload:
+            upload.write(msgspec.json.encode(report) + b"\n")
+            upload.complete()
 
     def _processed(self, source: Source, condition: Condition) -> Upload:
         bucket, key = self._settings.processed_bucket, self._arrival.key
         return Upload(self._store, bucket, key, condition, "application/json", _origin(source))
 
-    def _rejections(self, source: Source) -> Upload:
+    def _rejections(self, source: Source, kind: str = "jsonl") -> Upload:
         # The key names the version, so whoever writes it writes the same: no condition is needed.
-        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.jsonl"
+        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.{kind}"
         return Upload(self._store, bucket, key, ANYWAY, "application/x-ndjson", _origin(source))
 
 
 def _origin(source: Source) -> dict[str, str]:
     return {"source-version": source.head.version, "extraction-revision": REVISION}
-
-
-def _version(source: Source) -> telemetry.Version:
-    # An object without a version goes by its ETag, a digest of its content: not for the log.
-    head = source.head
-    return telemetry.Version("null" if head.version == head.etag.strip('"') else head.version)
-
-
-def _milliseconds_since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import DecodeError, Raw, Struct, ValidationError, convert, defstruct, field, structs
 from msgspec.json import Decoder
 
+from chalicelib.legible import legible
 from chalicelib.records import ScanRecord, Text
 
 ABSENT = Raw(b"")
@@ -33,15 +34,6 @@ FieldTexts = defstruct(
 )
 decode_texts = Decoder(FieldTexts).decode
 
-# What is JSON to others, or to the letter, but not to the parser; and what it takes, of the same length.
-LEGIBLE = {rb"\\": b"??", rb"\ud": rb"\ue", rb"\uD": rb"\ue"}
-LARGE = 1024 * 1024
-find_escapes = re.compile(rb"\\(?:\\|u[dD])").sub
-match_begun = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
-BEGUN = len("-Infinit")
-# What shows in a text that something of the kind may have been in it.
-MARKS = (b"?", b"\xee", b"[")
-
 
 def read(texts: Struct) -> Struct | str:
     """Read the FieldTexts of a record; returns it, or why it is not valid: all faults, and never a value."""
@@ -56,27 +48,6 @@ def read(texts: Struct) -> Struct | str:
         elif required:
             faults.append(name + ": missing")
     return "; ".join(faults) if faults else ScanRecord(**values)
-
-
-def without_halves(text: bytes) -> bytes:
-    """Replace escaped surrogates, byte for byte: half a pair is JSON, but not to the parser."""
-    # An escaped backslash escapes nothing behind it, so it goes first.
-    if len(text) < LARGE:  # faster where there are few, and takes memory where there are many
-        return find_escapes(lambda escape: LEGIBLE[escape[0]], text)
-    for escape, plain in LEGIBLE.items():
-        text = text.replace(escape, plain)
-    return text
-
-
-def legible(text: bytes) -> bytes:
-    """Replace NaN and Infinity, too: with arrays, which no number and no word becomes part of.
-
-    What is begun of them at the end becomes an array that is begun.
-    """
-    text = without_halves(text).replace(b"NaN", b"[0]")
-    text = text.replace(b"-Infinity", b"[1111111]").replace(b"Infinity", b"[111111]")
-    begun = match_begun(text[-BEGUN:])
-    return text[: -len(begun[1])] + b"[".ljust(len(begun[1]), b"1") if begun else text
 
 
 def _read_text(raw: Raw) -> str:

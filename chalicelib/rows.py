@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import count, repeat
 from typing import Any, get_type_hints
 
 from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, convert, defstruct, field, structs, to_builtins
 from msgspec.json import Encoder
 
+from chalicelib.legible import SAMPLE
 from chalicelib.malformed import Reason
 from chalicelib.reading import decode_texts, read
 from chalicelib.records import PatientRecord, ScanRecord, Text
@@ -50,11 +52,13 @@ NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
 ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(ScanRecord))
 
-# Halves of surrogate pairs, as they look when made readable and encoded; and what may look so, or otherwise.
-HALVES = {chr(0xE000 + low).encode(): b"\\ud%03x" % low for low in range(0x800, 0x1000)}
+# Halves of surrogate pairs are made readable as characters of three bytes, the first of which is this one.
 HALF = b"\xee"
-OTHERS = (rb"\\", rb"\ue", rb"\uE", b"NaN", b"Infinity")
-find_halves = re.compile(rb"\xee[\xa0-\xbf][\x80-\xbf]").sub
+FOLLOWING = bytes(range(0x80, 0xC0))
+# What may look like one of these, or stand for something else when it is made readable.
+find_others = re.compile(rb"\\(?:\\|u[eE])|\xee").search
+MANY = SAMPLE // 2048
+find_line_break = re.compile(rb"[\r\n]").search
 find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
 
 
@@ -79,14 +83,19 @@ def row(record: Struct) -> Raw:
         return Raw(f"{{{','.join(members)}}}".encode())
 
 
-def with_halves(rows: bytes, count: int, text: bytes) -> bytes:
-    """Put many halves of pairs back into rows at once; nothing if they are few, or not all there is to it."""
-    few = rows.count(HALF) * 8 < count
-    if few or not ALL_TEXT or any(other in text for other in (HALF, *OTHERS)):
+def has_many_halves(text: bytes | memoryview) -> bool:
+    """Whether a text has many halves of pairs, or pairs, that `with_halves` may put back into its rows."""
+    many = bytes(text[:SAMPLE]).count(rb"\ud") > MANY
+    return many and ALL_TEXT and not find_others(text)
+
+
+def with_halves(rows: bytes) -> bytes:
+    """Put halves of pairs back into rows at once; nothing if there is more to it."""
+    others = b"\\" in rows or b"\x7f" in rows or not rows.translate(None, HALF + FOLLOWING).isascii()
+    if others:
         return b""
-    rows = find_halves(lambda half: HALVES[half[0]], rows)
-    plain = rows.isascii() and b"\x7f" not in rows
-    return rows if plain and not find_pair(rows) else b""
+    rows = rows.decode().encode("ascii", "backslashreplace").replace(rb"\ue", rb"\ud")
+    return b"" if find_pair(rows) else rows
 
 
 def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
@@ -96,9 +105,15 @@ def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
             text.decode()
     except UnicodeDecodeError:
         return RejectedRecord(index, reason, record_base64=text)
-    if b"\n" in text or b"\r" in text:
-        text = text.translate(None, b"\r\n")
-    return RejectedRecord(index, reason, Raw(text))
+    return RejectedRecord(index, reason, Raw(text.replace(b"\n", b"").replace(b"\r", b"")))
+
+
+def all_rejected(first: int, reason: str, texts: list[Raw]) -> list[RejectedRecord]:
+    """Reject records, one after another; at once if they are plain."""
+    text = b"".join(texts)
+    if text.isascii() and not find_line_break(text):
+        return list(map(RejectedRecord, count(first), repeat(reason), texts))
+    return list(map(rejected, count(first), repeat(reason), map(bytes, texts)))
 
 
 def broken_line(index: int, line: bytes) -> bytes:

@@ -19,6 +19,7 @@ class Settings:
     RAW_BUCKET, PROCESSED_BUCKET, REJECTED_BUCKET: names of three different buckets.
     LOG_OBJECT_KEYS: `true` adds object keys to the log, for those who know that their keys name nobody;
     `false` when unset.
+    UPLOAD_QUEUE_ARN: the queue that brings the uploads, where S3 does not invoke the function itself.
 
     STAGE, STAGE_REGION: of a stage in AWS; they keep `chalice deploy` from making it a second time.
     """
@@ -27,20 +28,22 @@ class Settings:
     processed_bucket: str
     rejected_bucket: str
     log_object_keys: bool = False
+    upload_queue: str = ""
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> "Settings":
         """Read the settings from `environ`; raises InvalidSettingsError."""
         buckets = [environ.get(name, "").strip() for name in BUCKETS]
         switch = environ.get("LOG_OBJECT_KEYS", "false").strip().lower()
-        faults = [*_bucket_faults(buckets), *_switch_faults(switch)]
+        queue = environ.get("UPLOAD_QUEUE_ARN", "").strip()
+        faults = [*_bucket_faults(buckets), *_switch_faults(switch), *_queue_faults(queue)]
         # Chalice's command line reads the settings before it changes anything.
         if "AWS_CHALICE_CLI_MODE" in environ:
             faults = _on_the_command_line(faults, environ)
         if faults:
             raise InvalidSettingsError("; ".join(faults))
         raw, processed, rejected = buckets
-        return cls(raw, processed, rejected, log_object_keys=SWITCHES[switch])
+        return cls(raw, processed, rejected, log_object_keys=SWITCHES[switch], upload_queue=queue)
 
 
 def _bucket_faults(buckets: list[str]) -> list[str]:
@@ -57,6 +60,11 @@ def _bucket_faults(buckets: list[str]) -> list[str]:
 
 def _switch_faults(switch: str) -> list[str]:
     return [] if switch in SWITCHES else ["LOG_OBJECT_KEYS is neither true nor false"]
+
+
+def _queue_faults(queue: str) -> list[str]:
+    of_sqs = queue.startswith("arn:") and ":sqs:" in queue
+    return [] if of_sqs or not queue else ["UPLOAD_QUEUE_ARN is not the ARN of an SQS queue"]
 
 
 def _on_the_command_line(faults: list[str], environ: Mapping[str, str]) -> list[str]:

@@ -5,16 +5,35 @@ only what that refuses, or what may be blank, is looked at by itself.
 """
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from msgspec import DecodeError, Meta, Raw, Struct
-from msgspec.json import Decoder
+from msgspec import DecodeError, Raw
 
+from chalicelib.decoders import (
+    INVALID,
+    Batch,
+    decode_each,
+    decode_raw,
+    decode_records,
+    records_of,
+    restore,
+    split,
+)
 from chalicelib.json_scanner import Form
-from chalicelib.reading import MARKS, decode_texts, legible, read, without_halves
-from chalicelib.records import ScanRecord, Text
-from chalicelib.rows import ALL_PUBLISHED, encode_lines, published_rows, rejected, row, twin, with_halves
+from chalicelib.legible import MARKS, without_halves
+from chalicelib.reading import decode_texts, read
+from chalicelib.rows import (
+    ALL_PUBLISHED,
+    all_rejected,
+    encode_lines,
+    has_many_halves,
+    published_rows,
+    rejected,
+    row,
+    with_halves,
+)
 
 
 class Sorted(NamedTuple):
@@ -26,32 +45,20 @@ class Sorted(NamedTuple):
     rejected_count: int = 0
 
 
-def _fast(kind: Any) -> Any:
-    # A pattern costs as much as all the rest; what begins like white space is looked at afterwards.
-    return Annotated[str, Meta(min_length=1)] if kind == Text else kind
+NOT_AN_OBJECT = "record: not an object"
 
-
-FastRecord = twin("FastRecord", ScanRecord, _fast)
-INVALID = Raw(b"")  # stands for a record that is not valid
-
-decode_record = Decoder(FastRecord).decode
-decode_records = {
-    "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type] # made at run time
-    "lines": Decoder(FastRecord).decode_lines,
-}
-decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
-
-# Where a text begins like white space, in ASCII without escapes and in general; and where it is nothing else.
+find_brace = re.compile(rb"\{").search
+# Where a text begins like white space, in ASCII without escapes; and where it is nothing else, at all.
 # A quote behind a colon opens a text, or closes one that ends with a colon: then no white space follows.
 find_space = re.compile(rb':" ').search
-find_any_space = re.compile(rb':"[\x20\\\xc2\xe1-\xe3]').search
 find_blank = re.compile(
-    rb':"(?: |\\[tnrf]|\\u00(?:0b|1[c-f])|\xc2[\x85\xa0]|\xe1\x9a\x80'
+    rb':"(?=[\x20\\\xc2\xe1-\xe3])'  # is nearly never there, and is looked for faster
+    rb"(?: |\\[tnrf]|\\u00(?:0b|1[c-f])|\xc2[\x85\xa0]|\xe1\x9a\x80"
     rb'|\xe2(?:\x80[\x80-\x8a\xa8\xa9\xaf]|\x81\x9f)|\xe3\x80\x80)+"'
 ).finditer
 
 
-def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
+def sort_batch(text: Batch, form: Form, index: int) -> Sorted:
     """Sort the records of `text`, the first of which has `index`.
 
     DecodeError if it is not a whole array, or whole lines; RecursionError if it is nested too deeply.
@@ -59,76 +66,63 @@ def sort_batch(text: bytes | memoryview, form: Form, index: int) -> Sorted:
     try:
         records = decode_records[form](text)
     except (DecodeError, UnicodeDecodeError):
-        return _sort_apart(bytes(text), form, index)
+        return _sort_apart(text, form, index)
     rows = encode_lines(records)
-    if blanks := _blanks(rows):
-        return _sorted(_singled_out(decode_raw[form](text), blanks), records, index)
+    if blanks := _spans(rows, _blanks(rows), []):
+        return _sorted(_singled_out(decode_raw[form](text), blanks), records, rows, blanks, index)
     return Sorted(rows if ALL_PUBLISHED else published_rows(records), len(records))
 
 
-type Doubtful = tuple[int, Struct | None, Raw]
+type Doubtful = tuple[int, Any, Raw]
 """A record to look at by itself: which it is of a batch, its fields if it is an object, all of it."""
+type Spans = dict[int, tuple[int, int]]
+"""Where the rows of some records are among the encoded ones, by which they are of a batch, in order."""
 
 
-def _sort_apart(text: bytes, form: Form, index: int) -> Sorted:
+def _sort_apart(text: Batch, form: Form, index: int) -> Sorted:
+    if form == "array" and not find_brace(text):
+        return _sort_without_objects(text, index)
+    return _sort_with_halves(text, form) or _sort_each(text, form, index)
+
+
+def _sort_without_objects(text: Batch, index: int) -> Sorted:
+    """Reject all: many and small as they may be."""
+    refused = all_rejected(index, NOT_AN_OBJECT, records_of(text, "array"))
+    return Sorted(b"", 0, encode_lines(refused), len(refused))
+
+
+def _sort_with_halves(text: Batch, form: Form) -> Sorted | None:
+    """Sort a text with many halves of surrogate pairs, if it has nothing else that is odd."""
+    if not has_many_halves(text):
+        return None
+    try:
+        records = decode_records[form](without_halves(text))
+    except (DecodeError, UnicodeDecodeError):
+        return None
+    rows = encode_lines(records)
+    rows = b"" if _blanks(rows) else with_halves(rows)
+    return Sorted(rows, len(records)) if rows else None
+
+
+def _sort_each(text: Batch, form: Form, index: int) -> Sorted:
     buffer, raws = split(text, form)
-    records, failed = _decode_each(raws)
+    records, failed = decode_each(raws)
     rows = encode_lines(_valid(records) if failed else records)
-    unsure = _blanks(rows)
-    if buffer != text:
-        if not (failed or unsure) and (halved := with_halves(rows, len(records), text)):
-            return Sorted(halved, len(records))
-        unsure += _marked(rows)
-    doubtful = _singled_out(raws, _merged(records, failed, unsure) if unsure else failed)
+    marks = MARKS if isinstance(buffer, bytearray) else ()
+    places = [place for mark in marks for place in _places(rows, mark)]
+    unsure = _spans(rows, sorted(_blanks(rows) + places), failed)
+    doubtful = _singled_out(raws, sorted({*failed, *unsure}) if unsure else failed)
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
-    buffer[:] = text  # of which they are views
-    return _sorted(doubtful, records, index, b"" if unsure else rows)
+    restore(buffer, text)
+    return _sorted(doubtful, records, rows, unsure, index)
 
 
-def _merged(records: list[Any], failed: list[int], unsure: list[int]) -> list[int]:
-    """Merge the numbers; those of what is unsure count only records that have not failed."""
-    if failed:
-        there = [number for number, record in enumerate(records) if record is not INVALID]
-        unsure = [there[number] for number in unsure]
-    return sorted({*failed, *unsure})
+def _valid(records: list[Any]) -> list[Any]:
+    return [record for record in records if record is not INVALID]
 
 
-def split(text: bytes, form: Form) -> tuple[bytearray, list[Raw]]:
-    """Tell the records of a batch apart, in a copy that the parser can read."""
-    for readable in _made_readable(text):
-        buffer = bytearray(readable)
-        try:
-            return buffer, decode_raw[form](buffer)
-        except DecodeError:
-            pass
-    raise DecodeError
-
-
-def _made_readable(text: bytes) -> Iterator[bytes]:
-    yield text
-    if (halves := without_halves(text)) != text:
-        yield halves
-    if (readable := legible(text)) != halves:
-        yield readable
-
-
-def _decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
-    """Decode records one by one; returns them, and which have failed."""
-    records: list[Any] = []
-    failed = []
-    rest = iter(raws)
-    while True:
-        try:
-            records.extend(map(decode_record, rest))
-        except (DecodeError, UnicodeDecodeError):
-            failed.append(len(records))
-            records.append(INVALID)
-        else:
-            return records, failed
-
-
-def _singled_out(raws: list[Raw], numbers: list[int]) -> list[Doubtful]:
+def _singled_out(raws: list[Raw], numbers: Iterable[int]) -> list[Doubtful]:
     return [(number, _texts(raws[number]), raws[number]) for number in numbers]
 
 
@@ -136,46 +130,57 @@ def _texts(record: Raw) -> Any:
     return decode_texts(record) if memoryview(record)[0] == ord("{") else None
 
 
-def _sorted(doubtful: list[Doubtful], records: list[Any], index: int, rows: bytes = b"") -> Sorted:
-    """Look at what is doubtful; `rows` are all others, if they have been encoded."""
+def _sorted(doubtful: list[Doubtful], records: list[Any], rows: bytes, unsure: Spans, index: int) -> Sorted:
+    """Look at what is doubtful: it is among `rows` if it is unsure, and not if it has failed."""
     refused = []
+    all_there = ALL_PUBLISHED
     for number, texts, whole in doubtful:
-        record = "record: not an object" if texts is None else read(texts)
+        record = NOT_AN_OBJECT if texts is None else read(texts)
         if isinstance(record, str):
             refused.append(rejected(index + number, record, bytes(whole)))
             records[number] = INVALID
         else:
             records[number] = row(record)
-    if not (rows and ALL_PUBLISHED and len(refused) == len(doubtful)):
-        rows = published_rows(_valid(records))
+            all_there = all_there and number in unsure
+    rows = _replaced(rows, unsure, records) if all_there else published_rows(_valid(records))
     return Sorted(rows, len(records) - len(refused), encode_lines(refused), len(refused))
 
 
-def _valid(records: list[Any]) -> list[Any]:
-    return [record for record in records if record is not INVALID]
+def _replaced(rows: bytes, spans: Spans, records: list[Any]) -> bytes:
+    """Replace some rows by what has become of their records."""
+    parts: list[bytes] = []
+    passed = 0
+    for number, (start, end) in spans.items():
+        line = bytes(records[number])
+        parts += rows[passed:start], line and line + b"\n"
+        passed = end
+    return b"".join([*parts, rows[passed:]]) if parts else rows
+
+
+def _spans(rows: bytes, places: list[int], failed: list[int]) -> Spans:
+    """Find the rows that these places are in. Records that have failed are not among the rows."""
+    before = [number - count for count, number in enumerate(failed)]
+    spans: Spans = {}
+    number = start = end = 0
+    for place in places:
+        if place >= end:
+            passed, start = start, rows.rfind(b"\n", end, place) + 1 or end
+            end = rows.index(b"\n", place) + 1
+            number += rows.count(b"\n", passed, start)
+            spans[number + bisect_right(before, number)] = start, end
+    return spans
 
 
 def _blanks(rows: bytes) -> list[int]:
-    """Count to every row in which a text may be blank."""
+    """Find every row in which a text may be blank."""
     plain = rows.isascii() and rows.find(b"\\") < 0
-    if not (find_space(rows) if plain else find_any_space(rows)):
+    if plain and not find_space(rows):
         return []
-    return _numbers(rows, find_blank(rows))
+    return [match.start() for match in find_blank(rows)]
 
 
-def _marked(rows: bytes) -> list[int]:
-    """Count to every row in which something may be that was made readable."""
-    matches = (re.finditer(re.escape(mark) + rb"[^\n]*", rows) for mark in MARKS if mark in rows)
-    return [number for found in matches for number in _numbers(rows, found)]
-
-
-def _numbers(rows: bytes, matches: Iterator[re.Match[bytes]]) -> list[int]:
-    """Count to every row in which something is found."""
-    numbers = set()
-    number = passed = 0
-    for match in matches:
-        place = match.start()
-        number += rows.count(b"\n", passed, place)
-        passed = place
-        numbers.add(number)
-    return sorted(numbers)
+def _places(rows: bytes, mark: bytes) -> Iterator[int]:
+    place = rows.find(mark)
+    while place >= 0:
+        yield place
+        place = rows.find(mark, place + 1)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar, Literal, NewType
 
 import msgspec
@@ -29,14 +30,20 @@ METRICS = {
     "ObjectsMalformed": MetricUnit.Count,
     "ObjectsMissing": MetricUnit.Count,
     "ObjectsRefused": MetricUnit.Count,
+    "ObjectsRepaired": MetricUnit.Count,
     "ObjectsEmpty": MetricUnit.Count,
+    "ObjectsFailed": MetricUnit.Count,
     "RecordsExtracted": MetricUnit.Count,
     "RecordsRejected": MetricUnit.Count,
     "RecordsUnreadable": MetricUnit.Count,
     "DocumentsFailed": MetricUnit.Count,
+    "MessagesFailed": MetricUnit.Count,
     "BytesRead": MetricUnit.Bytes,
     "Duration": MetricUnit.Milliseconds,
 }
+
+# Powertools' metrics are not made for threads: some would be lost, and a line of them broken by another.
+_ONE_AT_A_TIME = Lock()
 
 FRAMES = 20  # of a traceback, the innermost: a recursion has a thousand
 
@@ -72,11 +79,27 @@ class NoUploads(Event, frozen=True):
 
 
 class RecordsUnreadable(Event, frozen=True):
-    """Parts of an event that name no object; the invocation fails when the others have been handled."""
+    """Parts of an event that name no object; they fail when the others have been handled."""
 
     counts = {"RecordsUnreadable": "records"}
     level = "error"
     records: int
+
+
+class ObjectsRepaired(Event, frozen=True):
+    """A scheduled replay published objects whose own events should have done so long ago."""
+
+    counts = {"ObjectsRepaired": "objects"}
+    level = "warning"
+    objects: int
+
+
+class MessagesFailed(Event, frozen=True):
+    """Some messages of a batch failed and come again; the invocation, which is no error, told which."""
+
+    counts = {"MessagesFailed": "messages"}
+    level = "error"
+    messages: int
 
 
 class ObjectName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -165,8 +188,9 @@ class ObjectOvertaken(ObjectEvent, frozen=True):
 
 
 class ObjectFailed(ObjectEvent, frozen=True):
-    """The object could not be handled; the invocation fails and Lambda tries again."""
+    """The object could not be handled. The invocation fails, too, and Lambda tries again; not so a batch."""
 
+    counts = {"ObjectsFailed": ""}
     level = "error"
     error: ErrorName
     at: list[CodeLocation]
@@ -197,9 +221,10 @@ def emit(event: Event) -> None:
     Not while an exception is handled: should writing fail, Python would print that one too, with its words.
     """
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    getattr(_logger(), event.level)(name, extra=msgspec.to_builtins(event))
-    for metric, value in event.metrics().items():
-        _metrics().add_metric(metric, METRICS[metric], value)
+    with _ONE_AT_A_TIME:
+        getattr(_logger(), event.level)(name, extra=msgspec.to_builtins(event))
+        for metric, value in event.metrics().items():
+            _metrics().add_metric(metric, METRICS[metric], value)
 
 
 def object_name(key: str, *, log_object_keys: bool) -> ObjectName:

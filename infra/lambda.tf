@@ -78,6 +78,24 @@ resource "aws_iam_role_policy" "publishes_uploads" {
   })
 }
 
+resource "aws_iam_role_policy" "receives_uploads" {
+  count = local.by_queue ? 1 : 0
+
+  name = "receives-uploads"
+  role = module.data_processor.role_name
+
+  # Lambda does it in the function's name.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "ReceivesUploadsFromTheirQueue"
+      Effect   = "Allow"
+      Action   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+      Resource = aws_sqs_queue.uploads[0].arn
+    }]
+  })
+}
+
 resource "aws_iam_role_policy" "uses_the_key" {
   count = var.kms_key_arn == null ? 0 : 1
 

@@ -33,9 +33,34 @@ output "failure_queue_url" {
   value       = aws_sqs_queue.failures.url
 }
 
+output "lambda_architecture" {
+  description = "Processor of the functions, for .chalice/config.json."
+  value       = var.lambda_architecture
+}
+
+output "operations_bucket_name" {
+  description = "Name of the bucket that holds manifests and results of replays: keys of uploads."
+  value       = module.operations_bucket.name
+}
+
 output "processed_data_bucket_name" {
   description = "Name of the bucket that holds what is published."
   value       = module.processed_bucket.name
+}
+
+output "queue_batch_seconds" {
+  description = "Seconds that Lambda waits for a batch of uploads to fill; for operations/."
+  value       = var.queue_batch_seconds
+}
+
+output "queue_batch_size" {
+  description = "Uploads in one invocation at most; for operations/."
+  value       = var.queue_batch_size
+}
+
+output "queue_concurrency" {
+  description = "Invocations at once at most; for operations/."
+  value       = var.queue_concurrency
 }
 
 output "raw_data_bucket_name" {
@@ -58,6 +83,11 @@ output "rejected_records_threshold" {
   value       = var.rejected_records_threshold
 }
 
+output "replay_arn" {
+  description = "ARN of the state machine that publishes many objects again."
+  value       = aws_sfn_state_machine.replay.arn
+}
+
 output "reserved_concurrency" {
   description = "Uploads that are worked on at once, for .chalice/config.json; no output where there is no limit."
   value       = var.reserved_concurrency
@@ -76,4 +106,14 @@ output "stage" {
 output "subnet_ids" {
   description = "Subnets of the functions; empty outside a VPC."
   value       = flatten(module.network[*].subnet_ids)
+}
+
+output "upload_queue_arn" {
+  description = "ARN of the queue in which uploads wait; empty where S3 invokes the function. For .chalice/config.json and operations/."
+  value       = join("", aws_sqs_queue.uploads[*].arn)
+}
+
+output "upload_queue_url" {
+  description = "URL of that queue."
+  value       = join("", aws_sqs_queue.uploads[*].url)
 }

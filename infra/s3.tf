@@ -1,4 +1,22 @@
-# The raw bucket's notification is Chalice's alone. An aws_s3_bucket_notification here would replace it.
+# The raw bucket's notification is Chalice's alone, or the upload queue's alone: S3 takes but one destination for an
+# event, and what Terraform sets replaces what was there, at once.
+
+resource "aws_s3_bucket_notification" "uploads" {
+  count = local.by_queue ? 1 : 0
+
+  bucket = module.raw_bucket.name
+
+  queue {
+    queue_arn     = aws_sqs_queue.uploads[0].arn
+    filter_suffix = ".json"
+
+    # CHANGES_OF_WHAT_IS_CURRENT in chalicelib/events.py. A test compares the two.
+    events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:Delete", "s3:ObjectRestore:Completed"]
+  }
+
+  # S3 tries the queue at once.
+  depends_on = [aws_sqs_queue_policy.uploads]
+}
 
 module "raw_bucket" {
   source = "./modules/bucket"
@@ -32,5 +50,19 @@ module "rejected_bucket" {
   object_days       = var.rejected_object_days
 
   # What expired is gone for good a day later.
+  noncurrent_version_days = 1
+}
+
+# Manifests and results of replays. They hold keys, which can name patients: as private as the uploads.
+module "operations_bucket" {
+  source = "./modules/bucket"
+
+  name_prefix       = "ikerian-${var.stage}-operations-"
+  access_log_bucket = var.access_log_bucket
+  force_destroy     = var.force_destroy
+  kms_key_arn       = var.kms_key_arn
+  object_days       = 30
+
+  # Likewise.
   noncurrent_version_days = 1
 }

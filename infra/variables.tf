@@ -37,6 +37,17 @@ variable "force_destroy" {
   default     = false
 }
 
+variable "ingest" {
+  description = "How uploads come to data-processor: `direct`, S3 invokes it, or `queue`, they wait in a queue of which queue_concurrency at once are worked on. On a stage that is deployed, change it with `deploy` alone, which loses no upload."
+  type        = string
+  default     = "direct"
+
+  validation {
+    condition     = contains(["direct", "queue"], var.ingest)
+    error_message = "ingest must be direct or queue."
+  }
+}
+
 variable "kms_key_arn" {
   description = "ARN of a KMS key to encrypt the three buckets with; null for S3's own keys (SSE-S3). The key's policy must let this account's IAM policies grant its use. A key of another account wants a permissions_boundary_arn that allows it: the boundary that bootstrap/ makes allows those of this account."
   type        = string
@@ -45,6 +56,17 @@ variable "kms_key_arn" {
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
     error_message = "kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-central-1:123456789012:key/…; an alias cannot be granted."
+  }
+}
+
+variable "lambda_architecture" {
+  description = "Processor that the functions run on: x86_64, or arm64 (Graviton), whose GB-seconds cost about a fifth less."
+  type        = string
+  default     = "x86_64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be arm64 or x86_64."
   }
 }
 
@@ -95,6 +117,45 @@ variable "processed_object_days" {
   }
 }
 
+variable "queue_batch_seconds" {
+  description = "Seconds that Lambda waits for a batch of uploads to fill, with ingest = \"queue\"; more than 0 for batches of more than 10."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.queue_batch_seconds >= (var.queue_batch_size > 10 ? 1 : 0) && var.queue_batch_seconds <= 300 && floor(var.queue_batch_seconds) == var.queue_batch_seconds
+    error_message = "queue_batch_seconds must be a whole number of seconds from 0 to 300, and at least 1 where queue_batch_size is more than 10."
+  }
+}
+
+variable "queue_batch_size" {
+  description = "Uploads in one invocation at most, with ingest = \"queue\". More than 1 for small objects only: all of a batch share one invocation's time."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.queue_batch_size >= 1 && var.queue_batch_size <= 1000 && floor(var.queue_batch_size) == var.queue_batch_size
+    error_message = "queue_batch_size must be a whole number of uploads from 1 to 1000."
+  }
+}
+
+variable "queue_concurrency" {
+  description = "Invocations at once at most, with ingest = \"queue\"; the rest wait in the queue, for up to 14 days."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.queue_concurrency >= 2 && var.queue_concurrency <= 1000 && floor(var.queue_concurrency) == var.queue_concurrency
+    error_message = "queue_concurrency must be a whole number of invocations from 2 to 1000."
+  }
+
+  validation {
+    # What Lambda throttles counts as received, and five times is for good.
+    condition     = var.ingest == "direct" || var.queue_concurrency <= coalesce(var.reserved_concurrency, 1000)
+    error_message = "queue_concurrency must not exceed reserved_concurrency, or uploads would fail that nobody has looked at."
+  }
+}
+
 variable "raw_object_days" {
   description = "Days until an upload is deleted, as by hand: it can be brought back for noncurrent_version_days more. null to keep it until somebody deletes it."
   type        = number
@@ -103,6 +164,17 @@ variable "raw_object_days" {
   validation {
     condition     = var.raw_object_days == null ? true : var.raw_object_days >= 1 && floor(var.raw_object_days) == var.raw_object_days
     error_message = "raw_object_days must be a whole number of days, at least 1, or null."
+  }
+}
+
+variable "reconcile_schedule" {
+  description = "When all uploads are looked at again, and those published that no event has: rate(1 day), or cron(0 3 * * ? *) of EventBridge Scheduler, in UTC. null for never. Each look costs two requests an upload."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.reconcile_schedule == null || can(regex("^(rate\\([1-9][0-9]* (minutes?|hours?|days?)\\)|cron\\(([^ )]+ ){5}[^ )]+\\))$", var.reconcile_schedule))
+    error_message = "reconcile_schedule must be rate(number unit) or cron(six fields), such as rate(1 day); or null."
   }
 }
 

@@ -92,6 +92,16 @@ def tiny(random: Random, index: int) -> Record:
     return {"patient_id": str(index), "patient_name": random.choice("abc")}
 
 
+def number(_random: Random, index: int) -> int:
+    """Make what is no scan at all."""
+    return index
+
+
+def empty(_random: Random, _index: int) -> Record:
+    """Make a scan that has nothing of one."""
+    return {}
+
+
 def spoiled(kind: str, scan: bytes) -> bytes:
     """Make a scan invalid, or hard to read: as no JSON encoder would write it."""
     match kind:
@@ -115,7 +125,7 @@ def size(random: Random) -> int:
     return int(200 * 5000 ** (random.random() ** 12))
 
 
-SHAPES: dict[str, Callable[[Random, int], Record]] = {
+SHAPES: dict[str, Callable[[Random, int], Record | int]] = {
     "flat": flat,
     "pretty": flat,
     "nested": nested,
@@ -130,6 +140,8 @@ SHAPES: dict[str, Callable[[Random, int], Record]] = {
     "hostile-tiny": tiny,
     "hostile-gaps": tiny,
     "hostile-halves": tiny,
+    "hostile-numbers": number,
+    "hostile-empty": empty,
 }
 
 # What stands behind a key instead: a blank, what is no UTF-8, two ids that are no texts, half a pair.

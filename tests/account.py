@@ -181,8 +181,13 @@ ASKED_FOR_EVERYTHING = {
     "cloudwatch:GetDashboard",
     "cloudwatch:ListTagsForResource",
     "cloudwatch:PutDashboard",
+    "lambda:CreateEventSourceMapping",
     "lambda:CreateFunction",
+    "lambda:DeleteEventSourceMapping",
+    "lambda:GetEventSourceMapping",
+    "lambda:UpdateEventSourceMapping",
     "sns:ListTagsForResource",
+    "states:ListTagsForResource",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib import object_store, telemetry
+from chalicelib import telemetry, upload
 from chalicelib.object_store import ObjectStore
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import local_cloud
@@ -78,7 +78,7 @@ def impatient_store(proxy: FaultyS3) -> ObjectStore:
 def s3(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
     """An S3 without faults until a test plans them; parts are small, and retries come without a pause."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    monkeypatch.setattr(object_store, "PART_SIZE", PART)
+    monkeypatch.setattr(upload, "PART_SIZE", PART)
     proxy.policy = planned()
     for noted in (proxy.exchanges, proxy.faults, proxy.operations):
         noted.clear()

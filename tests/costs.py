@@ -8,8 +8,11 @@ import re
 from itertools import starmap
 from math import ceil
 
-from chalicelib.object_store import PART_SIZE
+from chalicelib import events, source
+from chalicelib.pipeline import FAST_WITHIN
+from chalicelib.source import RANGE, STREAMS
 from chalicelib.telemetry import ObjectPublished
+from chalicelib.upload import PART_SIZE
 from infra.ops.local.cloud import ROOT
 
 KB, MB, GB = 10**3, 10**6, 2**30
@@ -39,11 +42,12 @@ PRICES = {
 REQUEST_SECONDS = 0.05
 STREAM = 85 * MB  # bytes a second
 EXTRACTION = 350 * MB  # bytes a second on a whole core, as measured: chalicelib/README.md, Performance
+WHOLE_PATH = 230 * MB  # the same with the SDK, TLS and the upload: tests/benchmarks
+IN_TURN = 5  # requests of a large object that are waited for: GET, a range; a first, a part, a last
 MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_memory_size"]
 VCPU = MEMORY / 1769  # AWS: one at 1,769 MB
 
 # Of a new object, all of whose records are valid.
-READS = 3  # HEAD, GET, HEAD
 LOGGED = 1330  # bytes of log, Lambda's own lines among them
 PUBLISHED = 0.345  # share of its bytes, of flat scans by samples/generate.py
 
@@ -55,6 +59,14 @@ def alarms() -> int:
     return len(re.findall(r'"[a-z-]+"', names))
 
 
+def reads(size: int) -> int:
+    """Count the requests that read: GET, and ranges; HEAD before, if it is not small, and after a while."""
+    if size <= events.SMALL:
+        return 1
+    ranges = ceil(size / RANGE) if size > source.SMALL else 0
+    return 2 + ranges + (_worked(size) >= FAST_WITHIN)
+
+
 def writes(size: int) -> int:
     """Count the requests that publish what comes of an object: one, or the parts, a first and a last."""
     parts = ceil(size * PUBLISHED / PART_SIZE)
@@ -62,8 +74,16 @@ def writes(size: int) -> int:
 
 
 def seconds(size: int) -> float:
-    """Say how long a function takes over an object, if it does one thing after the other."""
-    return (READS + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
+    """Say how long a function takes over an object."""
+    looks = 0 if size <= events.SMALL else 1 + (_worked(size) >= FAST_WITHIN)
+    return looks * REQUEST_SECONDS + _worked(size)
+
+
+def _worked(size: int) -> float:
+    """Say how long it takes from the GET to the last write: of a large one, everything at once."""
+    if size <= source.SMALL:
+        return (1 + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
+    return IN_TURN * REQUEST_SECONDS + max(size / (STREAMS * STREAM), size / (WHOLE_PATH * VCPU))
 
 
 def costs(objects: int, size: int) -> dict[str, float]:
@@ -74,7 +94,7 @@ def costs(objects: int, size: int) -> dict[str, float]:
         "metrics": len(ObjectPublished.counts) * PRICES["metric"] if objects else 0,
         "logs": objects * LOGGED * PRICES["logs"],
         "Lambda": objects * (PRICES["invocation"] + gigabyte_seconds * PRICES["gigabyte-second"]),
-        "S3 requests": objects * (READS * PRICES["read"] + (1 + writes(size)) * PRICES["write"]),
+        "S3 requests": objects * (reads(size) * PRICES["read"] + (1 + writes(size)) * PRICES["write"]),
     }
     stored = objects * size * (1 + PUBLISHED) * PRICES["storage"]
     return {**items, "together": sum(items.values()), "and each month that they are kept": stored}

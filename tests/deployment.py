@@ -39,9 +39,14 @@ class Deployment:
 
     def invoke_with(self, event: Any) -> dict[str, Any] | None:
         """Send the function any event; the error it answers with, if any."""
+        answer: dict[str, Any]
+        answer, failed = self.answer_of(event)
+        return answer if failed else None
+
+    def answer_of(self, event: Any) -> tuple[Any, bool]:
+        """Send the function any event; its answer, and whether that is an error."""
         answer = self.functions.invoke(FunctionName=FUNCTION, Payload=json.dumps(event).encode())
-        result: dict[str, Any] = json.loads(answer["Payload"].read())
-        return result if "FunctionError" in answer else None
+        return json.loads(answer["Payload"].read()), "FunctionError" in answer
 
     def post(self, document: bytes, *, signed: bool = True, **headers: str) -> Answer:
         """POST /process; header names with underscores."""

@@ -14,9 +14,19 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def s3_event(*objects: tuple[str, str], unencoded: str = "/", uploaded: float = 0) -> dict[str, Any]:
+def s3_event(
+    *objects: tuple[str, str], unencoded: str = "/", uploaded: float = 0, size: int | None = None
+) -> dict[str, Any]:
     """Make the event of objects (bucket, key) that were uploaded, so many seconds after 1970."""
-    return {"Records": [_record(bucket, key, unencoded, uploaded) for bucket, key in objects]}
+    records = [_record(bucket, key, unencoded, uploaded) for bucket, key in objects]
+    for record in records if size is not None else []:
+        record["s3"]["object"]["size"] = size
+    return {"Records": records}
+
+
+def sqs_event(*bodies: str) -> dict[str, Any]:
+    """Make the event of messages that a queue hands on together."""
+    return {"Records": [{"eventSource": "aws:sqs", "body": body} for body in bodies]}
 
 
 TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "raw"}

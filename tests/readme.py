@@ -6,9 +6,9 @@ from typing import NamedTuple
 from infra.ops.local.cloud import ROOT
 
 README = ROOT / "README.md"
-INFRA = ROOT / "infra" / "README.md"
-PAGES = (README, ROOT / "chalicelib" / "README.md", INFRA)
-# The heading of INFRA under which stands what is run in an account, in order.
+INFRA_PAGE = ROOT / "infra" / "README.md"
+PAGES = (README, ROOT / "chalicelib" / "README.md", INFRA_PAGE, ROOT / "infra" / "OPERATE.md")
+# The heading of INFRA_PAGE under which stands what is run in an account, in order.
 BY_HAND = "\n## By hand\n"
 
 
@@ -25,8 +25,8 @@ class Block(NamedTuple):
 
 
 def manual_path() -> str:
-    """Read the part of INFRA that is run in an account."""
-    return INFRA.read_text().partition(BY_HAND)[2].partition("\n## ")[0]
+    """Read the part of INFRA_PAGE that is run in an account."""
+    return INFRA_PAGE.read_text().partition(BY_HAND)[2].partition("\n## ")[0]
 
 
 def blocks_of(text: str) -> list[Block]:

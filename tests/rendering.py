@@ -29,6 +29,8 @@ ARNS = {
     "aws_cloudwatch_log_group": f"arn:aws:logs:{HERE}:log-group:{{name}}",
     "aws_cloudwatch_metric_alarm": f"arn:aws:cloudwatch:{HERE}:alarm:{{alarm_name}}",
     "aws_iam_role": f"arn:aws:iam::{ACCOUNT}:role/{{name}}",
+    "aws_scheduler_schedule": f"arn:aws:scheduler:{HERE}:schedule/default/{{name}}",
+    "aws_sfn_state_machine": f"arn:aws:states:{HERE}:stateMachine:{{name}}",
     "aws_s3_bucket": "arn:aws:s3:::{bucket_prefix}20261125134631092200000001",
     "aws_sns_topic": f"arn:aws:sns:{HERE}:{{name}}",
     "aws_sqs_queue": f"arn:aws:sqs:{HERE}:{{name}}",
@@ -106,8 +108,14 @@ def run(directory: Path, environ: dict[str, str], *arguments: str) -> subprocess
 
 
 def rendered(foundation: Terraform, stage: str) -> Rendered:
-    """Render a stage in a network of its own: foundation, operations and the role that deploys it."""
-    variables = {"stage": stage, "region": REGION, "vpc_cidr": "10.20.0.0/24", "kms_key_arn": KEY}
+    """Render a stage with all that may be asked for: foundation, operations and the role that deploys it."""
+    everything = {
+        "ingest": "queue",
+        "vpc_cidr": "10.20.0.0/24",
+        "kms_key_arn": KEY,
+        "reconcile_schedule": "rate(1 day)",
+    }
+    variables = {"stage": stage, "region": REGION, **everything}
     options = [f"-var={name}={value}" for name, value in variables.items()]
     printed = foundation("test", "-test-directory=env", "-json", "-verbose", *options)
     states = [line["test_state"] for line in map(json.loads, printed.splitlines()) if "test_state" in line]

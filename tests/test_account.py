@@ -1,10 +1,13 @@
 """A whole account, from nothing to nothing, by the operator's commands; IAM and TLS enforced."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +48,8 @@ from tests.account import (
 )
 from tests.readme import block
 
+# A paused function does not answer, and the stand-in counts nothing of what is logged.
+UNTOLD = {"revision", "last day"}
 JSON = {"Content-Type": "application/json"}
 RECORD = b'{"patient_id":"P-1","patient_name":"Ada"}'
 SCAN = b"[" + RECORD + b"]"
@@ -85,6 +90,7 @@ def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) ->
     checkout = checkout_in(tmp_path_factory.mktemp("job"))
     with (checkout / "infra" / "env" / f"{STAGE}.tfvars").open("a") as settings:
         settings.write("rejected_records_threshold = 7\nreserved_concurrency = 50\n")
+        settings.write('reconcile_schedule = "rate(1 day)"\n')
     return Account(checkout, deployer(STAGE))
 
 
@@ -154,7 +160,7 @@ def test_a_killed_deployment_is_completed_not_doubled(url: str) -> None:
     ours = sorted(re.sub(r"-\d{20,}$", "", name) for name in bucket_names() if "staging" not in name)
     assert ours == [
         "ikerian-data-pipeline-state-000000000000",
-        *(f"ikerian-dev-{n}" for n in ("processed", "raw", "rejected")),
+        *(f"ikerian-dev-{n}" for n in ("operations", "processed", "raw", "rejected")),
     ]
 
 
@@ -275,6 +281,19 @@ def test_who_deploys_makes_no_role_more_powerful_than_its_boundary() -> None:
         assert denied(powerful.client("iam").list_roles)
     finally:
         iam.delete_role_policy(RoleName=FUNCTION, PolicyName="everything")
+
+
+@pytest.mark.usefixtures("url")
+def test_a_replay_publishes_what_is_missing(administrator: Account, account: Account) -> None:
+    raw, processed, _ = account.buckets()
+    client("s3").put_object(Bucket=raw, Key="replayed.json", Body=SCAN)
+    wait_for(lambda: "replayed.json" in keys(processed))
+    client("s3").delete_object(Bucket=processed, Key="replayed.json")
+
+    printed = administrator.ops("replay", "--stage", STAGE, "--prefix", "replayed")
+
+    assert "\npublished 1\n" in printed
+    assert "replayed.json" in keys(processed)
 
 
 @pytest.mark.usefixtures("url")
@@ -411,8 +430,8 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
     operator = Account(account.checkout)  # not in GitHub's role
-    assert "1 handled" in operator.ops("redrive", "--stage", STAGE)
-    assert key in keys(account.buckets().processed)
+    assert "1 handed to Lambda" in operator.ops("redrive", "--stage", STAGE)
+    wait_for(lambda: key in keys(account.buckets().processed))
 
 
 def first_message(queue: str) -> dict[str, Any]:
@@ -449,6 +468,26 @@ def test_what_a_stages_file_sets_is_so() -> None:
 
 
 @pytest.mark.usefixtures("url")
+def test_a_paused_stage_is_red_and_resumes_with_as_many_uploads_at_once_as_its_file_sets(
+    account: Account,
+) -> None:
+    operator = Account(account.checkout)  # not in GitHub's role
+    assert "wait in the failure queue" in operator.ops("pause", "--stage", STAGE)
+    process = operator.start("status", "--stage", STAGE, "--json")
+    lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
+    found = {line["finding"]: line for line in lines if "finding" in line}
+
+    assert "uploads at once 50" in operator.ops("resume", "--stage", STAGE)
+    reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
+    assert reserved["ReservedConcurrentExecutions"] == 50
+    assert process.returncode == 3
+    assert lines[-1]["todo"][0] == f"make resume STAGE={STAGE}"
+    assert found["alarms"]["alarms"] >= 10
+    assert set(found["logs"]["retention_days"].values()) == {14}
+    assert not [name for name, one in found.items() if "unknown" in one and name not in UNTOLD]
+
+
+@pytest.mark.usefixtures("url")
 def test_nothing_passes_unencrypted(account: Account) -> None:
     raw = account.buckets().raw
     policy = client("s3").get_bucket_policy(Bucket=raw)["Policy"]
@@ -479,6 +518,78 @@ def test_a_stage_that_is_made_by_hand_works(staging: Account) -> None:
 def tools_of(account: Account) -> dict[str, str]:
     """An account's tools, without the role in which it acts."""
     return {name: value for name, value in account.environment.items() if not name.startswith("AWS_")}
+
+
+# What S3 changes of its own accord, it changes at once here.
+DEPLOYS_WITHOUT_WAITING = """
+import runpy
+from infra.ops.commands import ingest
+ingest.SETTLES = 3
+runpy.run_module("infra.ops", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif("LONG" not in os.environ, reason="two deployments take three minutes; make chaos runs it")
+@pytest.mark.usefixtures("url")
+def test_a_change_to_the_queue_and_back_loses_no_upload(account: Account) -> None:
+    settings = account.checkout / "infra" / "env" / f"{STAGE}.tfvars"
+    direct = settings.read_text()
+    raw, processed, _ = account.buckets()
+
+    with uploading(raw) as uploaded:
+        settings.write_text(f'{direct}ingest = "queue"\nqueue_concurrency = 20\n')
+        printed = deployed_anew(account)
+        assert whom_s3_tells(raw) == {f"{FUNCTION}-uploads"}
+        assert functions_of_mappings() == {FUNCTION}
+        settings.write_text(direct)
+        printed += deployed_anew(account)
+    wait_for(lambda: set(uploaded) <= set(keys(processed)))
+
+    assert printed.count(f"The stage {STAGE} does what it should.") == 2
+    assert whom_s3_tells(raw) == {FUNCTION}
+    assert functions_of_mappings() == set()
+    assert not [url for url in client("sqs").list_queues()["QueueUrls"] if url.endswith("-uploads")]
+
+
+def deployed_anew(account: Account) -> str:
+    done = account.run(sys.executable, "-c", DEPLOYS_WITHOUT_WAITING, "deploy", "--stage", STAGE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def uploading(bucket: str) -> Iterator[list[str]]:
+    """Upload one object after the other meanwhile; yields their keys."""
+    uploaded: list[str] = []
+    s3, over = client("s3"), threading.Event()
+
+    def upload_on() -> None:
+        while not over.wait(
+            2
+        ):  # the local cloud starts a function for each, on a machine that is busy deploying
+            key = f"meanwhile/{len(uploaded)}.json"
+            s3.put_object(Bucket=bucket, Key=key, Body=SCAN)
+            uploaded.append(key)
+
+    uploads = threading.Thread(target=upload_on)
+    uploads.start()
+    try:
+        yield uploaded
+    finally:
+        over.set()
+        uploads.join()
+
+
+def whom_s3_tells(bucket: str) -> set[str]:
+    answer = client("s3").get_bucket_notification_configuration(Bucket=bucket)
+    arns = {one["QueueArn"] for one in answer.get("QueueConfigurations", [])}
+    arns |= {one["LambdaFunctionArn"] for one in answer.get("LambdaFunctionConfigurations", [])}
+    return {arn.rpartition(":")[2] for arn in arns}
+
+
+def functions_of_mappings() -> set[str]:
+    mappings = client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    return {one["FunctionArn"].rpartition(":")[2] for one in mappings}
 
 
 def test_an_unknown_stage_is_told_what_it_wants(account: Account) -> None:

@@ -15,6 +15,7 @@ def test_nothing_is_lost_or_stale_or_twice_or_leaked(tmp_path: Path) -> None:
 
     assert outcome.verdict.faultless, outcome.verdict
     assert outcome.happened["versions uploaded"] > 10
+    assert outcome.happened["invocations with several events"] > 0
     assert outcome.happened["workers killed"] > 0
     assert any(name.startswith("fault: ") for name in outcome.happened)
     assert "object_published" in log.read_text()

@@ -1,47 +1,54 @@
 """What `deploy` does about a service that is not ready, where the local cloud always is."""
 
 import pytest
+from botocore.exceptions import ClientError
 
+from infra.ops.aws import notification
+from infra.ops.aws.notification import UNKNOWN_YET, until_s3_knows
 from infra.ops.commands import deploy
 from infra.ops.stage import Stage
 from infra.ops.tools.run import ToolError
 
 
-class Chalice:
-    """Chalice's command, which fails with these words, one after the other, and then works."""
+class Connection:
+    """Something that fails in these ways, one after the other, and then works."""
 
-    def __init__(self, *failures: str) -> None:
+    def __init__(self, *failures: Exception) -> None:
         self._failures = list(failures)
         self.runs = 0
 
-    def __call__(self, _stage: Stage, _verb: str) -> None:
+    def __call__(self) -> None:
         self.runs += 1
         if self._failures:
-            raise ToolError(self._failures.pop(0))
+            raise self._failures.pop(0)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "PAUSES", (0, 0))
+    monkeypatch.setattr(notification, "PAUSES", (0, 0))
 
 
-def test_a_function_that_s3_does_not_know_yet_is_deployed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    chalice = Chalice(*[f"An error occurred: {deploy.UNKNOWN_YET}"] * 2)
-    monkeypatch.setattr(deploy, "chalice", chalice)
-
-    deploy._deploy_functions(Stage("dev"))  # noqa: SLF001 - all of `deploy` would want an account
-
-    assert chalice.runs == 3
+def refused(words: str) -> list[Exception]:
+    """How Chalice's command and the client say that S3 has refused."""
+    return [ToolError(f"An error occurred: {words}"), ClientError({"Error": {"Message": words}}, "Put")]
 
 
-def test_another_failure_of_chalice_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    chalice = Chalice("An error occurred: AccessDenied")
-    monkeypatch.setattr(deploy, "chalice", chalice)
+def test_a_function_that_s3_does_not_know_yet_is_connected_again() -> None:
+    connection = Connection(*refused(UNKNOWN_YET))
 
-    with pytest.raises(ToolError, match="AccessDenied"):
-        deploy._deploy_functions(Stage("dev"))  # noqa: SLF001 - likewise
+    until_s3_knows(connection)
 
-    assert chalice.runs == 1
+    assert connection.runs == 3
+
+
+@pytest.mark.parametrize("failure", refused("AccessDenied"), ids=["Chalice", "client"])
+def test_another_failure_is_told_at_once(failure: Exception) -> None:
+    connection = Connection(failure)
+
+    with pytest.raises(type(failure), match="AccessDenied"):
+        until_s3_knows(connection)
+
+    assert connection.runs == 1
 
 
 def test_a_stage_without_its_boundary_is_told_to_bootstrap() -> None:
@@ -50,4 +57,4 @@ def test_a_stage_without_its_boundary_is_told_to_bootstrap() -> None:
             raise ToolError("NoSuchEntity: arn:aws:iam::1:policy/ikerian-dev-boundary does not exist")
 
     with pytest.raises(ToolError, match=r"First `make bootstrap STAGE=dev`"):
-        deploy._within_its_boundary(Stage("dev"), Foundation())  # type: ignore[arg-type]  # noqa: SLF001 - likewise
+        deploy._within_its_boundary(Stage("dev"), Foundation())  # type: ignore[arg-type]  # noqa: SLF001 - all of `deploy` would want an account

@@ -1,19 +1,40 @@
-"""The deployed zip in the local cloud: what an upload becomes, and what happens when something goes wrong."""
+"""The deployed zip in the local cloud: what an upload becomes, and what happens when something goes wrong.
+
+All of it twice: where S3 invokes the function, and where a queue does.
+"""
 
 import gzip
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import boto3
 import pytest
 
+from chalicelib.extraction import REVISION
 from chalicelib.telemetry import object_name
-from infra.ops.local.cloud import ROOT
+from infra.ops.aws.place import locate
+from infra.ops.aws.uploads import refusal_key, report_key
+from infra.ops.commands.redrive import redrive
+from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import ROOT, local_cloud
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
 from tests.events import TEST_EVENT, s3_event
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
+
+
+@pytest.fixture(scope="module", params=["direct", "queue"])
+def deployment(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[Deployment]:
+    """The stage in either mode; the second in a local cloud of its own, while that of other tests waits."""
+    if request.param == "direct":
+        yield deployment
+    else:
+        with local_cloud() as folder:
+            local_stage.make_buckets()
+            yield Deployment(local_stage.deploy(folder, ingest="queue"))
 
 
 def named(key: str) -> dict[str, str]:
@@ -172,6 +193,25 @@ def test_an_object_without_a_valid_record_is_kept_and_leaves_what_was_published(
     deployment.logged("object_refused", version=outcome.version, rejected=2)
 
 
+def test_of_a_refused_object_a_proof_stands_that_an_interrupted_publication_does_not_leave(
+    deployment: Deployment,
+) -> None:
+    refused = deployment.upload(b"[7,8]")
+    key = new_key()
+    with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.processed}/*"):
+        version = deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN[:-1] + b",7]")[
+            "VersionId"
+        ]
+        deployment.await_key(deployment.rejected, report_key(key, version))
+
+        proof = deployment.s3.get_object(
+            Bucket=deployment.rejected, Key=refusal_key(refused.key, refused.version)
+        )
+        assert proof["Metadata"] == {"source-version": refused.version, "extraction-revision": REVISION}
+        assert proof["Body"].read() == b'{"rejected":2}\n'
+        assert deployment.keys(deployment.rejected, key) == [report_key(key, version)]
+
+
 def test_a_malformed_object_leaves_what_was_published_before(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
@@ -301,6 +341,40 @@ def test_what_takes_several_parts_is_published_replaced_and_rejected_like_anythi
 def parts(deployment: Deployment, bucket: str, key: str) -> int:
     """Parts that an object was uploaded in, by its ETag."""
     return int(deployment.s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"').rpartition("-")[2])
+
+
+@contextmanager
+def impatient_queue() -> Iterator[None]:
+    """Have messages that failed come again after a second, not after an hour and a half."""
+    sqs: Any = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{FUNCTION}-uploads")["QueueUrl"]
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+
+
+@pytest.mark.parametrize("deployment", ["queue"], indirect=True)
+def test_a_message_that_fails_five_times_waits_in_the_failure_queue_and_redrive_publishes_it(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    sqs = boto3.client("sqs")
+    failures = sqs.get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+
+    with impatient_queue(), without_permission("s3:PutObject"):
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
+        (message,) = sqs.receive_message(QueueUrl=failures, VisibilityTimeout=0, WaitTimeSeconds=20)[
+            "Messages"
+        ]
+
+    (notification,) = json.loads(message["Body"])["Records"]
+    assert notification["s3"]["object"]["key"] == key
+    assert redrive(locate("local"), lambda *_: None).accepted == 1
+    deployment.logged("object_published", object=named(key))
+    assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject"])

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from app import data_processor
 from chalicelib import events, telemetry
+from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle
-from chalicelib.object_store import MARGIN, ObjectStore
+from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
 from tests.canaries import CANARY
 from tests.deployment import Deployment, new_key
@@ -149,11 +150,12 @@ def test_between_poisonous_records_the_deployed_function_publishes_the_good_ones
 
 
 def notification(name: str = "ObjectCreated:Put", when: str = "2026-01-02T03:04:05.678Z") -> dict[str, Any]:
-    return {"Records": [record("a+b.json") | {"eventName": name, "eventTime": when}]}
+    about = {"bucket": {"name": "raw"}, "object": {"key": "a+b.json", "size": 7}}
+    return {"Records": [{"s3": about, "eventName": name, "eventTime": when}]}
 
 
 def by_eventbridge(what: str = "Object Created") -> dict[str, Any]:
-    detail = {"bucket": {"name": "raw"}, "object": {"key": "a b.json"}}
+    detail = {"bucket": {"name": "raw"}, "object": {"key": "a b.json", "size": 7}}
     return {"source": "aws.s3", "detail-type": what, "time": "2026-01-02T03:04:05Z", "detail": detail}
 
 
@@ -180,19 +182,19 @@ WAYS = [lambda event: event, by_sqs, by_sns, by_sns_and_sqs, failed, lambda even
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    ("event", "uploaded"),
+    ("event", "uploaded", "size"),
     [
-        (notification(), 1767323045.678),
-        (notification("ObjectRemoved:Delete"), 0),
-        (notification("ObjectRestore:Completed"), 0),
-        (by_eventbridge(), 1767323045),
-        (by_eventbridge("Object Deleted"), 0),
+        (notification(), 1767323045.678, 7),
+        (notification("ObjectRemoved:Delete"), 0, None),
+        (notification("ObjectRestore:Completed"), 0, None),
+        (by_eventbridge(), 1767323045, 7),
+        (by_eventbridge("Object Deleted"), 0, None),
     ],
 )
 def test_an_event_names_its_object_by_whichever_way_it_comes(
-    way: Callable[[Any], Any], event: Any, uploaded: float
+    way: Callable[[Any], Any], event: Any, uploaded: float, size: int | None
 ) -> None:
-    assert events.arrivals(way(event)) == [Arrival("raw", "a b.json", uploaded)]
+    assert events.arrivals(way(event)) == [Arrival("raw", "a b.json", uploaded, size)]
 
 
 @pytest.mark.parametrize("way", WAYS)

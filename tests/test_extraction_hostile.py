@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib import json_lines, json_scanner, reading, sorting
+from chalicelib import decoders, json_lines, json_scanner, sorting
 from chalicelib.extraction import Summary, extract
 from chalicelib.malformed import MalformedScan
 from tests.benchmarks.fuzz import cases, disagreement
@@ -89,13 +89,13 @@ class Counter:
         for module, name in (
             (json_scanner, "measure"),
             (json_lines, "measure"),
-            (reading, "decode_texts"),
-            (sorting, "decode_record"),
+            (sorting, "decode_texts"),
+            (decoders, "decode_record"),
         ):
             monkeypatch.setattr(module, name, self.counted(getattr(module, name)))
-        for decoders in (sorting.decode_records, sorting.decode_raw):
-            for form, decode in decoders.items():
-                monkeypatch.setitem(decoders, form, self.counted(decode))
+        for by_form in (decoders.decode_records, decoders.decode_raw):
+            for form, decode in by_form.items():
+                monkeypatch.setitem(by_form, form, self.counted(decode))
 
     def counted(self, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def counting(text: bytes) -> object:
@@ -256,6 +256,19 @@ class TestMemory:
             assert sum(extract(source, len, len)[:2]) == 1
         """
         assert memory_of(program.replace("FIELD", repr(field))) <= 250
+
+    @pytest.mark.parametrize(
+        ("field", "limit"),
+        [(b'"x":1', 110), (rb'"x":"\ud800"', 165), (b'"x":NaN', 165), (b'"patient_id":1', 240)],
+    )
+    def test_a_record_at_the_limit_is_judged_where_it_is(self, field: bytes, limit: int) -> None:
+        program = """
+            start = b'[{"patient_id":"A","patient_name":"B",' + FIELD + b',"image":"'
+            parts = [start], (b"A" * 65536 for _ in range(1023)), [b'"}]']
+            source = (piece for part in parts for piece in part)
+            assert sum(extract(source, len, len)[:2]) == 1
+        """
+        assert memory_of(program.replace("FIELD", repr(field))) <= limit
 
 
 def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -> None:

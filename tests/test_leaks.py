@@ -16,6 +16,19 @@ from tests.deployment import Deployment, log_lines, without_permission
 from tests.events import CONTEXT, s3_event
 
 KEY = f"{CANARY}/{{}}"
+# A replay's and those of S3 Batch Operations: of a key that fails, and of one that nobody understands.
+BATCHES = [
+    {"Items": [{"Key": KEY.format("published.json"), "force": True}, {"Key": KEY.format("absent.json")}]},
+    {"Items": [{"Key": KEY.format("published.json"), "force": CANARY}]},
+    {
+        "invocationSchemaVersion": "1.0",
+        "invocationId": "i",
+        "job": {"id": "j"},
+        "tasks": [
+            {"taskId": "t", "s3Key": KEY.format("foreign.json"), "s3BucketArn": f"arn:aws:s3:::{CANARY}"}
+        ],
+    },
+]
 # All of them: test_leaks_loud.py
 SOME = {
     name: DOCUMENTS[name]
@@ -47,10 +60,13 @@ def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None
         body = DOCUMENTS["published"]
         deployment.s3.put_object(Bucket=deployment.raw, Key=KEY.format("denied.unannounced"), Body=body)
         errors = [deployment.invoke((deployment.raw, KEY.format("denied.unannounced")))]
+        batches = [deployment.answer_of(batch) for batch in BATCHES]
     errors.append(deployment.invoke((CANARY, KEY.format("foreign bucket.json"))))
 
     assert None not in errors
     assert CANARY not in json.dumps(errors)
+    assert '"error": "ObjectStoreError ' in json.dumps(batches)
+    assert CANARY not in json.dumps(batches)
     assert CANARY not in str(all_heads(deployment))
     deployment.logged("object_failed")
     deployment.logged("object_malformed")
@@ -83,7 +99,7 @@ def fail(*_: object, **__: object) -> None:
     raise KeyError(CANARY)
 
 
-@pytest.mark.parametrize("step", ["extract", "Upload", "_origin", "_version", "_is_current"])
+@pytest.mark.parametrize("step", ["extract", "Upload", "_origin", "Outcomes", "_is_current"])
 def test_a_bug_in_the_processing_is_told_without_its_words(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str
 ) -> None:

@@ -1,14 +1,21 @@
 """The memory of a worker does not depend on what it handles, nor on how much it has handled already."""
 
-from tests.chaos.memory import GROWTH, HALF_VALID, LEAK, MB, PEAK, growth, peak
+import pytest
+
+from tests.chaos.memory import HALF_VALID, LEAK, MB, PEAK, PEAK_OF_MANY, growth, peak
 
 
-def test_a_large_object_takes_no_more_memory_than_a_small_one() -> None:
-    small, _ = peak(HALF_VALID, 30 * MB)
-    large, _ = peak(HALF_VALID, 100 * MB)
+def test_a_large_object_takes_no_more_memory_than_is_promised() -> None:
+    memory, _ = peak(HALF_VALID, 300 * MB)
 
-    assert large <= small + GROWTH
-    assert large <= PEAK
+    assert memory <= PEAK
+
+
+@pytest.mark.parametrize(("size", "objects"), [(MB, 64), (20 * MB, 16)], ids=["side by side", "large"])
+def test_many_objects_of_one_event_stay_within_bounds(size: int, objects: int) -> None:
+    many, _ = peak(HALF_VALID, size, objects)
+
+    assert many <= PEAK_OF_MANY
 
 
 def test_a_worker_does_not_grow_from_object_to_object() -> None:

@@ -5,7 +5,6 @@ import pytest
 from chalicelib.object_store import (
     ANYWAY,
     IF_ABSENT,
-    PART_SIZE,
     Absence,
     Condition,
     ObjectStore,
@@ -14,6 +13,7 @@ from chalicelib.object_store import (
     Source,
     Upload,
 )
+from chalicelib.upload import PART_SIZE
 from tests.deployment import Deployment, new_key
 
 

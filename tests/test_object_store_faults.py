@@ -2,8 +2,9 @@
 
 import pytest
 
-from chalicelib import object_store
-from chalicelib.object_store import RESUMES, ObjectStore, ObjectStoreError, OvertakenError, Source
+from chalicelib.object_store import ObjectStore, ObjectStoreError, OvertakenError, Source
+from chalicelib.s3 import READ_SIZE
+from chalicelib.source import RESUMES
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut, Lied, OtherRange, Refused, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3
@@ -28,7 +29,7 @@ def test_a_stream_goes_on_where_its_connection_ended(
     first, second = s3.exchanges
     assert second.range is not None
     resumed = int(second.range.removeprefix("bytes=").removesuffix("-"))
-    assert first.delivered - object_store.READ_SIZE < resumed <= first.delivered
+    assert first.delivered - READ_SIZE < resumed <= first.delivered
 
 
 @pytest.mark.parametrize("after", [0, 0.5, -1])

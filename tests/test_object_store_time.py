@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import object_store
-from chalicelib.object_store import LAST_MARGIN, MARGIN, RESUMES, ObjectStore, OutOfTimeError, within
+from chalicelib.deadline import LAST_MARGIN, MARGIN
+from chalicelib.object_store import ObjectStore, OutOfTimeError, within
+from chalicelib.s3 import CONFIG as SDK
+from chalicelib.s3 import READ_SIZE
+from chalicelib.source import RESUMES
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut
@@ -16,7 +19,7 @@ from tests.reads_and_writes import BODY, PART, publish, read
 
 # S3's name has up to eight addresses, which are tried in turn; what is sent on a new connection is bound by
 # the time to connect, as is the TLS handshake; botocore waits a second to be told to go on.
-CONFIG: Any = object_store.CONFIG
+CONFIG: Any = SDK
 CONNECT, READ = CONFIG.connect_timeout, CONFIG.read_timeout
 ATTEMPT = max(8 * CONNECT, 3 * CONNECT + 1 + READ, 2 * READ + 1)
 RETRIES = CONFIG.retries["total_max_attempts"] - 1
@@ -81,7 +84,7 @@ def test_no_read_begins_when_too_little_time_is_left(
     with within(lambda: next(left)), pytest.raises(OutOfTimeError):
         read(faulty_store, deployment.processed, stored_key, received)
 
-    assert received == BODY[: 2 * object_store.READ_SIZE]
+    assert received == BODY[: 2 * READ_SIZE]
     assert s3.operations["get_object"] == 1
 
 

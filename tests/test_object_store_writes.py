@@ -2,8 +2,9 @@
 
 import pytest
 
-from chalicelib import object_store
-from chalicelib.object_store import IF_ABSENT, PART_SIZE, ObjectStore, ObjectStoreError, OvertakenError
+from chalicelib import upload
+from chalicelib.object_store import IF_ABSENT, ObjectStore, ObjectStoreError, OvertakenError
+from chalicelib.upload import PART_SIZE
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Hidden, Lost, Refused, Unsent, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3
@@ -58,7 +59,7 @@ def test_a_large_object_survives_the_faults_of_its_parts(
 def test_all_parts_but_the_last_are_as_large_as_s3_demands(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "PART_SIZE", PART_SIZE)
+    monkeypatch.setattr(upload, "PART_SIZE", PART_SIZE)
 
     publish(faulty_store, deployment.processed, new_key(), 2 * PART_SIZE + 3)
 

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import pipeline
+from chalicelib import events, pipeline
 from chalicelib.events import Arrival
 from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
@@ -26,10 +26,12 @@ class Steps(ObjectStore):
     def __init__(self) -> None:
         super().__init__(boto3.client("s3"))
         self.requests: list[str] = []
+        self.written: list[str] = []  # buckets
         self.before: dict[str, Callable[[], None]] = {}
 
     def request(self, operation: str, **parameters: Any) -> Any:
         self.requests.append(operation)
+        self.written += [parameters["Bucket"]] if operation == "put_object" else []
         # Each acts once.
         self.before.pop(operation, lambda: None)()
         return super().request(operation, **parameters)
@@ -48,9 +50,12 @@ class Key:
     def delete(self) -> None:
         self.s3.delete_object(Bucket=SETTINGS.raw_bucket, Key=self.name)
 
-    def handle(self, store: ObjectStore | None = None, remaining: Clock = lambda: 60_000) -> Steps:
+    def handle(
+        self, store: ObjectStore | None = None, remaining: Clock = lambda: 60_000, size: int | None = None
+    ) -> Steps:
         store = store or Steps()
-        handle([Arrival(SETTINGS.raw_bucket, self.name)], store, SETTINGS, remaining)
+        arrival = Arrival(SETTINGS.raw_bucket, self.name, uploaded=1, size=size)
+        handle([arrival], store, SETTINGS, remaining)
         assert isinstance(store, Steps)
         return store
 
@@ -73,18 +78,113 @@ def key() -> Key:
     return Key()
 
 
-@pytest.mark.parametrize("before", [0, 1], ids=["new", "replaced"])
-def test_a_published_object_costs_four_requests_the_last_of_them_afterwards(key: Key, before: int) -> None:
-    for _ in range(before):
-        key.upload("A")
-        key.handle()
-    key.upload("B")
-
-    assert key.handle().requests == ["head_object", "get_object", "put_object", "head_object"]
-    assert key.published() == "B"
+@pytest.fixture(autouse=True)
+def cold_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.GUESS, "new", True)
 
 
-def test_an_older_version_does_not_come_back_when_what_was_published_is_deleted(key: Key) -> None:
+NEW = ["get_object", "put_object"]
+LOOKS_FIRST = ["head_object", "get_object", "put_object"]
+REPLACED = ["head_object", "get_object", "put_object", "head_object"]
+UNCHANGED = ["head_object", "get_object"]
+
+
+def test_a_new_small_object_costs_two_requests(key: Key) -> None:
+    key.upload("A")
+
+    assert key.handle(size=1).requests == NEW
+    assert key.published() == "A"
+
+
+@pytest.mark.parametrize("size", [None, events.SMALL + 1], ids=["unknown size", "large"])
+def test_a_new_object_that_is_not_known_to_be_small_is_not_read_before_a_look(
+    key: Key, size: int | None
+) -> None:
+    key.upload("A")
+
+    assert key.handle(size=size).requests == LOOKS_FIRST
+    assert key.published() == "A"
+
+
+def test_what_is_sent_again_on_purpose_is_not_taken_for_new_however_small(key: Key) -> None:
+    key.upload("A")
+    store = Steps()
+
+    handle([Arrival(SETTINGS.raw_bucket, key.name, size=1)], store, SETTINGS, lambda: 60_000)
+
+    assert store.requests == LOOKS_FIRST
+
+
+@pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
+def test_of_many_that_are_replaced_each_costs_four_requests_but_the_first(key: Key, size: int | None) -> None:
+    key.upload("A")
+    key.handle(size=size)
+    requests = []
+    for name in "BCD":
+        key.upload(name)
+        requests.append(key.handle(size=size).requests)
+
+    assert requests == [[*NEW, *REPLACED] if size else REPLACED, REPLACED, REPLACED]
+    assert key.published() == "D"
+    assert key.versions() == 4
+
+
+def test_after_one_that_was_replaced_a_new_small_object_costs_three_requests_once(key: Key) -> None:
+    key.upload("A")
+    for _ in range(2):
+        key.handle(size=1)
+    requests = []
+    for _ in range(2):
+        (new := Key()).upload("A")
+        requests.append(new.handle(size=1).requests)
+
+    assert requests == [LOOKS_FIRST, NEW]
+
+
+def test_a_small_object_that_is_unchanged_is_not_published_again(
+    key: Key, said: pytest.CaptureFixture[str]
+) -> None:
+    key.upload("A")
+    requests = [key.handle(size=1).requests for _ in range(3)]
+
+    assert requests == [NEW, [*NEW, *UNCHANGED], UNCHANGED]
+    assert key.versions() == 1
+    assert "overtaken" not in said.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("body", "written"),
+    [
+        # The records, and then the proof that there is no other.
+        (b"[1]", [SETTINGS.rejected_bucket] * 2),
+        (b"[", [SETTINGS.rejected_bucket]),
+        (b"", []),
+        (scan("A")[:-1] + b",1]", [SETTINGS.rejected_bucket, SETTINGS.processed_bucket]),
+    ],
+    ids=["refused", "malformed", "empty", "one record rejected"],
+)
+def test_what_is_rejected_of_a_small_object_is_kept_before_anything_is_published(
+    key: Key, body: bytes, written: list[str]
+) -> None:
+    key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)
+    store = Steps()
+
+    assert key.handle(store, size=len(body)).requests == ["get_object", *["put_object"] * len(written)]
+    assert store.written == written
+
+
+def test_one_that_took_longer_is_looked_at_afterwards(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+    key.upload("A")
+
+    assert key.handle(size=1).requests == [*NEW, "head_object"]
+
+
+@pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
+def test_an_older_version_does_not_come_back_when_what_was_published_is_deleted_after_a_while(
+    key: Key, monkeypatch: pytest.MonkeyPatch, size: int | None
+) -> None:
+    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
     key.upload("A")
     store = Steps()
 
@@ -94,7 +194,7 @@ def test_an_older_version_does_not_come_back_when_what_was_published_is_deleted(
         key.s3.delete_object(Bucket=SETTINGS.processed_bucket, Key=key.name)
 
     store.before["put_object"] = newer_comes_and_goes
-    key.handle(store)
+    key.handle(store, size=size)
 
     assert key.published() == "B"
 
@@ -208,9 +308,9 @@ def test_a_crash_before_publishing_loses_nothing(key: Key) -> None:
 
 
 def test_an_object_that_takes_too_long_is_given_up_cleanly(key: Key) -> None:
-    body = b"[" + b",".join([scan("A" * 1_000_000)[1:-1]] * 12) + b"]"
+    body = b"[" + b",".join([scan("A" * 1_000_000)[1:-1]] * 24) + b"]"
     key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)
-    left = iter(range(140_000, 0, -500))  # milliseconds: half a second less at every look
+    left = iter(range(160_000, 0, -500))  # milliseconds: half a second less at every look
 
     with pytest.raises(UploadsFailedError, match=r"OutOfTimeError after \d+ bytes$") as error:
         key.handle(remaining=lambda: next(left))

@@ -30,7 +30,7 @@ WANTED = {
     "upload_part": "s3:PutObject",
 }
 # To find its own, a deployer looks at the names of all.
-LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"}
+LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "states:ValidateStateMachineDefinition"}
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,11 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
 
 def owned(stage: Rendered) -> list[str]:
     """All that is a stage's own, what is in it and what Chalice makes included."""
-    buckets = [f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket")]
-    roles = [arn.rpartition("/")[2] for arn in stage.arns("role") if not arn.endswith("-deployer")]
-    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in roles]
+    buckets = [
+        f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket") if "-operations-" not in bucket
+    ]
+    names = [arn.rpartition("/")[2] for arn in stage.arns("log_group")]
+    functions = [f"arn:aws:lambda:{HERE}:function:{name}" for name in names]
     streams = [f"{group}:log-stream:2026" for group in stage.arns("log_group")]
     states = [f"{STATES}/{stage.name}/{name}" for name in ("foundation.tfstate", "chalice.json")]
     return [*stage.arns(), *buckets, *functions, *streams, *states]
@@ -54,8 +56,10 @@ def allows(statement: dict[str, Any], arn: str) -> bool:
     if statement["Effect"] == "Deny":
         return False
     services = {action.partition(":")[0] for action in set(listed(statement["Action"])) - LOOKS}
+    # A mapping has no name of its own: whose it is says the function that it is of.
+    function = statement.get("Condition", {}).get("ArnEquals", {}).get("lambda:FunctionArn")
     return arn.split(":")[2] in services and any(
-        matches(arn, pattern) for pattern in listed(statement["Resource"])
+        matches(arn, pattern) for pattern in listed(function or statement["Resource"])
     )
 
 
@@ -67,6 +71,23 @@ def matches(arn: str, pattern: str) -> bool:
 
 def deployer(stage: Rendered) -> list[dict[str, Any]]:
     return [statement for address in DEPLOYER for statement in stage.statements(address)]
+
+
+def compact(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def test_policies_are_no_longer_than_iam_takes(stages: list[Rendered]) -> None:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: white space does not count.
+    longest = "a-longer-stage-1"
+    for stage in stages:
+        longer = len(longest) - len(stage.name)
+        inline, bounded = (
+            sum(len(text) + text.count(stage.name) * longer for text in map(compact, documents))
+            for documents in ([deployer(stage)], [list(stage.statements("aws_iam_policy.this"))])
+        )
+        assert inline <= 10_240
+        assert bounded <= 6_144
 
 
 def test_no_stage_may_do_anything_to_anothers(stages: list[Rendered]) -> None:
@@ -102,6 +123,31 @@ def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered
             scan for scan in scans for said in deployer(stage) if allows(said, scan) and _of_objects(said)
         ]
         assert not seen
+
+
+def test_a_boundary_lets_every_role_do_what_its_own_policies_say(stages: list[Rendered]) -> None:
+    for stage in stages:
+        bounded = list(stage.statements("aws_iam_policy.this"))
+        deployers = ("aws_iam_policy.this", *DEPLOYER, "aws_iam_role_policy.sees")
+        roles = [
+            at for at in stage.policies() if "aws_iam_role_policy" in at and not at.startswith(deployers)
+        ]
+        beyond = [
+            (action, resource)
+            for statement in (said for at in roles for said in stage.statements(at))
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+            if not any(_grants(one, action, resource) for one in bounded)
+        ]
+
+        assert len(roles) == 10
+        assert not beyond
+
+
+def _grants(statement: dict[str, Any], action: str, resource: str) -> bool:
+    return action in listed(statement["Action"]) and any(
+        matches(resource, pattern) for pattern in listed(statement["Resource"])
+    )
 
 
 def _of_objects(statement: dict[str, Any]) -> bool:

@@ -31,6 +31,17 @@ ELSEWHERE = {
     "make deploy STAGE=dev": "tests/test_account.py",
     "make configure STAGE=dev": "likewise",
     "make destroy STAGE=dev": "likewise",
+    "The stage dev": "tests/test_status.py",
+    "The object in/mixed.json": "tests/test_story.py",
+    "The stage dev is paused: nothing is published.": "tests/test_pause.py",
+    "$ python -m infra.ops reconcile --stage local": "tests/test_reconcile.py",
+    "$ python -m infra.ops reconcile --stage local --combined - |": "likewise, and tests/test_game_day.py",
+    "$ python -m infra.ops replay --stage dev --prefix clinic/": "tests/test_replay.py",
+    "aws s3control create-job \\": "not tried, as it says below",
+    "WITH raw AS (": "not tried, as it says itself",
+    "$ python -m infra.ops redrive --stage dev --dry-run": "tests/test_redrive.py",
+    "$ python -m infra.ops forget --stage dev 'clinic-7/Hilda Moor.json'": "tests/test_forget.py",
+    'ingest            = "queue"': "tests/test_account.py",
     "    scan_date: Date": "tests/test_recipes.py",
     "for file in tfvars s3.tfbackend; do": "likewise",
     "log_retention_days      = 30": "likewise",
@@ -156,7 +167,13 @@ def s3_address(text: str, environment: dict[str, str]) -> list[str]:
         "make configure STAGE=dev",
         "make deploy STAGE=dev",
         "make destroy STAGE=dev",
+        "make pause STAGE=dev",
         "make plan STAGE=dev",
+        "make reconcile STAGE=dev",
+        "make redrive STAGE=dev",
+        "make replay STAGE=dev",
+        "make resume STAGE=dev",
+        "make status STAGE=dev",
     ],
 )
 def test_its_commands_are_the_operators_commands_that_other_tests_run(command: str) -> None:
@@ -214,6 +231,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    return {
-        title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    }
+    """Name the headings of a page as GitHub does: in small letters, without punctuation."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

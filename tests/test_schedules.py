@@ -5,7 +5,8 @@ import pytest
 from chalicelib import pipeline
 from chalicelib.object_store import ANYWAY, Head
 from chalicelib.pipeline import Publication
-from tests.chaos.model_s3 import Handler
+from tests.chaos import schedules
+from tests.chaos.model_s3 import Answer, Handler, Request, Written
 from tests.chaos.schedules import (
     ANYTHING,
     DELETED,
@@ -40,6 +41,19 @@ def test_every_schedule_ends_with_the_newest_version_published(
     explore(length, alphabet, duplicates=duplicates, faults=faults)
 
 
+@pytest.mark.parametrize(
+    ("length", "alphabet", "duplicates", "faults"),
+    [(2, ANYTHING, 0, 1), (3, (A, B, *Happening), 0, 0)],
+    ids=["two happenings", "three, of all kinds"],
+)
+def test_so_does_every_schedule_in_which_some_handlers_are_fast_and_some_are_not(
+    monkeypatch: pytest.MonkeyPatch, length: int, alphabet: Story, duplicates: int, faults: int
+) -> None:
+    monkeypatch.setattr(schedules, "timed", schedules.either)
+
+    explore(length, alphabet, duplicates=duplicates, faults=faults)
+
+
 def test_without_the_condition_an_older_version_can_end_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Head, "unchanged", ANYWAY)
     monkeypatch.setattr(pipeline, "IF_ABSENT", ANYWAY)
@@ -58,6 +72,42 @@ def test_without_the_last_look_an_older_version_can_stay(
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
         Exploration(story).run()
+
+
+def at_once(_: Request, answered: Answer, __: Handler) -> list[Answer]:
+    return [answered]
+
+
+def late(_: Request, answered: Answer, __: Handler) -> list[Answer]:
+    return [Written(late=True) if isinstance(answered, Written) else answered]
+
+
+DELETED_AT_ONCE = pytest.mark.parametrize(
+    "story", [(A, B, ERASED), (A, A, REMOVED, ERASED)], ids=["after an upload", "after a removal"]
+)
+
+
+@DELETED_AT_ONCE
+def test_if_what_is_published_were_deleted_at_once_a_fast_handler_would_let_another_version_stay(
+    monkeypatch: pytest.MonkeyPatch, story: Story
+) -> None:
+    monkeypatch.setattr(schedules, "timed", at_once)
+
+    with pytest.raises(WrongError, match="the newest version is not published in the end"):
+        Exploration(story).run()
+
+
+@DELETED_AT_ONCE
+def test_a_handler_that_is_not_fast_looks_and_heals_that(
+    monkeypatch: pytest.MonkeyPatch, story: Story
+) -> None:
+    monkeypatch.setattr(schedules, "timed", late)
+
+    assert Exploration(story).run()
+
+
+def test_so_it_ends_well_if_that_takes_as_long_as_is_assumed() -> None:
+    assert Exploration((A, A, REMOVED, ERASED)).run()
 
 
 @pytest.mark.parametrize(

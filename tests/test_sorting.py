@@ -107,3 +107,21 @@ def test_neighbours_change_nothing() -> None:
 
     assert together.valid == b"".join(batch.valid for batch in apart)
     assert together.rejected == b"".join(batch.rejected for batch in apart)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[rb"\u005cue83d", rb"\\ue83d", rb"\ue83d", rb"\uE83D", b"\xee\xa0\xbd", rb"\ud83d\ude00", rb"\n"],
+        *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain"],
+    ],
+)
+def test_many_halves_of_pairs_change_no_neighbour(name: bytes) -> None:
+    halves = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
+    record = b'{"patient_id":"A","patient_name":"%b"}' % name
+
+    together = sort_batch(b"[" + b",".join([*halves, record]) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*halves, record])]
+
+    assert together.valid == b"".join(batch.valid for batch in apart)
+    assert together.rejected == b"".join(batch.rejected for batch in apart)

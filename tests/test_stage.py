@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from chalice.config import Config
 
 from infra.ops import stage
 from infra.ops.aws import deployed
@@ -22,6 +23,7 @@ FOUNDATION = {
     "rejected_data_bucket_name": "rejected",
     "security_group_ids": [],
     "subnet_ids": [],
+    "lambda_architecture": "x86_64",
 }
 
 
@@ -83,6 +85,23 @@ def test_a_limit_on_uploads_at_once_is_rendered_and_taken_back(config: Path) -> 
 
     Stage("dev").render(FOUNDATION)  # Terraform has no output that is null
     assert "reserved_concurrency" not in settings(config, "dev")["lambda_functions"]["data-processor"]
+
+
+def test_a_stages_upload_queue_is_rendered_and_taken_back(config: Path) -> None:
+    Stage("dev").render(FOUNDATION | {"upload_queue_arn": "arn:aws:sqs:eu-central-1:1:uploads"})
+    assert settings(config, "dev")["environment_variables"]["UPLOAD_QUEUE_ARN"].endswith(":uploads")
+
+    Stage("dev").render(FOUNDATION | {"upload_queue_arn": ""})
+    assert "UPLOAD_QUEUE_ARN" not in settings(config, "dev")["environment_variables"]
+
+
+def test_the_processor_of_a_stage_is_rendered_for_both_functions(config: Path) -> None:
+    Stage("dev").render(FOUNDATION | {"lambda_architecture": "arm64"})
+
+    rendered = json.loads(config.read_text())
+    for function in ("data-processor", "api_handler"):
+        chalice = Config("dev", function, config_from_disk=rendered)
+        assert chalice.lambda_architecture == "arm64"
 
 
 def test_an_unknown_stage_is_told_which_files_it_wants() -> None:

@@ -28,6 +28,16 @@ def handler(event, context):
         return {"statusCode": 200, "body": "x" * int(event["body"] or "0")}
     return "x" * event["bytes"]
 """
+ANSWERS_WHICH_FAILED = """
+import json
+def handler(event, context):
+    messages = {json.loads(one["body"])["name"]: one for one in event["Records"]}
+    failed = json.loads(json.loads(event["Records"][0]["body"])["failed"])
+    return {"batchItemFailures": [
+        {"itemIdentifier": messages[name]["messageId"] if name in messages else name}
+        for name in failed if name != "a" or "a" in messages
+    ]}
+"""
 
 
 def refusal(
@@ -207,14 +217,13 @@ def test_a_deleted_object_is_told_from_one_that_was_never_there(
     assert "x-amz-delete-marker" not in refusal(read, Bucket=bucket, Key=new_key())[2]
 
 
-@pytest.fixture(scope="module")
-def function(deployment: Deployment) -> str:
-    """A function that answers as many bytes as it is asked for."""
+def made(deployment: Deployment, name: str, source: str) -> str:
+    """Make a function; returns its ARN."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", ANSWERS_AS_MUCH_AS_ASKED)
+        archive.writestr("function.py", source)
     created = deployment.functions.create_function(
-        FunctionName="answers-as-much-as-asked",
+        FunctionName=name,
         Runtime="python3.12",
         Role=deployment.functions.get_function_configuration(FunctionName=FUNCTION)["Role"],
         Handler="function.handler",
@@ -222,6 +231,18 @@ def function(deployment: Deployment) -> str:
         Timeout=60,
     )
     return created["FunctionArn"]
+
+
+@pytest.fixture(scope="module")
+def function(deployment: Deployment) -> str:
+    """A function that answers as many bytes as it is asked for."""
+    return made(deployment, "answers-as-much-as-asked", ANSWERS_AS_MUCH_AS_ASKED)
+
+
+@pytest.fixture(scope="module")
+def answering(deployment: Deployment) -> str:
+    """A function that answers of a batch what its messages say: that they failed, by name or by any words."""
+    return made(deployment, "answers-which-failed", ANSWERS_WHICH_FAILED)
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("RequestResponse", SIX_MB), ("Event", MIB)])
@@ -245,6 +266,30 @@ def test_a_response_has_6_mb(deployment: Deployment, function: str) -> None:
     too_large = answer(SIX_MB + 101)
     assert too_large["FunctionError"] == "Unhandled"
     assert json.loads(too_large["Payload"].read())["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+def test_with_no_concurrency_an_event_goes_to_the_failure_queue_untried(
+    deployment: Deployment, function: str
+) -> None:
+    functions, sqs = deployment.functions, boto3.client("sqs")
+    url = sqs.create_queue(QueueName="untried")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["QueueArn"]
+    destination: Any = {"OnFailure": {"Destination": arn}}
+    functions.put_function_event_invoke_config(FunctionName=function, DestinationConfig=destination)
+    functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    try:
+        event = b'{"bytes": 1}'
+        functions.invoke(FunctionName=function, InvocationType="Event", Payload=event)
+        (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
+    finally:
+        functions.delete_function_concurrency(FunctionName=function)
+        functions.delete_function_event_invoke_config(FunctionName=function)
+
+    record = json.loads(message["Body"])
+    assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert record["requestPayload"] == json.loads(event)
+    assert "responsePayload" not in record
 
 
 @pytest.fixture(scope="module")
@@ -278,18 +323,157 @@ def test_an_api_has_the_limits_of_its_function_and_hides_its_errors(
     assert (answer.status, answer.body.decode()) == (status, words)
 
 
+RECEIVES = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+
+
+def queue(**attributes: str) -> tuple[str, str]:
+    """Make a queue; returns its URL and its ARN."""
+    sqs: Any = boto3.client("sqs")
+    url = sqs.create_queue(QueueName=f"queue-{uuid.uuid4()}", Attributes=attributes)["QueueUrl"]
+    about = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return url, about["Attributes"]["QueueArn"]
+
+
+@contextmanager
+def role_that_may(*actions: str) -> Iterator[None]:
+    """Let the function's role do more for a while."""
+    iam = boto3.client("iam")
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow(action, "*") for action in actions]})
+    iam.put_role_policy(RoleName=FUNCTION, PolicyName="more", PolicyDocument=policy)
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=FUNCTION, PolicyName="more")
+
+
+@contextmanager
+def mapping(deployment: Deployment, arn: str, function: str, **about: Any) -> Iterator[str]:
+    created = deployment.functions.create_event_source_mapping(
+        EventSourceArn=arn, FunctionName=function, **about
+    )
+    yield created["UUID"]
+    deployment.functions.delete_event_source_mapping(UUID=created["UUID"])
+
+
+def refused_mapping(deployment: Deployment, arn: str, function: str) -> tuple[int, str]:
+    create = deployment.functions.create_event_source_mapping
+    return refusal(create, EventSourceArn=arn, FunctionName=function)[:2]
+
+
 def test_a_queue_must_hide_a_message_as_long_as_its_function_may_run(
     deployment: Deployment, function: str
 ) -> None:
-    def mapped(seconds: int) -> None:
-        queue = sqs.create_queue(QueueName=f"hides-{seconds}", Attributes={"VisibilityTimeout": f"{seconds}"})
-        about = sqs.get_queue_attributes(QueueUrl=queue["QueueUrl"], AttributeNames=["QueueArn"])
-        arn = about["Attributes"]["QueueArn"]
-        deployment.functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=function)
+    (_, brief), (_, long) = (queue(VisibilityTimeout=seconds) for seconds in ("59", "60"))
 
+    with role_that_may(*RECEIVES):
+        assert refused_mapping(deployment, brief, function) == (400, "InvalidParameterValueException")
+        with mapping(deployment, long, function):
+            pass
+
+
+@pytest.mark.parametrize("action", RECEIVES)
+def test_a_mapping_wants_its_functions_role_to_receive(
+    deployment: Deployment, function: str, action: str
+) -> None:
+    _, arn = queue(VisibilityTimeout="60")
+
+    with role_that_may(*set(RECEIVES) - {action}):
+        assert refused_mapping(deployment, arn, function) == (400, "InvalidParameterValueException")
+
+
+@pytest.mark.parametrize(
+    ("failed", "left"),
+    [("[]", 0), ('["a"]', 1), ('["unknown"]', 2), ('[""]', 2)],
+    ids=["none", "one", "an unknown one", "an empty one"],
+)
+def test_a_batch_of_which_an_unknown_message_failed_comes_again_whole(
+    deployment: Deployment, answering: str, failed: str, left: int
+) -> None:
+    url, arn = queue(VisibilityTimeout="60")
     sqs: Any = boto3.client("sqs")
-    assert refusal(mapped, 59)[:2] == (400, "InvalidParameterValueException")
-    mapped(60)
+    bodies = [json.dumps({"name": name, "failed": failed}) for name in "ab"]
+    sqs.send_message_batch(
+        QueueUrl=url, Entries=[{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies)]
+    )
+
+    with (
+        role_that_may(*RECEIVES),
+        mapping(deployment, arn, answering, FunctionResponseTypes=["ReportBatchItemFailures"]) as uuid,
+    ):
+        while (
+            "No records" in deployment.functions.get_event_source_mapping(UUID=uuid)["LastProcessingResult"]
+        ):
+            time.sleep(0.1)
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    assert sorted(counts.values()) == sorted(["0", str(left)])
+
+
+@pytest.mark.parametrize("verb", ["get", "update", "delete"])
+def test_what_is_done_to_a_mapping_wants_an_action_of_its_own(deployment: Deployment, verb: str) -> None:
+    assert deployment
+    unknown = {"UUID": str(uuid.uuid4())}
+
+    for action, code in (("Create", "AccessDeniedException"), (verb.title(), "ResourceNotFoundException")):
+        with acting_as(f"user-{uuid.uuid4()}", allow(f"lambda:{action}EventSourceMapping", "*")):
+            functions: Any = boto3.Session().client("lambda")
+            assert refusal(getattr(functions, f"{verb}_event_source_mapping"), **unknown)[1] == code
+
+
+def notified(**destination: Any) -> dict[str, Any]:
+    """Word a notification of one destination."""
+    ((kind, arn),) = destination.items()
+    rules = [{"Name": "suffix", "Value": ".json"}]
+    about = {"Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
+    return {f"{kind}Configurations": [{f"{kind}Arn": arn, **about}]}
+
+
+def open_to_s3(url: str, arn: str, bucket: str) -> None:
+    condition = {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}}
+    said = allow("sqs:SendMessage", arn) | {
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Condition": condition,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [said]})
+    boto3.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+
+
+def test_a_queue_that_s3_tells_must_let_it(client: Any, bucket: str) -> None:
+    # No rule: MiniStack keeps this one.
+    url, arn = queue()
+    tell = {"Bucket": bucket, "NotificationConfiguration": notified(Queue=arn)}
+
+    assert refusal(client.put_bucket_notification_configuration, **tell)[:2] == (400, "InvalidArgument")
+    open_to_s3(url, arn, "another")
+    assert refusal(client.put_bucket_notification_configuration, **tell)[:2] == (400, "InvalidArgument")
+    open_to_s3(url, arn, bucket)
+    client.put_bucket_notification_configuration(**tell)
+    client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+
+
+def test_an_event_has_one_destination_and_a_function_must_let_s3_invoke_it(
+    deployment: Deployment, client: Any, bucket: str, function: str
+) -> None:
+    url, arn = queue()
+    open_to_s3(url, arn, bucket)
+    by_s3 = notified(LambdaFunction=function)
+    tell = client.put_bucket_notification_configuration
+    source = f"arn:aws:s3:::{bucket}"
+
+    assert refusal(tell, Bucket=bucket, NotificationConfiguration=by_s3)[:2] == (400, "InvalidArgument")
+    deployment.functions.add_permission(
+        FunctionName=function,
+        StatementId="s3",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+        SourceArn=source,
+    )
+    tell(Bucket=bucket, NotificationConfiguration=by_s3)
+    both = by_s3 | notified(Queue=arn)
+    assert refusal(tell, Bucket=bucket, NotificationConfiguration=both)[:2] == (400, "InvalidArgument")
+    both["QueueConfigurations"][0]["Filter"]["Key"]["FilterRules"][0]["Value"] = ".txt"
+    tell(Bucket=bucket, NotificationConfiguration=both)
+    tell(Bucket=bucket, NotificationConfiguration={})
 
 
 @pytest.fixture

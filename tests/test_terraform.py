@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import telemetry
+from chalicelib import events, telemetry
 from infra.ops.tools import terraform
 from infra.ops.tools.roots import HANDED_ON
 from tests.rendering import INFRA, Terraform, environment, initialised, run
@@ -55,10 +55,10 @@ def test_operations_are_told_all_that_they_want() -> None:
         re.findall(r'^variable "(\w+)"', sources(INFRA / "operations", "variables.tf"), re.MULTILINE)
     )
     page = (INFRA / "README.md").read_text()
-    (by_hand,) = re.findall(r"^for name in (.+); do$", page, re.MULTILINE)
+    (by_hand,) = re.findall(r"^for name in ([^;]+); do$", page, re.MULTILINE)
 
     assert wanted == {*HANDED_ON, "rest_api_id", "timeout_seconds"}
-    assert set(by_hand.split()) == set(HANDED_ON)
+    assert set(by_hand.replace("\\\n", "").split()) == set(HANDED_ON)
     for name in HANDED_ON:
         assert f'output "{name}"' in sources(INFRA, "outputs.tf")
 
@@ -95,8 +95,12 @@ def test_alarms_and_dashboard_know_every_metric_of_the_code_and_no_other() -> No
     assert f'application = "{telemetry.NAMESPACE}"' in sources(INFRA / "operations", "main.tf")
 
 
-def test_the_raw_buckets_notification_is_left_to_chalice() -> None:
-    assert 'resource "aws_s3_bucket_notification"' not in sources(INFRA, "**/*.tf")
+def test_the_upload_queue_is_told_what_the_function_is() -> None:
+    text = sources(INFRA, "s3.tf")
+    (listed,) = re.findall(r"events = \[(.+)]", text)
+
+    assert re.findall(r'"([^"]+)"', listed) == events.CHANGES_OF_WHAT_IS_CURRENT
+    assert f'filter_suffix = "{events.SUFFIX}"' in text
 
 
 def test_the_provider_is_taken_from_where_the_environment_says() -> None:

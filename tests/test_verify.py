@@ -1,13 +1,9 @@
 """`verify` tells a stage that keeps its promises from one that does not, and names the broken ones."""
 
-import io
 import os
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +27,7 @@ from infra.ops.aws.trying_uploads import Uploads
 from infra.ops.aws.uploads import versions
 from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import FUNCTION, Deployment, without_permission
+from tests.function_code import deployed_code, edited, packed, running
 
 COMMAND = [sys.executable, "-m", "infra.ops", "verify", "--stage", "local"]
 # The same of an API that is no longer new: an answer of 500 is not given two minutes.
@@ -62,7 +59,7 @@ EMPTY = {"app.py": "def app(event, context):\n    return {'statusCode': 200, 'bo
 # As it was: a completion that names the checksums, although the upload was created without an algorithm.
 WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}')
 NO_PATIENTS = ("extract(source, processed.write", 'extract([b"[]"], processed.write')
-ALWAYS_AGAIN = ("if published and published.metadata == _origin(source):", "if False:")
+ALWAYS_AGAIN = ("if published and published.metadata == _origin(source)", "if False")
 API = FUNCTION.removesuffix("-data-processor")
 
 
@@ -81,50 +78,6 @@ def target(deployment: Deployment) -> Target:
 def broken(target: Target) -> dict[str, str]:
     """Verify a stage; returns the promises that it does not keep, each with what was seen."""
     return {line.check: line.seen for line in verification.verify(target, print) if not line.passed}
-
-
-@contextmanager
-def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None]:
-    """Have other code in a function for a while."""
-    functions, before = deployment.functions, deployed_code(deployment, function)
-    # No retries: the stand-in would try again, even afterwards, with the code that failed.
-    functions.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
-    functions.update_function_code(FunctionName=function, ZipFile=code)
-    try:
-        yield
-    finally:
-        time.sleep(1)  # for what it has begun
-        functions.update_function_code(FunctionName=function, ZipFile=before)
-        functions.delete_function_event_invoke_config(FunctionName=function)
-
-
-def deployed_code(deployment: Deployment, function: str) -> bytes:
-    location = deployment.functions.get_function(FunctionName=function)["Code"]["Location"]
-    with urllib.request.urlopen(location) as answer:
-        code: bytes = answer.read()
-        return code
-
-
-def packed(sources: dict[str, str]) -> bytes:
-    """Pack a function of a few lines."""
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as file:
-        for name, source in sources.items():
-            file.writestr(name, source)
-    return package.getvalue()
-
-
-def edited(code: bytes, name: str, *changes: tuple[str, str]) -> bytes:
-    """Change some words of a module in a package."""
-    package = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(package, "w") as after:
-        for one in before.infolist():
-            text = before.read(one)
-            for old, new in changes if one.filename == name else ():
-                assert old.encode() in text
-                text = text.replace(old.encode(), new.encode())
-            after.writestr(one, text)
-    return package.getvalue()
 
 
 def left(deployment: Deployment) -> list[str]:
@@ -162,7 +115,7 @@ def test_a_stage_that_breaks_a_promise_fails_and_the_promise_is_named_here_and_o
 def test_a_completion_that_names_checksums_and_a_permission_that_lacks_are_named(
     deployment: Deployment, target: Target
 ) -> None:
-    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/object_store.py", WITH_CHECKSUMS)
+    code = edited(deployed_code(deployment, FUNCTION), "chalicelib/upload.py", WITH_CHECKSUMS)
     denied = without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.rejected}/*")
 
     with running(deployment, FUNCTION, code), denied:

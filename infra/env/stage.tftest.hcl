@@ -8,6 +8,19 @@ mock_provider "aws" {
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-central-1a", "eu-central-1b"] }
   }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/role" }
+  }
+  mock_resource "aws_sfn_state_machine" {
+    defaults = { arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:machine" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:queue" }
+  }
+  override_resource {
+    target = aws_sqs_queue.uploads
+    values = { arn = "arn:aws:sqs:eu-central-1:123456789012:uploads" }
+  }
   mock_resource "aws_sns_topic" {
     defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:topic" }
   }
@@ -40,7 +53,11 @@ run "operations_can_be_made" {
   variables {
     api_burst_limit            = run.the_foundation_can_be_made.api_burst_limit
     api_rate_limit             = run.the_foundation_can_be_made.api_rate_limit
+    queue_batch_seconds        = run.the_foundation_can_be_made.queue_batch_seconds
+    queue_batch_size           = run.the_foundation_can_be_made.queue_batch_size
+    queue_concurrency          = run.the_foundation_can_be_made.queue_concurrency
     rejected_records_threshold = run.the_foundation_can_be_made.rejected_records_threshold
+    upload_queue_arn           = run.the_foundation_can_be_made.upload_queue_arn
   }
 }
 

@@ -4,11 +4,14 @@ locals {
     "BytesRead",
     "DocumentsFailed",
     "Duration",
+    "MessagesFailed",
     "ObjectsEmpty",
+    "ObjectsFailed",
     "ObjectsMalformed",
     "ObjectsMissing",
     "ObjectsProcessed",
     "ObjectsRefused",
+    "ObjectsRepaired",
     "ObjectsUnchanged",
     "RecordsExtracted",
     "RecordsRejected",
@@ -21,7 +24,28 @@ locals {
     data-processor = local.data_processor_name
   }
 
+  # Only where uploads come by a queue.
+  queue_alarms = {
+    failed-messages = {
+      meaning    = "Some uploads of a batch failed, and come again after 90 minutes. The function's log says why."
+      namespace  = local.application
+      metric     = local.metrics.MessagesFailed
+      dimensions = { function_name = local.data_processor_name }
+      statistic  = "Sum"
+      above      = 0
+    }
+    waiting-uploads = {
+      meaning    = "An upload has waited for more than an hour: more come than queue_concurrency lets through, or one has failed and comes again."
+      namespace  = "AWS/SQS"
+      metric     = "ApproximateAgeOfOldestMessage"
+      dimensions = { QueueName = local.upload_queue_name }
+      statistic  = "Maximum"
+      above      = 60 * 60
+    }
+  }
+
   alarms = merge(
+    { for label, alarm in local.queue_alarms : label => alarm if local.by_queue },
     {
       for label, function in local.functions : "${label}-errors" => {
         meaning    = "The function ${label} failed. Its log says why."
@@ -91,8 +115,48 @@ locals {
         statistic  = "Sum"
         above      = var.rejected_records_threshold
       }
+      failed-objects = {
+        meaning    = "An object could not be handled, alone or in a batch of a replay, which goes on. The log says why."
+        namespace  = local.application
+        metric     = local.metrics.ObjectsFailed
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
+      failed-replays = {
+        meaning    = "A replay was cut short: too many of its batches failed, or it could not read or write its lists."
+        namespace  = "AWS/States"
+        metric     = "ExecutionsFailed"
+        dimensions = { StateMachineArn = local.replay_arn }
+        statistic  = "Sum"
+        above      = 0
+      }
+      repaired-objects = {
+        meaning    = "A scheduled replay published what no event had published: events were lost, or the extraction is another one."
+        namespace  = local.application
+        metric     = local.metrics.ObjectsRepaired
+        dimensions = { function_name = local.data_processor_name }
+        statistic  = "Sum"
+        above      = 0
+      }
     },
   )
+
+  queue_graphs = [
+    {
+      title = "Upload queue"
+      lines = [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.upload_queue_name, { label = "uploads waiting", stat = "Maximum" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", local.upload_queue_name, { label = "at work, or to come again", stat = "Maximum" }],
+      ]
+    },
+    {
+      title = "Age of the oldest upload in the queue"
+      lines = [
+        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", local.upload_queue_name, { label = "seconds", stat = "Maximum" }],
+      ]
+    },
+  ]
 
   # Title, and lines: namespace, metric, dimension, its value, how to show it.
   graphs = [
@@ -106,6 +170,7 @@ locals {
         [local.application, local.metrics.ObjectsRefused, "function_name", local.data_processor_name, { label = "refused" }],
         [local.application, local.metrics.ObjectsEmpty, "function_name", local.data_processor_name, { label = "empty" }],
         [local.application, local.metrics.ObjectsMissing, "function_name", local.data_processor_name, { label = "missing" }],
+        [local.application, local.metrics.ObjectsRepaired, "function_name", local.data_processor_name, { label = "repaired by schedule" }],
       ]
     },
     {
@@ -122,6 +187,7 @@ locals {
         ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
         [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API answers of 500" }],
+        [local.application, local.metrics.ObjectsFailed, "function_name", local.data_processor_name, { label = "objects that failed" }],
         [local.application, local.metrics.RecordsUnreadable, "function_name", local.data_processor_name, { label = "events that name no object" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
       ]
@@ -173,7 +239,7 @@ resource "aws_cloudwatch_dashboard" "this" {
 
   dashboard_body = jsonencode({
     widgets = [
-      for position, graph in local.graphs : {
+      for position, graph in concat(local.graphs, [for graph in local.queue_graphs : graph if local.by_queue]) : {
         type   = "metric"
         x      = position % 2 * 12
         y      = floor(position / 2) * 6

@@ -9,3 +9,19 @@ resource "aws_lambda_function_event_invoke_config" "data_processor" {
     }
   }
 }
+
+resource "aws_lambda_event_source_mapping" "uploads" {
+  count = local.by_queue ? 1 : 0
+
+  event_source_arn                   = var.upload_queue_arn
+  function_name                      = local.data_processor_name
+  batch_size                         = var.queue_batch_size
+  maximum_batching_window_in_seconds = var.queue_batch_seconds
+
+  # The function answers which messages failed: chalicelib/queues.py.
+  function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.queue_concurrency
+  }
+}

@@ -28,6 +28,21 @@ variable "failure_queue_arn" {
   }
 }
 
+variable "queue_batch_seconds" {
+  description = "Seconds that Lambda waits for a batch of uploads to fill: the foundation's output."
+  type        = number
+}
+
+variable "queue_batch_size" {
+  description = "Uploads in one invocation at most: the foundation's output."
+  type        = number
+}
+
+variable "queue_concurrency" {
+  description = "Invocations at once at most, if uploads come by a queue: the foundation's output."
+  type        = number
+}
+
 variable "region" {
   description = "AWS region of the stage."
   type        = string
@@ -70,5 +85,15 @@ variable "timeout_seconds" {
   validation {
     condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
     error_message = "timeout_seconds must be a whole number of seconds from 1 to 900, which is Lambda's limit."
+  }
+}
+
+variable "upload_queue_arn" {
+  description = "ARN of the queue in which uploads wait, or nothing where S3 invokes the function: the foundation's output."
+  type        = string
+
+  validation {
+    condition     = var.upload_queue_arn == "" || can(regex("^arn:aws[a-z-]*:sqs:[a-z0-9-]+:[0-9]{12}:.+$", var.upload_queue_arn))
+    error_message = "upload_queue_arn must be the ARN of an SQS queue, or empty: `terraform output upload_queue_arn` of the foundation."
   }
 }

@@ -6,7 +6,12 @@ import sys
 import click
 
 from infra.ops.cli import deployment, documents
+from infra.ops.cli.forget import forget_command
+from infra.ops.cli.pause import pause_command, resume_command
+from infra.ops.cli.reconcile import reconcile_command
 from infra.ops.cli.redrive import redrive_command
+from infra.ops.cli.replay import replay_command
+from infra.ops.cli.status import status_command
 
 COMMANDS = (
     deployment.local_command,
@@ -16,10 +21,17 @@ COMMANDS = (
     deployment.configure_command,
     deployment.verify_command,
     deployment.destroy_command,
+    status_command,
+    reconcile_command,
+    replay_command,
     redrive_command,
+    pause_command,
+    resume_command,
+    forget_command,
     documents.check_command,
     documents.schema_command,
     documents.openapi_command,
+    documents.commands_command,
 )
 
 

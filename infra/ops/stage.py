@@ -45,6 +45,11 @@ class Stage:
         return f"{APPLICATION}-{self.name}-data-processor"
 
     @property
+    def by_queue(self) -> bool:
+        """Whether its file says that uploads come by a queue."""
+        return _found(self.variables, "ingest") == "queue"
+
+    @property
     def timeout_seconds(self) -> int:
         """Timeout of data-processor."""
         timeout: int = _config()["stages"][self.name]["lambda_functions"]["data-processor"]["lambda_timeout"]
@@ -63,11 +68,13 @@ class Stage:
             STAGE=self.name,
             STAGE_REGION=self.region,
         )
+        _set(stage["environment_variables"], "UPLOAD_QUEUE_ARN", foundation.get("upload_queue_arn"))
         function = stage["lambda_functions"]["data-processor"]
         function["iam_role_arn"] = foundation["data_processor_role_arn"]
         _set(function, "reserved_concurrency", foundation.get("reserved_concurrency"))
         for name in ("security_group_ids", "subnet_ids"):
             _set(stage, name, foundation[name])
+        stage["lambda_architecture"] = foundation["lambda_architecture"]
         replace_text(CONFIG, json.dumps(config, indent=2) + "\n")
 
 
@@ -106,7 +113,11 @@ def _config() -> dict[str, Any]:
 
 
 def _setting(path: Path, name: str) -> str:
-    found = re.search(rf'^{name}\s*=\s*"(.+)"', path.read_text(), re.MULTILINE)
-    if not found:
+    if not (found := _found(path, name)):
         raise UnknownStageError(f"{path.relative_to(ROOT)} does not set {name}.")
-    return found[1]
+    return found
+
+
+def _found(path: Path, name: str) -> str | None:
+    found = re.search(rf'^{name}\s*=\s*"(.+)"', path.read_text(), re.MULTILINE)
+    return found and found[1]

@@ -26,6 +26,22 @@ mock_provider "aws" {
     values = { bucket = "rejected", arn = "arn:aws:s3:::rejected" }
   }
   override_resource {
+    target = module.operations_bucket.aws_s3_bucket.this
+    values = { bucket = "operations", arn = "arn:aws:s3:::operations" }
+  }
+  override_resource {
+    target = aws_iam_role.replay
+    values = { arn = "arn:aws:iam::123456789012:role/ikerian-data-pipeline-test-data-processor-replay" }
+  }
+  override_resource {
+    target = aws_iam_role.schedule
+    values = { arn = "arn:aws:iam::123456789012:role/ikerian-data-pipeline-test-data-processor-cron" }
+  }
+  override_resource {
+    target = aws_sfn_state_machine.replay
+    values = { arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:ikerian-data-pipeline-test-replay" }
+  }
+  override_resource {
     target = module.api.aws_cloudwatch_log_group.this
     values = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/ikerian-data-pipeline-test" }
   }
@@ -44,6 +60,10 @@ mock_provider "aws" {
   override_resource {
     target = aws_sqs_queue.failures
     values = { arn = "arn:aws:sqs:eu-central-1:123456789012:failures", url = "https://sqs/failures" }
+  }
+  override_resource {
+    target = aws_sqs_queue.uploads
+    values = { arn = "arn:aws:sqs:eu-central-1:123456789012:uploads", url = "https://sqs/uploads" }
   }
   override_resource {
     target = aws_sns_topic.alarms
@@ -123,6 +143,94 @@ run "a_kms_key_is_granted_for_each_buckets_objects_through_s3" {
   }
 }
 
+run "a_replay_reads_the_raw_bucket_and_writes_where_its_results_expire" {
+  command = plan
+
+  assert {
+    condition = [for state in jsondecode(aws_sfn_state_machine.replay.definition).States : [
+      state.ItemReader.Parameters.Bucket, state.ResultWriter.Parameters.Bucket,
+      [for task in state.ItemProcessor.States : task.Parameters.FunctionName],
+      ] if state.Type == "Map"] == [
+      ["raw", "operations", ["arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]],
+      ["operations", "operations", ["arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]],
+    ]
+    error_message = "It lists uploads, or reads a manifest, and hands them to data-processor."
+  }
+  assert {
+    condition = { for s in jsondecode(aws_iam_role_policy.replays.policy).Statement : s.Sid => [s.Action, s.Resource] } == {
+      ListsUploads = ["s3:ListBucket", "arn:aws:s3:::raw"]
+      ReadsManifestsAndWritesResults = [
+        ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"], "arn:aws:s3:::operations/*",
+      ]
+      HandsBatchesToTheFunction = ["lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]
+      StartsABatch              = ["states:StartExecution", "arn:aws:states:eu-central-1:123456789012:stateMachine:ikerian-data-pipeline-test-replay"]
+      FollowsAndStopsBatches = [
+        ["states:DescribeExecution", "states:StopExecution"],
+        "arn:aws:states:eu-central-1:123456789012:execution:ikerian-data-pipeline-test-replay:*",
+      ]
+      RunsFailedBatchesAgain = ["states:RedriveExecution", "arn:aws:states:eu-central-1:123456789012:execution:ikerian-data-pipeline-test-replay/*:*"]
+    }
+    error_message = "The replay's policy has changed: mend this promise as well, if that was meant."
+  }
+  assert {
+    condition = (
+      aws_iam_role.replay.permissions_boundary == local.boundary_arn && length(aws_iam_role_policy.replay_uses_the_key) == 0 &&
+      length(aws_scheduler_schedule.replay) == 0 && length(aws_iam_role.schedule) == 0
+    )
+    error_message = "It stays within the boundary, and runs only when somebody starts it."
+  }
+}
+
+run "a_replay_runs_by_itself_when_asked" {
+  command = plan
+
+  variables {
+    reconcile_schedule = "rate(1 day)"
+  }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.replay[0].schedule_expression == "rate(1 day)" &&
+      one(aws_scheduler_schedule.replay[0].flexible_time_window).mode == "FLEXIBLE" &&
+      one(aws_scheduler_schedule.replay[0].target).arn == output.replay_arn
+    )
+    error_message = "The scheduler starts the replay, sometime in the window."
+  }
+  assert {
+    condition     = jsondecode(one(aws_scheduler_schedule.replay[0].target).input).scheduled
+    error_message = "What a scheduled run publishes counts as repaired."
+  }
+  assert {
+    condition = (
+      one(jsondecode(aws_iam_role_policy.starts_replays[0].policy).Statement).Action == "states:StartExecution" &&
+      aws_iam_role.schedule[0].permissions_boundary == local.boundary_arn
+    )
+    error_message = "The scheduler may start it, and nothing else."
+  }
+}
+
+run "a_replay_uses_the_key_for_its_results" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/k"
+  }
+
+  assert {
+    condition = one(jsondecode(aws_iam_role_policy.replay_uses_the_key[0].policy).Statement).Condition == {
+      StringEquals = { "kms:ViaService" = "s3.eu-central-1.amazonaws.com" }
+      StringLike   = { "kms:EncryptionContext:aws:s3:arn" = ["arn:aws:s3:::operations", "arn:aws:s3:::operations/*"] }
+    }
+    error_message = "Through S3, and for the operations bucket alone."
+  }
+}
+
+run "reconcile_schedule_must_be_one" {
+  command = plan
+  variables { reconcile_schedule = "daily" }
+  expect_failures = [var.reconcile_schedule]
+}
+
 run "only_alarms_of_this_stage_ring_the_topic" {
   command = plan
 
@@ -145,6 +253,97 @@ run "failures_are_encrypted_kept_two_weeks_and_sent_over_tls" {
   }
 }
 
+run "s3_invokes_the_function_unless_a_queue_is_asked_for" {
+  command = plan
+
+  assert {
+    condition = (
+      length(aws_s3_bucket_notification.uploads) + length(aws_sqs_queue.uploads) + length(aws_iam_role_policy.receives_uploads) == 0 &&
+      output.upload_queue_arn == "" && output.upload_queue_url == ""
+    )
+    error_message = "Without a queue the notification is Chalice's, and the function may receive nothing."
+  }
+}
+
+run "uploads_wait_in_a_queue_when_asked" {
+  command = plan
+  variables { ingest = "queue" }
+
+  assert {
+    condition = (
+      one(one(aws_s3_bucket_notification.uploads).queue).queue_arn == "arn:aws:sqs:eu-central-1:123456789012:uploads" &&
+      output.upload_queue_arn == "arn:aws:sqs:eu-central-1:123456789012:uploads" && output.upload_queue_url == "https://sqs/uploads"
+    )
+    error_message = "The raw bucket tells the queue, and the others are told of it."
+  }
+  assert {
+    condition = (
+      one(aws_sqs_queue.uploads).name == "ikerian-data-pipeline-test-data-processor-uploads" &&
+      one(aws_sqs_queue.uploads).sqs_managed_sse_enabled &&
+      one(aws_sqs_queue.uploads).message_retention_seconds == 1209600 &&
+      one(aws_sqs_queue.uploads).visibility_timeout_seconds == 5400
+    )
+    error_message = "The queue is encrypted, keeps uploads for 14 days, and hides them six times as long as a function may run."
+  }
+  assert {
+    condition = (
+      jsondecode(one(aws_sqs_queue.uploads).redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-central-1:123456789012:failures", maxReceiveCount = 5 } &&
+      jsondecode(one(aws_sqs_queue_redrive_allow_policy.failures).redrive_allow_policy) == { redrivePermission = "byQueue", sourceQueueArns = ["arn:aws:sqs:eu-central-1:123456789012:uploads"] }
+    )
+    error_message = "What was received five times goes to the failure queue, which takes it from this queue alone."
+  }
+  assert {
+    condition = { for s in jsondecode(one(aws_sqs_queue_policy.uploads).policy).Statement : s.Sid => [s.Effect, s.Principal, s.Condition] } == {
+      OnlyTheRawBucketTellsOfUploads = ["Allow", { Service = "s3.amazonaws.com" }, {
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::raw" }
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+      }]
+      NothingPassesUnencrypted = ["Deny", "*", { Bool = { "aws:SecureTransport" = "false" } }]
+    }
+    error_message = "The queue takes what the raw bucket of this account tells it, and refuses plain HTTP."
+  }
+  assert {
+    condition = [for s in jsondecode(one(aws_iam_role_policy.receives_uploads).policy).Statement : [s.Action, s.Resource]] == [
+      [["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], "arn:aws:sqs:eu-central-1:123456789012:uploads"],
+    ]
+    error_message = "The function receives from its queue and no other."
+  }
+}
+
+run "ingest_must_be_one_of_two" {
+  command = plan
+  variables { ingest = "stream" }
+  expect_failures = [var.ingest]
+}
+
+run "a_batch_has_an_upload_at_least" {
+  command = plan
+  variables { queue_batch_size = 0 }
+  expect_failures = [var.queue_batch_size]
+}
+
+run "a_large_batch_takes_time_to_fill" {
+  command = plan
+  variables { queue_batch_size = 11 }
+  expect_failures = [var.queue_batch_seconds]
+}
+
+run "queue_concurrency_must_be_one_that_lambda_takes" {
+  command = plan
+  variables { queue_concurrency = 1 }
+  expect_failures = [var.queue_concurrency]
+}
+
+run "a_queue_asks_for_no_more_than_the_function_may_run" {
+  command = plan
+  variables {
+    ingest               = "queue"
+    queue_concurrency    = 10
+    reserved_concurrency = 9
+  }
+  expect_failures = [var.queue_concurrency]
+}
+
 run "the_functions_run_in_a_private_network_when_asked" {
   command = plan
 
@@ -164,15 +363,16 @@ run "what_a_stage_sets_for_operations_is_handed_on" {
   variables {
     api_burst_limit            = 5
     api_rate_limit             = 2.5
+    lambda_architecture        = "arm64"
     rejected_records_threshold = 7
     reserved_concurrency       = 9
   }
 
   assert {
     condition = [
-      output.api_burst_limit, output.api_rate_limit, output.region, output.rejected_records_threshold,
-      output.reserved_concurrency, output.stage,
-    ] == [5, 2.5, "eu-central-1", 7, 9, "test"]
+      output.api_burst_limit, output.api_rate_limit, output.lambda_architecture, output.region,
+      output.rejected_records_threshold, output.reserved_concurrency, output.stage,
+    ] == [5, 2.5, "arm64", "eu-central-1", 7, 9, "test"]
     error_message = "operations/ and .chalice/config.json are told what the stage's file sets."
   }
 }
@@ -322,6 +522,12 @@ run "what_is_published_is_kept_for_whole_days" {
   command = plan
   variables { processed_object_days = 1.5 }
   expect_failures = [var.processed_object_days]
+}
+
+run "lambda_architecture_must_be_one_that_lambda_has" {
+  command = plan
+  variables { lambda_architecture = "aarch64" }
+  expect_failures = [var.lambda_architecture]
 }
 
 run "reserved_concurrency_must_let_something_in" {

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from chalicelib import decoding, json_batches
+from chalicelib import decoding, json_batches, legible, rows
 from chalicelib.json_scanner import Scanner
 from tests import reference
 from tests.long_runs import run_options
@@ -124,7 +124,7 @@ SPACES = [b"", b"", b"", b" ", b"\n", b"\r\n\t", b" " * 50]
 
 
 class Case(NamedTuple):
-    """A document, how it is cut into chunks, and the limits that it is read with."""
+    """A document, how it is cut into chunks, and the limits that it is read with: `many` escapes, too."""
 
     document: bytes
     sizes: tuple[int, ...]
@@ -132,6 +132,7 @@ class Case(NamedTuple):
     record_limit: int
     lines_before: int
     records_key: str
+    many: int
 
 
 def cases(seed: int) -> Iterator[Case]:
@@ -150,7 +151,8 @@ def cases(seed: int) -> Iterator[Case]:
         limit = max(block, random.choice((20, 100, 400, 64 << 20, 64 << 20, 64 << 20)))
         before = random.choice((0, 20, 100, 64 << 10, 64 << 10))
         key = random.choice(("", "", "", "", "v"))
-        yield Case(packed(random, document), tuple(sizes), block, limit, before, key)
+        many = random.choice((0, 3, 256))
+        yield Case(packed(random, document), tuple(sizes), block, limit, before, key, many)
 
 
 def composed(random: Random) -> bytes:
@@ -243,6 +245,8 @@ def disagreement(case: Case) -> str:
     )
     with (
         patch.object(decoding, "PIECE", case.block),
+        patch.object(legible, "MANY", case.many),
+        patch.object(rows, "MANY", case.many),
         patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
         patch.object(Scanner, "lines_before", case.lines_before),
         patch.object(Scanner, "block", case.block),

@@ -17,23 +17,23 @@ STYLE = """
 
 
 class Bar(NamedTuple):
-    """A contender: how many times as fast as the standard library it is, and its peak memory in MB."""
+    """How many times as fast something is as what it is compared with, and its peak memory in MB."""
 
     name: str
     ratio: float
     peak: float
 
 
-def picture(bars: list[Bar]) -> str:
-    """Draw bars, the longest first."""
+def picture(title: str, subtitle: str, bars: list[Bar]) -> str:
+    """Draw bars, in their order."""
     height = TOP + ROW * len(bars) + 12
     scale = (WIDTH - LEFT - RIGHT) / max(bar.ratio for bar in bars)
     drawn = "\n".join(row(bar, TOP + ROW * number, scale) for number, bar in enumerate(bars))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">\n'
         f"  <style>{STYLE}  </style>\n"
-        '  <text class="title" x="12" y="24">Extracting two fields: times as fast as the json module</text>\n'
-        '  <text class="quiet" x="12" y="46">one core, fresh processes, medians; peak memory beside</text>\n'
+        f'  <text class="title" x="12" y="24">{escape(title)}</text>\n'
+        f'  <text class="quiet" x="12" y="46">{escape(subtitle)}</text>\n'
         f"{drawn}\n</svg>\n"
     )
 

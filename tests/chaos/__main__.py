@@ -61,8 +61,10 @@ def happened(s3: FaultyS3, crew: Crew, storm: Storm) -> dict[str, int]:
         "keys": len(storm.expected),
         "versions uploaded": sum(map(len, storm.expected.values())),
         "publications": publications(),
+        "keys of which what was published was deleted": len(storm.erased),
         "requests of the workers": s3.operations.total(),
         **{f"fault: {kind}": count for kind, count in sorted(s3.faults.items())},
+        "invocations with several events": crew.batches,
         "workers killed": crew.crashes,
         "events that failed for good, and were sent again": len(crew.failed),
     }

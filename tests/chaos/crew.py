@@ -1,6 +1,7 @@
 """Workers that handle S3's events, and die: what fails comes again, after three times to the failure queue.
 
-The events are S3's own, by way of a queue. The workers are processes of ours, not the local cloud's, which
+The events are S3's own, by way of a queue. Every other worker waits for several, to handle them at once; if
+one of them fails, all come again. The workers are processes of ours, not the local cloud's, which
 starts one for every event that finds none free: of those, two cores carry too few to see anything.
 """
 
@@ -17,10 +18,12 @@ import boto3
 
 from infra.ops.aws.uploads import Buckets
 from tests.chaos.worker import FailedError, Worker
-from tests.events import TEST_EVENT
+from tests.events import TEST_EVENT, sqs_event
 
 BUCKETS = Buckets("chaos-raw", "chaos-processed", "chaos-rejected")
 WORKERS = 4
+BATCH = 10  # messages at most, as SQS hands them on
+WINDOW = 0.5  # seconds in which they come together
 ATTEMPTS = 3  # as Lambda's
 # Seconds until the next attempt; Lambda takes a minute. What a killed worker still has on the way to S3 must
 # have arrived by then.
@@ -36,6 +39,7 @@ class Crew:
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self.failed: list[dict[str, Any]] = []
         self.crashes = 0
+        self.batches = 0  # invocations with several events
         self._environment = environment | dict(
             zip(("RAW_BUCKET", "PROCESSED_BUCKET", "REJECTED_BUCKET"), BUCKETS, strict=True)
         )
@@ -99,24 +103,29 @@ class Crew:
         with self._log.open("a") as log:
             while not self._stopped:
                 with Worker(self._environment, log) as self._workers[place]:
-                    self._work(self._workers[place])
+                    self._work(self._workers[place], window=WINDOW * (place % 2))
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: Worker, window: float) -> None:
         while worker.alive and not self._stopped:
-            for message in self._receive(self._events):
-                self._try(worker, message)
+            time.sleep(window)
+            if messages := self._receive(self._events, BATCH if window else 1):
+                self.batches += len(messages) > 1
+                self._try(worker, messages)
 
-    def _try(self, worker: Worker, message: Any) -> None:
-        about = {"QueueUrl": self._events, "ReceiptHandle": message["ReceiptHandle"]}
+    def _try(self, worker: Worker, messages: list[Any]) -> None:
+        places = [{"QueueUrl": self._events, "ReceiptHandle": one["ReceiptHandle"]} for one in messages]
         try:
-            worker.handle(json.loads(message["Body"]))
+            worker.handle(sqs_event(*(one["Body"] for one in messages)))
         except FailedError:
-            self._sqs.change_message_visibility(**about, VisibilityTimeout=PAUSE)
+            for place in places:
+                self._sqs.change_message_visibility(**place, VisibilityTimeout=PAUSE)
         else:
-            self._sqs.delete_message(**about)
+            for place in places:
+                self._sqs.delete_message(**place)
 
-    def _receive(self, queue: str) -> list[Any]:
-        return self._sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
+    def _receive(self, queue: str, at_most: int = 1) -> list[Any]:
+        asked: Any = {"WaitTimeSeconds": 1, "MaxNumberOfMessages": at_most}
+        return self._sqs.receive_message(QueueUrl=queue, **asked).get("Messages", [])
 
     def _waiting(self, queue: str) -> bool:
         attributes = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]

@@ -1,6 +1,6 @@
 """Load: small objects, uploaded as fast as the client can, to the deployed zip in the local cloud.
 
-python -m tests.chaos.load --objects 5000
+python -m tests.chaos.load --objects 5000 --ingest queue
 
 Ends with 1 unless every one is published, and exactly once.
 """
@@ -58,11 +58,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--objects", type=int, default=5000)
+    parser.add_argument("--ingest", choices=["direct", "queue"], default="direct")
     options = parser.parse_args()
     with local_cloud() as folder, steps() as step:
         step("Deploying")
         local_stage.make_buckets()
-        deployment, started = Deployment(local_stage.deploy(folder)), time.monotonic()
+        deployment, started = Deployment(local_stage.deploy(folder, ingest=options.ingest)), time.monotonic()
         times = load(deployment, options.objects, step)
         seconds = time.monotonic() - started
     for count, objects in sorted(times.items()):

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, NamedTuple, cast
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
+from chalicelib import pipeline
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore
@@ -22,6 +23,7 @@ from chalicelib.settings import Settings
 
 SETTINGS = Settings("raw", "processed", "rejected")
 KEY = "key.json"
+LONG_AGO = 1  # seconds since 1970
 FIFTEEN_MINUTES = 15 * 60 * 1000
 
 type Pairs = tuple[tuple[str, str], ...]
@@ -65,17 +67,36 @@ class Read(NamedTuple):
     breaks: bool = False
 
 
-type Answer = Read | Refused | None
-"""An object; an error; nothing but success."""
+class Written(NamedTuple):
+    """The answer to a write that succeeds; `late` if FAST_WITHIN went by since the object was read."""
+
+    late: bool = False
+
+
+type Answer = Read | Refused | Written
 
 type Answers = tuple[Answer, ...]
 
 
+class Window(Enum):
+    """What was done since a handler read the raw object of which it is about to publish something."""
+
+    NOTHING = "nothing that matters"
+    CHANGED = "the raw object changed"
+    ERASED = "and then the processed object was deleted: by what is assumed, FAST_WITHIN went by"
+
+
 class Handler(NamedTuple):
-    """A handler that is half-way: was its event about an upload of a moment ago, and what was it answered."""
+    """A handler that is half-way.
+
+    Was its event about an upload of a moment ago; does it guess that the object is new, None while that is
+    open; what was it answered; and what was done since it has read.
+    """
 
     young: bool
+    guesses: bool | None = None
     answers: Answers = ()
+    window: Window = Window.NOTHING
 
 
 class AskedError(BaseException):
@@ -95,10 +116,12 @@ class Ended(Enum):
 @cache
 def next_request(handler: Handler) -> Request | Ended:
     """Run the pipeline on the answers of a handler; returns what it asks for next, or how it ends."""
-    store = ObjectStore(cast("Any", Client(handler.answers)))
-    arrival = Arrival(SETTINGS.raw_bucket, KEY, uploaded=time.time() if handler.young else 0)
+    client = Client(handler.answers)
+    arrival = Arrival(SETTINGS.raw_bucket, KEY, time.time() if handler.young else LONG_AGO, size=1)
+    pipeline.GUESS.new = bool(handler.guesses)
     try:
-        handle([arrival], store, SETTINGS, lambda: FIFTEEN_MINUTES)
+        with patch("time.monotonic", lambda: client.now):
+            handle([arrival], ObjectStore(cast("Any", client)), SETTINGS, lambda: FIFTEEN_MINUTES)
     except AskedError as asked:
         return asked.request
     except UploadsFailedError:
@@ -119,7 +142,7 @@ def answer(request: Request, stands: Stored | None) -> tuple[Answer, Stored | No
     if stands and ("IfNoneMatch" in conditions or conditions.get("IfMatch", stands.etag) != stands.etag):
         return Refused("PreconditionFailed"), stands
     if request.writes:
-        return None, request.writes
+        return Written(), request.writes
     start = int(conditions.get("Range", "bytes=0-")[len("bytes=") : -1])
     return Read(cast("Stored", stands), start), stands
 
@@ -133,6 +156,7 @@ class Client:
         self._answers = iter(answers)
         self._parts: list[bytes] = []
         self._metadata: Mapping[str, str] = {}
+        self.now = 0.0
 
     def head_object(self, **named: Any) -> dict[str, Any]:
         return _read(self._ask("head_object", named))
@@ -160,7 +184,7 @@ class Client:
     def abort_multipart_upload(self, **_: Any) -> None:
         self._parts = []
 
-    def _ask(self, operation: str, named: Mapping[str, Any], writes: Stored | None = None) -> Read | None:
+    def _ask(self, operation: str, named: Mapping[str, Any], writes: Stored | None = None) -> Answer:
         conditions = {name: named[name] for name in ("IfMatch", "IfNoneMatch", "Range") if name in named}
         try:
             answered = next(self._answers)
@@ -171,6 +195,8 @@ class Client:
             headers = {"x-amz-delete-marker": "true"} if answered.deleted else {}
             response: Any = {"Error": {"Code": answered.code}, "ResponseMetadata": {"HTTPHeaders": headers}}
             raise ClientError(response, operation)
+        if answered == Written(late=True):
+            self.now += pipeline.FAST_WITHIN
         return answered
 
 
@@ -191,7 +217,7 @@ class Body:
         pass
 
 
-def _read(answered: Read | None) -> dict[str, Any]:
+def _read(answered: Answer) -> dict[str, Any]:
     stored, start, breaks = cast("Read", answered)
     size, body = len(stored.body), stored.body[start:]
     return {

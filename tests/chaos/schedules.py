@@ -15,7 +15,7 @@ from enum import Enum
 from typing import NamedTuple, cast
 from unittest.mock import patch
 
-from chalicelib import object_store, telemetry
+from chalicelib import telemetry, upload
 from tests.chaos.model_s3 import (
     KEY,
     SETTINGS,
@@ -25,6 +25,8 @@ from tests.chaos.model_s3 import (
     Read,
     Request,
     Stored,
+    Window,
+    Written,
     absent,
     answer,
     md5,
@@ -110,7 +112,7 @@ class Exploration:
     def run(self) -> int:
         """Follow every schedule; returns their number, or raises WrongError."""
         next_request.cache_clear()
-        with patch.object(telemetry, "emit"), patch.object(object_store, "PART_SIZE", PART_SIZE):
+        with patch.object(telemetry, "emit"), patch.object(upload, "PART_SIZE", PART_SIZE):
             return self._follow(self._start, ())
 
     def _follow(self, world: World, schedule: tuple[str, ...]) -> int:
@@ -131,11 +133,13 @@ class Exploration:
 
     def _next_of_the_story(self, world: World) -> tuple[str, World]:
         what, after = self._story[world.happened], world._replace(happened=world.happened + 1)
+        if ERASED in self._story[after.happened :] and what is not ERASED:
+            after = changed(after)
         if isinstance(what, Document):
             return f"version {after.happened} uploaded: {what.name}", self._event(after)
         if what is REMOVED:
             return what.value, self._continued(after, Handler(young=False))
-        return what.value, after._replace(processed=None) if what is ERASED else after
+        return what.value, erased(after) if what is ERASED else after
 
     def _event(self, world: World) -> World:
         """Have an event of an upload come, young as long as there is something to be seen."""
@@ -148,19 +152,27 @@ class Exploration:
             return world
         if request is Ended.FAILED:
             return self._event(world)
-        start = Handler(handler.young)
-        if request == next_request(start):  # a new attempt knows nothing of the one before
-            handler = start
+        start = Handler(handler.young, guesses=False)
+        if handler.guesses is not None and request == next_request(start):
+            handler = start  # a new attempt knows nothing of the one before
+        elif not has_read(handler):
+            handler = handler._replace(window=Window.NOTHING)
         return world._replace(handlers=tuple(sorted((*world.handlers, handler), key=hash)))
 
     def _steps_of(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
-        request = cast("Request", next_request(handler))
         others = list(world.handlers)
         others.remove(handler)
         world = world._replace(handlers=tuple(others))
+        # Whether it guesses depends on what its process has handled before.
+        for guesses in (False, True) if handler.guesses is None else (handler.guesses,):
+            yield from self._asks(handler._replace(guesses=guesses), world)
+
+    def _asks(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
+        request = cast("Request", next_request(handler))
         answered, after = self._answered(request, world)
         step = f"{request.operation} in {request.bucket} {dict(request.conditions)}: {answered}"
-        yield step, self._told(after, handler, answered)
+        for one in timed(request, answered, handler):
+            yield step, self._told(after, handler, one)
         if world.faults:
             world, after = (each._replace(faults=world.faults - 1) for each in (world, after))
             # Lambda sends the event of a killed handler again.
@@ -185,7 +197,7 @@ class Exploration:
     def _answered(self, request: Request, world: World) -> tuple[Answer, World]:
         if request.bucket == SETTINGS.rejected_bucket:
             written = (request.key, cast("Stored", request.writes).body)
-            return None, world._replace(rejected=world.rejected | {written})
+            return Written(), world._replace(rejected=world.rejected | {written})
         if request.bucket == SETTINGS.processed_bucket:
             answered, processed = answer(request, world.processed)
             return answered, world._replace(processed=processed)
@@ -211,6 +223,8 @@ class Exploration:
             return "something else is published than what the version becomes"
         if any(self._versions[number].rejected != body for number, body in reports(world)):
             return "something else is kept as rejected than what the version becomes"
+        if any(self._versions[number] is not REFUSED for number in refusals(world)):
+            return "a document is told to be refused that is not"
         if self._only_forward and any(goes_back(world, after) for after in following):
             return "and then the same or an older version is published over a newer one"
         return None if following else self._wrong_in_the_end(world)
@@ -220,6 +234,8 @@ class Exploration:
         newest = self._versions.get(current)
         if newest and newest.rejected and (current, newest.rejected) not in reports(world):
             return "what the newest version has to be rejected is not kept"
+        if newest is REFUSED and current not in refusals(world):
+            return "the newest version is not told to be refused"
         if newest and newest.published and not self._is_published(current, world.processed):
             return f"the newest version is not published in the end, but {world.processed}"
         return None
@@ -229,9 +245,58 @@ class Exploration:
         return processed.made_from == number if processed else ERASED in self._story
 
 
+def timed(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
+    """Say in which time an answer may come: in no time, if that can be."""
+    return either(request, answered, handler)[:1]
+
+
+def either(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
+    """Say in which times, as far as a handler could notice, an answer may come: in no time, or late."""
+    if not isinstance(answered, Written) or ("IfNoneMatch", "*") not in request.conditions:
+        return [answered]
+    late: Answer = Written(late=True)
+    return [late] if handler.window is Window.ERASED else [answered, late]
+
+
+def has_read(handler: Handler) -> bool:
+    """Tell whether a handler has read the raw object and has yet to publish what comes of it."""
+    request = cast("Request", next_request(handler))
+    return request.writes is not None or "Range" in dict(request.conditions)
+
+
+def changed(world: World) -> World:
+    """Note for those who are about to publish that the raw object is another."""
+    return noted(world, Window.NOTHING, Window.CHANGED)
+
+
+def erased(world: World) -> World:
+    """Delete the processed object, as long after a change of the raw one as is assumed."""
+    return noted(world._replace(processed=None), Window.CHANGED, Window.ERASED)
+
+
+def noted(world: World, before: Window, after: Window) -> World:
+    told = (
+        handler._replace(window=after) if handler.window is before and has_read(handler) else handler
+        for handler in world.handlers
+    )
+    return world._replace(handlers=tuple(sorted(told, key=hash)))
+
+
 def reports(world: World) -> list[tuple[int, bytes]]:
     """List what is kept as rejected, by the number of its version."""
-    return [(int(key.removeprefix(f"{KEY}/").removesuffix(".jsonl")), body) for key, body in world.rejected]
+    return [(number, body) for number, kind, body in kept(world) if kind == "jsonl"]
+
+
+def refusals(world: World) -> list[int]:
+    """Number the versions that are told to be refused."""
+    return [number for number, kind, _ in kept(world) if kind == "refused.json"]
+
+
+def kept(world: World) -> Iterator[tuple[int, str, bytes]]:
+    """Name what is in the rejected bucket: number of the version, kind, and content."""
+    for key, body in world.rejected:
+        number, _, kind = key.removeprefix(f"{KEY}/").partition(".")
+        yield int(number), kind, body
 
 
 def goes_back(world: World, after: World) -> bool:

@@ -10,6 +10,7 @@ from random import Random
 
 import boto3
 
+from chalicelib.pipeline import FAST_WITHIN
 from tests.chaos.crew import BUCKETS, Crew
 from tests.chaos.documents import NAMES, Expected, document, scans
 from tests.events import s3_event
@@ -25,6 +26,7 @@ class Storm:
 
     def __init__(self, crew: Crew, *, seed: int) -> None:
         self.expected: dict[str, dict[str, Expected]] = {}
+        self._changed: dict[str, float] = {}  # when, by key
         self.erased: set[str] = set()  # keys of which somebody deleted what was published
         self._crew = crew
         self._dice = [Random(f"{seed} {number}") for number in range(UPLOADERS + 1)]  # noqa: S311 - repeatable
@@ -53,7 +55,9 @@ class Storm:
     def _upload_hot(self, random: Random) -> None:
         # Mostly one of three contents, so that earlier ones return.
         number, returning = random.randrange(3), random.random() < 0.7
-        key = f"{HOT}{random.randrange(HOT_KEYS)}.json"
+        # Some are hotter: on the others, what is published stands for a while.
+        (hot,) = random.choices(range(HOT_KEYS), [2**number for number in range(HOT_KEYS)])
+        key = f"{HOT}{hot}.json"
         self._upload(key, *(scans(number) if returning else document(random, number)))
 
     def _upload_cold(self, random: Random) -> None:
@@ -62,6 +66,7 @@ class Storm:
 
     def _upload(self, key: str, body: bytes, expected: Expected) -> None:
         versions = self.expected.setdefault(key, {})
+        self._changed[key] = time.monotonic()
         answer = self._s3.put_object(Bucket=BUCKETS.raw, Key=key, Body=body)
         versions[answer["VersionId"]] = expected
 
@@ -74,18 +79,25 @@ class Storm:
             marker = self._s3.delete_object(Bucket=BUCKETS.raw, Key=key)["VersionId"]
             if random.random() < 0.5:
                 time.sleep(random.random())
+                self._changed[key] = time.monotonic()
                 self._s3.delete_object(Bucket=BUCKETS.raw, Key=key, VersionId=marker)
 
     def _remove(self, random: Random) -> None:
         for key in self._some(random, HOT):
             _, *later = tuple(self.expected[key])
             if later:  # never all of them: of what is gone without a trace, the event would fail for long
+                self._changed[key] = time.monotonic()
                 self._s3.delete_object(Bucket=BUCKETS.raw, Key=key, VersionId=later[-1])
 
     def _erase(self, random: Random) -> None:
         for key in self._some(random, HOT):
-            self.erased.add(key)
-            self._s3.delete_object(Bucket=BUCKETS.processed, Key=key)
+            if self._has_stood(key):
+                self.erased.add(key)
+                self._s3.delete_object(Bucket=BUCKETS.processed, Key=key)
+
+    def _has_stood(self, key: str) -> bool:
+        """Tell whether the raw object has stood for as long as the pipeline assumes, and a second more."""
+        return time.monotonic() - self._changed[key] > FAST_WITHIN + 1
 
     def _some(self, random: Random, name: str) -> list[str]:
         keys = [key for key in tuple(self.expected) if name in key]

@@ -14,10 +14,11 @@ locals {
   # As ../../main.tf, ../../s3.tf and Chalice name things.
   api            = "ikerian-data-pipeline-${var.stage}"
   data_processor = "${local.api}-data-processor"
+  replay         = "${local.api}-replay"
 
   # Terraform ends a bucket's name with 26 characters. An asterisk in their place would match every object, too.
   unique  = join("", [for _ in range(26) : "?"])
-  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
+  buckets = [for use in ["raw", "processed", "rejected", "operations"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
 }
 
@@ -33,7 +34,7 @@ resource "aws_iam_policy" "this" {
       {
         Sid       = "ReadsAndWritesTheObjectsOfItsStage"
         Effect    = "Allow"
-        Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
         Resource  = [for bucket in local.buckets : "${bucket}/*"]
         Condition = { StringEquals = { "aws:ResourceAccount" = var.account } }
       },
@@ -64,6 +65,28 @@ resource "aws_iam_policy" "this" {
         Effect   = "Allow"
         Action   = "sqs:SendMessage"
         Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-failures"
+      },
+      {
+        Sid      = "HandsBatchesToTheFunction"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = "arn:aws:lambda:${local.here}:function:${local.data_processor}"
+      },
+      {
+        Sid    = "ReplaysUploads"
+        Effect = "Allow"
+        Action = ["states:DescribeExecution", "states:RedriveExecution", "states:StartExecution", "states:StopExecution"]
+        Resource = [
+          "arn:aws:states:${local.here}:stateMachine:${local.replay}",
+          "arn:aws:states:${local.here}:execution:${local.replay}:*",
+          "arn:aws:states:${local.here}:execution:${local.replay}/*:*",
+        ]
+      },
+      {
+        Sid      = "ReceivesUploadsFromTheirQueue"
+        Effect   = "Allow"
+        Action   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-uploads"
       },
       {
         Sid    = "LambdaConnectsItsFunctions"

@@ -16,6 +16,9 @@ locals {
   api            = "ikerian-data-pipeline-${var.stage}"
   data_processor = "${local.api}-data-processor"
   functions      = [local.api, local.data_processor]
+  replay         = "${local.api}-replay"
+  # The functions', the replay's and that of its schedule: no stage can be called so that its own begin like these.
+  roles = [for name in [local.api, "${local.data_processor}*"] : "arn:aws:iam::${var.account}:role/${name}"]
 
   # GitHub names a job by its repository. Repositories made, renamed or moved since 2026-07-15 add their numbers,
   # and so does every other that has asked for it.
@@ -26,8 +29,13 @@ locals {
   # Terraform makes a bucket's name unique by 26 characters: a time and a counter. An asterisk in their place would
   # let `dev` have the buckets of `dev-raw`, and what has "/smoke-test/" anywhere in its key.
   unique  = join("", [for _ in range(26) : "?"])
-  buckets = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
+  scans   = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
+  buckets = concat(local.scans, ["arn:aws:s3:::ikerian-${var.stage}-operations-${local.unique}"])
   here    = "${var.region}:${var.account}"
+
+  # A connection of a queue to a function has no name; whose it is shows in the function.
+  connections       = "arn:aws:lambda:${local.here}:event-source-mapping:*"
+  to_data_processor = { ArnEquals = { "lambda:FunctionArn" = "arn:aws:lambda:${local.here}:function:${local.data_processor}" } }
 
   # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
   in_this_account = { StringEquals = { "aws:ResourceAccount" = var.account } }
@@ -100,7 +108,7 @@ resource "aws_iam_role_policy" "sees_no_scan" {
       Action = "s3:*"
       NotResource = concat(
         local.buckets,
-        [for bucket in local.buckets : "${bucket}/smoke-test/*"],
+        [for bucket in local.scans : "${bucket}/smoke-test/*"],
         [var.state_bucket_arn, "${var.state_bucket_arn}/${var.stage}/*"],
       )
     }]
@@ -159,14 +167,14 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
       },
       {
         # What a role may do reaches no further than its boundary, which cannot be changed in this role.
-        Sid       = "MakesTheRolesOfTheFunctionsWithinTheirBoundary"
+        Sid       = "MakesTheRolesWithinTheirBoundary"
         Effect    = "Allow"
         Action    = ["iam:CreateRole", "iam:PutRolePolicy"]
-        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Resource  = local.roles
         Condition = { StringEquals = { "iam:PermissionsBoundary" = var.boundary_arn } }
       },
       {
-        Sid    = "SeesAndRemovesTheRolesOfTheFunctions"
+        Sid    = "SeesAndRemovesTheRoles"
         Effect = "Allow"
         Action = [
           "iam:DeleteRole",
@@ -178,7 +186,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "iam:ListRolePolicies",
           "iam:TagRole",
         ]
-        Resource = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
+        Resource = local.roles
       },
       {
         Sid    = "MakesTheLogs"
@@ -205,7 +213,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Resource = "*"
       },
       {
-        Sid    = "MakesTheFailureQueue"
+        Sid    = "MakesTheQueues"
         Effect = "Allow"
         Action = [
           "sqs:CreateQueue",
@@ -215,7 +223,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "sqs:SetQueueAttributes",
           "sqs:TagQueue",
         ]
-        Resource = "arn:aws:sqs:${local.here}:${local.data_processor}-failures"
+        Resource = [for use in ["failures", "uploads"] : "arn:aws:sqs:${local.here}:${local.data_processor}-${use}"]
       },
       {
         Sid    = "MakesTheAlarmTopic"
@@ -229,6 +237,33 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "sns:TagResource",
         ]
         Resource = "arn:aws:sns:${local.here}:${local.api}-alarms"
+      },
+      {
+        Sid    = "MakesTheReplay"
+        Effect = "Allow"
+        Action = [
+          "states:CreateStateMachine",
+          "states:DeleteStateMachine",
+          "states:DescribeStateMachine",
+          "states:ListStateMachineVersions",
+          "states:ListTagsForResource",
+          "states:TagResource",
+          "states:UpdateStateMachine",
+        ]
+        Resource = "arn:aws:states:${local.here}:stateMachine:${local.replay}"
+      },
+      {
+        # AWS knows no resource of this action, which changes nothing; Terraform plans with it.
+        Sid      = "HasTheReplayChecked"
+        Effect   = "Allow"
+        Action   = "states:ValidateStateMachineDefinition"
+        Resource = "*"
+      },
+      {
+        Sid      = "SchedulesTheReplay"
+        Effect   = "Allow"
+        Action   = ["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule"]
+        Resource = "arn:aws:scheduler:${local.here}:schedule/default/${local.replay}"
       },
     ]
   })
@@ -265,11 +300,34 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Resource = [for function in local.functions : "arn:aws:lambda:${local.here}:function:${function}"]
       },
       {
-        Sid       = "HandsTheFunctionsTheirRoles"
+        Sid      = "HandsThemTheirRoles"
+        Effect   = "Allow"
+        Action   = "iam:PassRole"
+        Resource = local.roles
+        Condition = {
+          StringEquals = { "iam:PassedToService" = ["lambda.amazonaws.com", "scheduler.amazonaws.com", "states.amazonaws.com"] }
+        }
+      },
+      {
+        # AWS knows no resource of this action.
+        Sid       = "ConnectsTheUploadQueue"
         Effect    = "Allow"
-        Action    = "iam:PassRole"
-        Resource  = [for function in local.functions : "arn:aws:iam::${var.account}:role/${function}"]
-        Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
+        Action    = "lambda:CreateEventSourceMapping"
+        Resource  = "*"
+        Condition = local.to_data_processor
+      },
+      {
+        Sid       = "ChangesAndRemovesTheConnection"
+        Effect    = "Allow"
+        Action    = ["lambda:DeleteEventSourceMapping", "lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"]
+        Resource  = local.connections
+        Condition = local.to_data_processor
+      },
+      {
+        Sid      = "LabelsTheConnection"
+        Effect   = "Allow"
+        Action   = ["lambda:ListTags", "lambda:TagResource"]
+        Resource = local.connections
       },
       {
         # An API has no name in its ARN, so this cannot tell a stage's API from another's.
@@ -318,14 +376,14 @@ resource "aws_iam_role_policy" "tries_what_is_deployed" {
         Sid       = "UploadsAndDeletesScansOfItsOwn"
         Effect    = "Allow"
         Action    = ["s3:DeleteObject", "s3:PutObject"]
-        Resource  = "${local.buckets[0]}/smoke-test/*"
+        Resource  = "${local.scans[0]}/smoke-test/*"
         Condition = local.in_this_account
       },
       {
         Sid       = "ReadsWhatBecomesOfThemAndRemovesIt"
         Effect    = "Allow"
         Action    = ["s3:DeleteObjectVersion", "s3:GetObject"]
-        Resource  = [for bucket in local.buckets : "${bucket}/smoke-test/*"]
+        Resource  = [for bucket in local.scans : "${bucket}/smoke-test/*"]
         Condition = local.in_this_account
       },
       {

@@ -9,11 +9,15 @@ variables {
   api_burst_limit            = 5
   api_rate_limit             = 2.5
   failure_queue_arn          = "arn:aws:sqs:eu-central-1:123456789012:failures"
+  queue_batch_seconds        = 2
+  queue_batch_size           = 20
+  queue_concurrency          = 30
   region                     = "eu-central-1"
   rejected_records_threshold = 7
   rest_api_id                = "a1b2c3d4e5"
   stage                      = "test"
   timeout_seconds            = 300
+  upload_queue_arn           = ""
 }
 
 run "a_failed_upload_is_tried_three_times_and_then_kept" {
@@ -52,8 +56,8 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
 
   assert {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
-      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-uploads",
-      "lost-failures", "malformed-objects", "near-timeout", "rejected-records",
+      "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-objects",
+      "failed-replays", "failed-uploads", "lost-failures", "malformed-objects", "near-timeout", "rejected-records", "repaired-objects",
     ])
     error_message = "An alarm is missing, or one has no promise here."
   }
@@ -67,10 +71,18 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   assert {
     condition = { for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.dimensions.function_name if alarm.namespace == "ikerian-data-pipeline" } == {
       failed-documents  = "ikerian-data-pipeline-test"
+      failed-objects    = "ikerian-data-pipeline-test-data-processor"
       malformed-objects = "ikerian-data-pipeline-test-data-processor"
       rejected-records  = "ikerian-data-pipeline-test-data-processor"
+      repaired-objects  = "ikerian-data-pipeline-test-data-processor"
     }
     error_message = "Our own metrics have one dimension, function_name."
+  }
+  assert {
+    condition = aws_cloudwatch_metric_alarm.this["failed-replays"].dimensions == tomap({
+      StateMachineArn = "arn:aws:states:eu-central-1:123456789012:stateMachine:ikerian-data-pipeline-test-replay"
+    })
+    error_message = "The alarm must watch the state machine of the stage."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["near-timeout"].threshold == 240000
@@ -93,6 +105,55 @@ run "the_dashboard_is_whole" {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
     error_message = "Six graphs."
   }
+}
+
+run "a_function_that_s3_invokes_is_given_no_queue" {
+  command = plan
+
+  assert {
+    condition     = length(aws_lambda_event_source_mapping.uploads) == 0
+    error_message = "There is no mapping unless there is a queue."
+  }
+}
+
+run "a_queue_brings_uploads_as_the_stages_file_says_and_is_watched" {
+  command = plan
+  variables { upload_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:ikerian-data-pipeline-test-data-processor-uploads" }
+
+  assert {
+    condition = (
+      one(aws_lambda_event_source_mapping.uploads).event_source_arn == var.upload_queue_arn &&
+      one(aws_lambda_event_source_mapping.uploads).function_name == "ikerian-data-pipeline-test-data-processor" &&
+      one(aws_lambda_event_source_mapping.uploads).batch_size == 20 &&
+      one(aws_lambda_event_source_mapping.uploads).maximum_batching_window_in_seconds == 2 &&
+      one(one(aws_lambda_event_source_mapping.uploads).scaling_config).maximum_concurrency == 30
+    )
+    error_message = "Batches and concurrency are those asked for."
+  }
+  assert {
+    condition     = one(aws_lambda_event_source_mapping.uploads).function_response_types == toset(["ReportBatchItemFailures"])
+    error_message = "Lambda must ask which messages failed: without it, it deletes them all."
+  }
+  assert {
+    condition = {
+      for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.dimensions
+      if contains(["failed-messages", "waiting-uploads"], key)
+      } == {
+      failed-messages = tomap({ function_name = "ikerian-data-pipeline-test-data-processor" })
+      waiting-uploads = tomap({ QueueName = "ikerian-data-pipeline-test-data-processor-uploads" })
+    }
+    error_message = "Two alarms more watch the queue, and what of its batches fails."
+  }
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8
+    error_message = "Two graphs more."
+  }
+}
+
+run "upload_queue_must_be_a_queue" {
+  command = plan
+  variables { upload_queue_arn = "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads" }
+  expect_failures = [var.upload_queue_arn]
 }
 
 run "alarm_topic_must_be_a_topic" {

@@ -23,10 +23,17 @@ from infra.ops.screen.summary import summarise, tabulate
 
 @click.command("local")
 @click.option("--keep", is_flag=True, help="Leave it running until Ctrl-C, and show how to use it.")
-def local_command(*, keep: bool) -> None:
+@click.option(
+    "--ingest",
+    type=click.Choice(["direct", "queue"]),
+    default="direct",
+    envvar="INGEST",
+    help="How uploads come to the function, as in a stage's file.",
+)
+def local_command(*, keep: bool, ingest: str) -> None:
     """Run the pipeline in a local cloud and show what becomes of the samples."""
     with told():
-        run_local(keep=keep)
+        run_local(keep=keep, ingest=ingest)
 
 
 @click.command("bootstrap")

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from infra.ops.cli.pages import helps
 from infra.ops.cli.telling import told
 from infra.ops.commands.check import check
 from infra.ops.commands.openapi import describe
@@ -33,3 +34,10 @@ def check_command(files: tuple[str, ...], *, as_json: bool) -> None:
 def schema_command() -> None:
     """Print a JSON Schema of what comes in, what is published and what is rejected."""
     click.echo(json.dumps(schema(), indent=2))
+
+
+@click.command("commands")
+@click.pass_context
+def commands_command(context: click.Context) -> None:
+    """Print the page infra/COMMANDS.md: every command's --help."""
+    click.echo(helps(context.find_root()), nl=False)

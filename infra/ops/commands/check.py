@@ -14,12 +14,12 @@ import boto3
 import msgspec
 
 from chalicelib.answer import without_record
+from chalicelib.decoders import records_of
 from chalicelib.decoding import PIECE, Document
 from chalicelib.extraction import Output, extract
 from chalicelib.json_batches import Cutter
 from chalicelib.json_scanner import Form
 from chalicelib.malformed import MalformedReport, MalformedScan, Reason
-from chalicelib.sorting import split
 from infra.ops.screen.progress import console
 
 AROUND = 40  # bytes that are shown on either side of where a document is malformed
@@ -157,10 +157,9 @@ class Finder(Output):
 
 
 def _starts(text: bytes, form: Form) -> Iterator[int]:
-    buffer, records = split(text, form)
     end = 0
-    for record in map(bytes, records):
-        start = buffer.find(record, end)
+    for record in map(bytes, records_of(text, form)):
+        start = text.find(record, end)
         yield start
         end = start + len(record)
 

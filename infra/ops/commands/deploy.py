@@ -1,21 +1,18 @@
 """`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
 
-import time
 from typing import Any
 
 from infra.ops.aws import deployed
+from infra.ops.aws.notification import until_s3_knows
 from infra.ops.aws.target import Target
 from infra.ops.commands.configure import prepare
+from infra.ops.commands.ingest import enter_queue, leave_queue
 from infra.ops.commands.verify import target
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
 from infra.ops.tools.chalice import chalice
 from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucket, state_bucket_exists
 from infra.ops.tools.run import ToolError
-
-# What S3 says when it does not know yet that it may invoke a function (webiny/webiny-js#1807).
-UNKNOWN_YET = "Unable to validate the following destination configurations"
-PAUSES = (10, 20)  # seconds
 
 
 def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
@@ -24,10 +21,13 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
     root = Foundation(stage, bucket)
+    before = root.outputs()
+    leave_queue(stage, bucket, root, step)
     foundation = _within_its_boundary(stage, root)
+    enter_queue(stage, before, foundation, step)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     prepare(stage, bucket, foundation)
-    _deploy_functions(stage)
+    until_s3_knows(lambda: chalice(stage, "deploy"))
     deployed.keep(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")
     changes = Operations(stage, bucket, foundation).apply()
@@ -52,19 +52,6 @@ def _within_its_boundary(stage: Stage, root: Foundation) -> dict[str, Any]:
             raise
         first = f"First `make bootstrap STAGE={stage.name}`, where the account's .tfstate file is."
         raise ToolError(f"{error}\nThe boundary of the stage is missing. {first}") from None
-
-
-def _deploy_functions(stage: Stage) -> None:
-    for pause in PAUSES:
-        try:
-            chalice(stage, "deploy")
-        except ToolError as error:
-            if UNKNOWN_YET not in str(error):
-                raise
-        else:
-            return
-        time.sleep(pause)
-    chalice(stage, "deploy")
 
 
 def bootstrap(stage: Stage, step: Step) -> dict[str, str]:

@@ -7,6 +7,7 @@ import boto3
 
 from infra.ops.aws import deployed
 from infra.ops.aws.state import state_s3
+from infra.ops.commands.ingest import leave_queue
 from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
@@ -37,6 +38,7 @@ def destroy(stage: Stage, step: Step, *, delete_data: bool, last: bool) -> None:
 def _destroy_stage(
     stage: Stage, bucket: str, foundation: Foundation, step: Step, *, delete_data: bool
 ) -> None:
+    leave_queue(stage, bucket, foundation, step)
     # Complete again, should an earlier try have been cut short: what follows needs all of its outputs.
     outputs = foundation.apply()
     if not delete_data:
@@ -55,6 +57,7 @@ def _destroy_stage(
 def _refuse_data(stage: Stage, outputs: dict[str, Any]) -> None:
     s3 = boto3.client("s3", region_name=stage.region)
     names = [outputs[f"{name}_data_bucket_name"] for name in ("raw", "processed", "rejected")]
+    names.append(outputs["operations_bucket_name"])
     full = [name for name in names if _holds_anything(s3, name)]
     if full:
         raise InUseError(

@@ -21,16 +21,16 @@ HANDLED_WITHIN = 60  # seconds
 NO_AWS_CLI = ["# The aws CLI is not installed here; chalicelib/README.md has a program that does the same."]
 
 
-def run_local(*, keep: bool) -> None:
-    """Show what becomes of the samples; with `keep`, stay until Ctrl-C."""
+def run_local(*, keep: bool, ingest: str) -> None:
+    """Show what becomes of the samples, which come by S3 or the queue; with `keep`, stay until Ctrl-C."""
     with ExitStack() as stack:
         with steps() as step:
             step("Starting the local cloud")
             folder = stack.enter_context(local_cloud())
-            step("Making three buckets")
+            step("Making the buckets")
             local_stage.make_buckets()
             step("Deploying: chalice deploy --stage local")
-            url = local_stage.deploy(folder)
+            url = local_stage.deploy(folder, ingest=ingest)
             step("Uploading everything under samples/")
             outcomes = _upload_samples()
         _show_outcomes(outcomes)

@@ -1,64 +1,75 @@
-"""`redrive`: what waits in the failure queue is tried again; only what works leaves the queue.
+"""`redrive`: what waits in the failure queue is tried again.
 
-AWS's own redrive does not take a queue that Lambda feeds: its messages are not the events that failed, but
-records of how they failed, with the event inside.
+Lambda is handed each event as S3 handed it: nobody waits for what becomes of it. Once Lambda has accepted an
+event, it tries it three times and keeps it for hours, so the message can go; what fails again comes back as
+a new message. Killed between the two, the event is sent twice, which changes nothing.
 """
 
-import json
 from collections.abc import Iterable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-GRACE = 60  # seconds, beyond the function's timeout
+from infra.ops.aws.failures import AT_ONCE, FailureQueue, Waiting
+from infra.ops.aws.place import Place
+from infra.ops.screen.progress import Advance
+
+CONFIG = Config(connect_timeout=5, read_timeout=10, max_pool_connections=AT_ONCE)
+# Faults of an event, not of the function: too large, or no JSON to Lambda's taste.
+REFUSED = {"InvalidRequestContentException", "RequestEntityTooLargeException", "RequestTooLargeException"}
 
 
 class Redriven(NamedTuple):
-    """How many events were handled now, and how many failed once more and stay in the queue."""
+    """How many events Lambda has accepted; what was set aside; how many messages came meanwhile."""
 
-    handled: int
-    failed: int
+    accepted: int
+    aside: list[Waiting]
+    later: int
 
 
-def redrive(function: str, *, region: str, timeout: int) -> Redriven:
-    """Send a function each event in its failure queue, once; its timeout is in seconds."""
-    sqs = boto3.client("sqs", region_name=region)
-    queue = sqs.get_queue_url(QueueName=f"{function}-failures")["QueueUrl"]
-    # One attempt that waits as long as the function may take: whatever comes of it, the event is still there.
-    config = Config(read_timeout=timeout + GRACE, retries={"total_max_attempts": 1}, tcp_keepalive=True)
-    functions = boto3.client("lambda", region_name=region, config=config)
-    handled, failed = 0, {}
+def redrive(place: Place, advance: Advance, *, limit: int | None = None) -> Redriven:
+    """Send the function what waits, each event once; at most `limit` of them."""
+    functions = boto3.client("lambda", region_name=place.region, config=CONFIG)
+    send = partial(_send, functions, place.function)
+    accepted, aside = 0, []
+    with FailureQueue(place) as queue, ThreadPoolExecutor(AT_ONCE) as pool:
+        total = len(queue)
+        for batch in queue.batches(limit):
+            for message, problem in zip(batch, pool.map(send, batch), strict=True):
+                if problem:
+                    aside.append(message._replace(cause=problem))
+                else:
+                    queue.delete(message)
+                    accepted += 1
+            advance(accepted + len(aside), total)
+        return Redriven(accepted, aside, len(queue.later))
+
+
+def look(place: Place, *, limit: int | None = None) -> list[tuple[str, list[float]]]:
+    """Say what waits, by why it does, and since when, in seconds since 1970; sends nothing."""
+    with FailureQueue(place) as queue:
+        return _by_cause(message for batch in queue.batches(limit) for message in batch)
+
+
+def _send(functions: Any, function: str, message: Waiting) -> str:
+    """Hand an event to Lambda; returns why that cannot be done, if so."""
+    if not message.event:
+        return message.cause
     try:
-        while message := _next(sqs, queue, seconds=timeout + GRACE):
-            # One that has failed comes into sight again when the others take long.
-            tried = message["MessageId"] in failed
-            failed[message["MessageId"]] = message["ReceiptHandle"]
-            if not tried and _succeeds(functions, function, message["Body"]):
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=failed.pop(message["MessageId"]))
-                handled += 1
-    finally:
-        _show(sqs, queue, failed.values())
-    return Redriven(handled, len(failed))
+        functions.invoke(FunctionName=function, InvocationType="Event", Payload=message.event)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in REFUSED:
+            raise
+        return error.response["Error"]["Code"]
+    return ""
 
 
-def _next(sqs: Any, queue: str, *, seconds: int) -> Any:
-    # Without a wait, SQS would ask only some of its servers.
-    answer = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=seconds, WaitTimeSeconds=1)
-    return next(iter(answer.get("Messages", [])), None)
-
-
-def _succeeds(functions: Any, function: str, body: str) -> bool:
-    try:
-        event = json.dumps(json.loads(body)["requestPayload"]).encode()
-    except (LookupError, TypeError, ValueError):
-        return False  # Lambda did not write it
-    return "FunctionError" not in functions.invoke(FunctionName=function, Payload=event)
-
-
-def _show(sqs: Any, queue: str, receipts: Iterable[str]) -> None:
-    for receipt in receipts:
-        with suppress(ClientError):  # by now it is in sight by itself
-            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+def _by_cause(messages: Iterable[Waiting]) -> list[tuple[str, list[float]]]:
+    sent: dict[str, list[float]] = {}
+    for message in messages:
+        sent.setdefault(message.cause, []).append(message.sent)
+    return sorted(sent.items())

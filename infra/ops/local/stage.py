@@ -8,14 +8,17 @@ from pathlib import Path
 import boto3
 
 from infra.ops.aws.uploads import Buckets
-from infra.ops.local import cloud
+from infra.ops.local import cloud, queue
 from infra.ops.local.cloud import LOCAL, ROOT
 from infra.ops.stage import APPLICATION
 from infra.ops.tools.bytecode import add_bytecode
 from infra.ops.tools.files import replace_bytes
 from infra.ops.tools.run import run
 
+FUNCTION = f"{APPLICATION}-local-data-processor"
+OPERATIONS_BUCKET = "ikerian-local-operations"
 PACKAGES = LOCAL / "deployments"
+FUNCTION = f"{APPLICATION}-local-data-processor"
 
 
 def environment() -> dict[str, str]:
@@ -37,18 +40,57 @@ def make_buckets() -> None:
     for bucket in buckets():
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.create_bucket(Bucket=OPERATIONS_BUCKET)
 
 
-def deploy(folder: Path) -> str:
+def deploy(folder: Path, *, ingest: str = "direct") -> str:
     """Run `chalice deploy --stage local` on a copy of the application in `folder`; returns the API's URL.
 
     A copy, because Chalice keeps what it deployed beside the application, and every local cloud starts empty.
+    `ingest` is how uploads come, as a stage's file says it.
     """
     project = _copy(folder / "project")
+    if ingest == "queue":
+        _configure(project, UPLOAD_QUEUE_ARN=queue.make(FUNCTION, buckets().raw))
     chalice = [sys.executable, "-m", "infra.ops.local.chalice", "--project-dir", str(project)]
     run([*chalice, "deploy", "--stage", "local"])
+    add_failure_queue()
+    if ingest == "queue":
+        queue.connect(FUNCTION)
     _copy_packages(project / ".chalice" / "deployments", PACKAGES)
+    _make_state_machine()
     return process_url()
+
+
+def _make_state_machine() -> None:
+    """Make the state machine of replays, from the file that Terraform makes it from."""
+    function = boto3.client("lambda").get_function_configuration(FunctionName=FUNCTION)
+    names = {
+        "${function_arn}": function["FunctionArn"],
+        "${operations_bucket}": OPERATIONS_BUCKET,
+        "${raw_bucket}": buckets().raw,
+        # MiniStack knows no path here, and would start a process for each of 64 objects at once.
+        '"MaxConcurrencyPath": "$.max_concurrency"': '"MaxConcurrency": 4',
+    }
+    definition = (ROOT / "infra" / "replay.asl.json").read_text()
+    for name, value in names.items():
+        definition = definition.replace(name, value)
+    # It lets a state machine do anything, in whatever role.
+    boto3.client("stepfunctions").create_state_machine(
+        name=f"{APPLICATION}-local-replay", definition=definition, roleArn=function["Role"]
+    )
+
+
+def add_failure_queue() -> None:
+    """Let events that failed for good wait in a queue, as Terraform has it for the other stages."""
+    sqs = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+    about = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    boto3.client("lambda").put_function_event_invoke_config(
+        FunctionName=FUNCTION,
+        MaximumRetryAttempts=2,
+        DestinationConfig={"OnFailure": {"Destination": about["QueueArn"]}},
+    )
 
 
 def process_url() -> str:
@@ -66,6 +108,13 @@ def _copy(project: Path) -> Path:
     _copy_packages(PACKAGES, project / ".chalice" / "deployments")
     add_bytecode(project)
     return project
+
+
+def _configure(project: Path, **variables: str) -> None:
+    path = project / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    config["stages"]["local"]["environment_variables"] |= variables
+    path.write_text(json.dumps(config))
 
 
 def _copy_packages(source: Path, target: Path) -> None:

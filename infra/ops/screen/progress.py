@@ -35,6 +35,11 @@ def speaks_json() -> bool:
     return console.quiet
 
 
+def speak_aside() -> None:
+    """From now on, leave the standard output to what is asked for; JSON stays there, too."""
+    console.stderr = True
+
+
 def tell_json(**facts: object) -> None:
     """Print one line, if JSON is spoken."""
     if speaks_json():
@@ -46,7 +51,7 @@ def tell_json(**facts: object) -> None:
 def steps() -> Iterator[Step]:
     """Yield what announces the next step; each ends when the next begins."""
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=speaks_json()) as progress:
 
         def step(description: str) -> None:
             _finish(progress)
@@ -61,7 +66,7 @@ def steps() -> Iterator[Step]:
 def bar(description: str, total: int | None = None) -> Iterator[Advance]:
     """Yield what moves a progress bar; JSON is told at most once a second."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=speaks_json()) as progress:
         task = progress.add_task(description, total=total)
         told = 0.0
 

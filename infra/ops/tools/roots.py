@@ -18,9 +18,13 @@ HANDED_ON = (
     "api_burst_limit",
     "api_rate_limit",
     "failure_queue_arn",
+    "queue_batch_seconds",
+    "queue_batch_size",
+    "queue_concurrency",
     "region",
     "rejected_records_threshold",
     "stage",
+    "upload_queue_arn",
 )
 
 
@@ -88,6 +92,10 @@ class Foundation:
     def plan(self) -> str:
         """Say what `apply` would do."""
         return self._root.plan(self._variables)
+
+    def forget(self, address: str) -> None:
+        """Have Terraform know no more of a resource, which stays as it is."""
+        self._root.forget(address)
 
     @property
     def changes(self) -> str:

@@ -59,6 +59,11 @@ class Root:
         outputs = json.loads(self._terraform("output", "-json", *self._state, inputs=False))
         return {name: output["value"] for name, output in outputs.items()}
 
+    def forget(self, address: str) -> None:
+        """Have the state know no more of a resource, which stays as it is."""
+        if address in self._terraform("state list", inputs=False).splitlines():
+            self._terraform("state rm", LOCK, address, inputs=False)
+
     def is_empty(self) -> bool:
         """Say whether the state knows of nothing."""
         state = json.loads(self._terraform("show", "-json", inputs=False))
@@ -73,7 +78,8 @@ class Root:
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
         }
-        return run(["terraform", f"-chdir={self._directory}", verb, "-no-color", *silent, *options], env=env)
+        command = ["terraform", f"-chdir={self._directory}", *verb.split(), "-no-color", *silent, *options]
+        return run(command, env=env)
 
 
 def init_options(environ: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What IAM does and MiniStack's does not."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,19 @@ def a_change_of_a_role_is_judged_by_its_boundary(
         role = iam._roles.get_scoped(get_account_id(), None, name) or {}
         boundary = boundary or role.get("PermissionsBoundary")
     return context | ({"iam:PermissionsBoundary": boundary} if boundary else {})
+
+
+@around(iam_actions, "_lambda_action")
+def what_is_done_to_a_mapping_has_actions_of_its_own(
+    inner: Callable[..., str | None], method: str, path: str
+) -> str | None:
+    """Name them: MiniStack takes a look at one for a look at all, and asks nobody about the rest.
+
+    Service Authorization Reference, "Actions defined by AWS Lambda", 2025-11.
+    """
+    if not re.search("/event-source-mappings/[^/]+", path):
+        return inner(method, path)
+    return {"GET": "Get", "PUT": "Update", "DELETE": "Delete"}[method] + "EventSourceMapping"
 
 
 @around(iam_evaluator, "_resolve_condition_key")

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
-from ministack.services import apigateway_v1, lambda_svc, sqs
+from ministack.core import iam_evaluator
+from ministack.core.iam_evaluator import EvalContext
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import apigateway_v1, iam, lambda_svc, sqs
 
 from infra.ops.local.strict.gate import Answer, Request, around, before
 
@@ -12,6 +16,8 @@ MIB = 1024 * 1024
 EVENT = 6 * MIB  # bytes
 EVENT_NOBODY_WAITS_FOR = MIB
 RESPONSE = 6 * MIB + 100
+RECEIVING = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+_mapping: ContextVar[dict[str, Any] | None] = ContextVar("_mapping", default=None)
 
 
 @before(lambda_svc)
@@ -69,19 +75,100 @@ def a_queue_hides_a_message_while_its_function_runs(request: Request) -> Answer 
 
     400 InvalidParameterValueException (github-aws-runners/terraform-aws-github-runner#5383, 2026-09).
     """
-    if request.method != "POST" or not request.path.rstrip("/").endswith("/event-source-mappings"):
+    queue, function = _mapped(request)
+    if not (queue and function):
         return None
-    mapping = json.loads(request.body)
-    queue = sqs._queue_by_arn(mapping.get("EventSourceArn", ""))
-    name, _, error = lambda_svc._resolve_existing_esm_function(mapping["FunctionName"])
-    if error or not queue:
-        return None
-    hidden = int(queue["attributes"]["VisibilityTimeout"])
-    timeout = int(lambda_svc._functions[name]["config"]["Timeout"])
+    hidden, timeout = int(queue["attributes"]["VisibilityTimeout"]), int(function["Timeout"])
     if hidden >= timeout:
         return None
     words = f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
     return _refused("InvalidParameterValueException", words, 400)
+
+
+@before(lambda_svc)
+def a_mapping_wants_its_function_to_receive_from_the_queue(request: Request) -> Answer | None:
+    """Refuse to map a queue from which the function's role may not receive, delete, or read the attributes.
+
+    400 InvalidParameterValueException (aws/aws-cdk#6770; functionalone/serverless-iam-roles-per-function#21;
+    the three in hashicorp/terraform-provider-aws#14042; 2025-04).
+    """
+    queue, function = _mapped(request)
+    if not (queue and function):
+        return None
+    missing = [name for name in RECEIVING if not _may(function["Role"], f"sqs:{name}", queue)]
+    words = f"The provided execution role does not have permissions to call {', '.join(missing)} on SQS"
+    return _refused("InvalidParameterValueException", words, 400) if missing else None
+
+
+@around(lambda_svc, "_run_sqs_batch")
+def a_batch_is_of_its_mapping(inner: Callable[..., None], mapping: dict[str, Any], *about: Any) -> None:
+    """Note which mapping brings a batch, for the next rule."""
+    before = _mapping.set(mapping)
+    try:
+        inner(mapping, *about)
+    finally:
+        _mapping.reset(before)
+
+
+@around(lambda_svc, "_execute_function")
+def a_batch_of_which_an_unknown_message_failed_comes_again_whole(
+    inner: Callable[..., Any], function: dict[str, Any], event: dict[str, Any]
+) -> Any:
+    """Take a batch for failed of which the function names a message that is not in it, or none.
+
+    Lambda Developer Guide, "Implementing partial batch responses", success and failure conditions, 2026-11.
+    """
+    result = inner(function, event)
+    asked = "ReportBatchItemFailures" in (_mapping.get() or {}).get("FunctionResponseTypes", [])
+    body = result.get("body")
+    if not asked or result.get("error") or not isinstance(body, dict):
+        return result
+    there = {message["messageId"] for message in event["Records"]}
+    named = [failure.get("itemIdentifier") for failure in body.get("batchItemFailures") or []]
+    return result if there.issuperset(named) else result | {"error": True}
+
+
+def _mapped(request: Request) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Find the queue that a request maps, and the configuration of the function."""
+    if request.method != "POST" or not request.path.rstrip("/").endswith("/event-source-mappings"):
+        return None, None
+    mapping = json.loads(request.body)
+    name, _, error = lambda_svc._resolve_existing_esm_function(mapping["FunctionName"])
+    function = None if error else lambda_svc._functions[name]["config"]
+    return sqs._queue_by_arn(mapping.get("EventSourceArn", "")), function
+
+
+def _may(role: str, action: str, queue: dict[str, Any]) -> bool:
+    account, name = get_account_id(), role.rpartition("/")[2]
+    arn = queue["attributes"]["QueueArn"]
+    about = EvalContext(role, "AssumedRole", account, action, arn, get_region())
+    policies = iam_evaluator._gather_role_policies(name, account)
+    boundary = iam_evaluator._permissions_boundary(iam._roles, name, account)
+    return bool(iam_evaluator.evaluate(about, policies, *boundary).decision == "Allow")
+
+
+@around(lambda_svc, "invoke_async_with_retry")
+def with_no_concurrency_an_event_fails_untried(
+    inner: Callable[..., None], function: dict[str, Any], event: Any
+) -> None:
+    """Send an event for a function of reserved concurrency 0 to the failure queue at once.
+
+    Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations", 2026-11; the record as in
+    localstack/localstack (ZeroReservedConcurrency).
+    """
+    if function.get("concurrency") != 0:
+        inner(function, event)
+        return
+    destinations = (function.get("event_invoke_config") or {}).get("DestinationConfig", {})
+    queue = sqs._queue_by_arn(destinations.get("OnFailure", {}).get("Destination", ""))
+    context = {
+        "functionArn": function["config"]["FunctionArn"],
+        "condition": "ZeroReservedConcurrency",
+        "approximateInvokeCount": 0,
+    }
+    if queue:
+        body = json.dumps({"version": "1.0", "requestContext": context, "requestPayload": event})
+        sqs._act_send_message({"MessageBody": body}, queue["url"])
 
 
 def _proxied(status: int, words: str) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import combinations
 from typing import Any
 
 from ministack.core.responses import get_account_id
-from ministack.services import s3
+from ministack.services import lambda_svc, s3
 
 from infra.ops.local.strict.gate import Answer, Request, after, before
 
@@ -144,12 +145,68 @@ def a_bucket_is_its_owners(request: Request) -> Answer | None:
     return _refused("AccessDenied", "Access Denied", HTTPStatus.FORBIDDEN)
 
 
+@before(s3)
+def an_event_has_one_destination(request: Request) -> Answer | None:
+    """Refuse a notification that names two destinations for the same event and key, of whatever kinds.
+
+    400 InvalidArgument (S3 User Guide, "Configuring event notifications using object key name filtering",
+    2025-11; hashicorp/terraform-provider-aws#765; aws/chalice#1999).
+    """
+    if request.key or request.method != "PUT" or "notification" not in request.query:
+        return None
+    rules = s3._parse_notification_config_raw(request.body.decode())
+    if not any(_overlap(one, other) for one, other in combinations(rules, 2)):
+        return None
+    return _refused("InvalidArgument", "Configuration is ambiguously defined.")
+
+
+@before(s3)
+def a_function_that_s3_tells_may_be_invoked_by_it(request: Request) -> Answer | None:
+    """Refuse to notify a function that its own policy does not let S3 invoke for the bucket.
+
+    400 InvalidArgument (S3 User Guide, "Granting permissions to publish event notification messages",
+    2025-11; the words as in webiny/webiny-js#1807).
+    """
+    if request.key or request.method != "PUT" or "notification" not in request.query:
+        return None
+    rules = s3._parse_notification_config_raw(request.body.decode())
+    closed = [rule["arn"] for rule in rules if rule["type"] == "lambda" and not _invokes(request, rule)]
+    if not closed:
+        return None
+    words = "Unable to validate the following destination configurations"
+    return _refused("InvalidArgument", words)
+
+
 def owner(bucket: str) -> str | None:
     """Name the account that a bucket belongs to; None where there is none of that name."""
     if bucket not in s3._buckets:
         return None
     account: str = s3._bucket_tags.get(bucket, {}).get(OWNER_TAG) or get_account_id()
     return account
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Say whether an event of some key would go to both."""
+    same_event = any(
+        s3._event_matches(event, [pattern]) or s3._event_matches(pattern, [event])
+        for event in one["events"]
+        for pattern in other["events"]
+    )
+    starts = [rule["filter_prefix"] or "" for rule in (one, other)]
+    ends = [rule["filter_suffix"] or "" for rule in (one, other)]
+    same_start = starts[0].startswith(starts[1]) or starts[1].startswith(starts[0])
+    return same_event and same_start and (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0]))
+
+
+def _invokes(request: Request, rule: dict[str, Any]) -> bool:
+    function = lambda_svc._functions.get(rule["arn"].split(":")[6])
+    statements = function["policy"]["Statement"] if function else []
+    bucket = f"arn:aws:s3:::{request.bucket}"
+    return any(
+        said["Principal"] == {"Service": "s3.amazonaws.com"}
+        and said.get("Condition", {}).get("ArnLike", {}).get("AWS:SourceArn", bucket) == bucket
+        for said in statements
+    )
 
 
 def _completion(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:

@@ -1,0 +1,65 @@
+"""What became of a replay's objects: its results, read as a stream, a batch at a time.
+
+Step Functions writes them when a run has ended: `results/<run>/<id>/manifest.json` names files of JSON Lines,
+a line for every batch with what it was given and what it answered
+(https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html).
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import boto3
+
+from infra.ops.aws.machine import Machine
+
+
+class Result(NamedTuple):
+    """A batch: the keys it was given, and what became of each; None where the function did not answer."""
+
+    keys: list[str]
+    outcomes: list[dict[str, Any]] | None
+
+    @property
+    def failed(self) -> list[str]:
+        """The keys that may work another time."""
+        if self.outcomes is None:
+            return self.keys
+        told = zip(self.keys, self.outcomes, strict=True)
+        return [key for key, outcome in told if outcome["outcome"] == "failed"]
+
+
+def results(machine: Machine, run: str) -> Iterator[Result]:
+    """Read the results of a run that has ended."""
+    s3 = boto3.client("s3", region_name=machine.client.meta.region_name)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=machine.bucket, Prefix=f"results/{run}/")
+    written = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    manifests = [key for key in written if key.endswith("/manifest.json")]
+    lines = _written(s3, machine.bucket, manifests) if manifests else _executions(machine, run)
+    yield from map(_result, lines)
+
+
+def _written(s3: Any, bucket: str, manifests: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for key in manifests:
+        manifest = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+        for files in manifest["ResultFiles"].values():
+            for file in files:
+                body = s3.get_object(Bucket=bucket, Key=file["Key"])["Body"]
+                yield from (json.loads(line) for line in body.iter_lines())
+
+
+def _executions(machine: Machine, run: str) -> Iterator[dict[str, Any]]:
+    # A run that was stopped may have written none, and the local cloud never does; both know the batches.
+    pages = machine.client.get_paginator("list_executions").paginate
+    for map_run in machine.map_runs(run):
+        for page in pages(mapRunArn=map_run):
+            for child in page["executions"]:
+                found = machine.client.describe_execution(executionArn=child["executionArn"])
+                yield {"Input": found["input"], "Output": found.get("output")}
+
+
+def _result(line: dict[str, Any]) -> Result:
+    given = json.loads(line["Input"])
+    keys = [item["Key"] for item in given.get("Items", [given])]
+    output = line.get("Output")
+    return Result(keys, json.loads(output)["outcomes"] if output else None)

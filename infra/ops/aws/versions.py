@@ -1,0 +1,84 @@
+"""Everything that a versioned bucket keeps: listed, and removed for good."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import batched
+from typing import Any, NamedTuple
+
+from infra.ops.errors import OperatorError
+
+AT_ONCE = 1000  # S3 takes no more
+# What XML cannot carry, so that a key with it goes alone, in an address.
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+class NotRemovedError(OperatorError):
+    """S3 keeps what was to be removed; says its codes, and no key."""
+
+
+class Version(NamedTuple):
+    """A version of an object, or a delete marker; `size` in bytes."""
+
+    key: str
+    id: str
+    modified: datetime
+    size: int
+    etag: str
+    is_marker: bool
+
+    @property
+    def source(self) -> str:
+        """What the pipeline calls it: by its ETag where S3 has given it no version."""
+        return self.etag.strip('"') if self.id == "null" else self.id
+
+
+def versions(s3: Any, bucket: str, prefix: str, **more: str) -> Iterator[Version]:
+    """List what stands below a prefix, page by page, keys in S3's order."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, **more):
+        found = [_version(one) for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, [])]
+        yield from sorted(found, key=lambda one: one.key.encode())
+
+
+def versions_of(s3: Any, bucket: str, key: str) -> Iterator[Version]:
+    """List what stands under exactly this key, the first of all that begin so."""
+    for one in versions(s3, bucket, key):
+        if one.key != key:
+            return
+        yield one
+
+
+def remove(s3: Any, bucket: str, found: Iterable[tuple[str, str]]) -> None:
+    """Remove versions and markers, by key and id, for good; NotRemovedError."""
+    _delete(s3, bucket, [{"Key": key, "VersionId": version} for key, version in found])
+
+
+def hide(s3: Any, bucket: str, keys: Iterable[str]) -> dict[str, str]:
+    """Put a delete marker on each key; returns the markers' ids, by key."""
+    deleted = _delete(s3, bucket, [{"Key": key} for key in keys])
+    return {one["Key"]: one["DeleteMarkerVersionId"] for one in deleted}
+
+
+def _delete(s3: Any, bucket: str, objects: list[dict[str, str]]) -> list[dict[str, Any]]:
+    plain = [one for one in objects if not NO_XML.search(one["Key"])]
+    alone = [one for one in objects if NO_XML.search(one["Key"])]
+    deleted = [one for batch in batched(plain, AT_ONCE) for one in _delete_batch(s3, bucket, batch)]
+    for one in alone:
+        answer = s3.delete_object(Bucket=bucket, **one)
+        deleted.append({**one, "DeleteMarkerVersionId": answer.get("VersionId", "null")})
+    return deleted
+
+
+def _delete_batch(s3: Any, bucket: str, batch: tuple[dict[str, str], ...]) -> Any:
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": list(batch)})
+    if errors := answer.get("Errors"):
+        codes = ", ".join(sorted({error["Code"] for error in errors}))
+        raise NotRemovedError(f"{len(errors)} versions could not be removed from {bucket}: {codes}.")
+    return answer.get("Deleted", [])
+
+
+def _version(one: dict[str, Any]) -> Version:
+    etag = one.get("ETag")  # which a delete marker has not
+    return Version(
+        one["Key"], one["VersionId"], one["LastModified"], one.get("Size", 0), etag or "", etag is None
+    )

@@ -1,0 +1,142 @@
+"""`status`: a stage on one screen, and what is to be done about it. Changes nothing."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.extraction import REVISION
+from infra.ops.aws import overview
+from infra.ops.aws.metrics import last_day
+from infra.ops.aws.peeking import Look, peek
+from infra.ops.aws.place import Place
+from infra.ops.aws.switch import Switch
+from infra.ops.screen.findings import Finding, unknown
+
+CAUSES = 6  # lines
+RUNBOOK = "see Runbook in infra/README.md"
+OUTCOMES = ("published", "unchanged", "malformed", "refused")
+
+
+def status(place: Place) -> list[Finding]:
+    """Look at everything; what cannot be told is told so."""
+    return [_found(name, look, place) for name, look in LOOKS.items()]
+
+
+def _found(name: str, look: Callable[[Place], Finding], place: Place) -> Finding:
+    try:
+        return look(place)
+    except ClientError as error:
+        return unknown(name, error.response["Error"]["Code"])
+    except BotoCoreError as error:
+        return unknown(name, type(error).__name__)
+
+
+def _paused(place: Place) -> Finding:
+    position = Switch(place).position()
+    facts = position._asdict() | {"paused": position.paused}
+    if position.paused:
+        return Finding("paused", ["yes: nothing is published"], facts, f"make resume STAGE={place.stage}")
+    way = "by a queue" if position.by_queue else "straight from S3"
+    limit = "with no limit of their own"
+    if position.at_once is not None:
+        limit = f"at most {position.at_once} at once"
+    return Finding("paused", [f"no; uploads come {way}, {limit}"], facts)
+
+
+def _revision(place: Place) -> Finding:
+    if Switch(place).position().at_once == 0:
+        return unknown("revision", "a paused function does not answer")
+    deployed = overview.revision(place)
+    if deployed is None:
+        return unknown("revision", "the function does not say it (older than this command?)")
+    facts = {"deployed": deployed, "checkout": REVISION}
+    if deployed == REVISION:
+        return Finding("revision", [f"{deployed}, as in this checkout"], facts)
+    words = [f"{deployed} is deployed; this checkout has {REVISION}"]
+    return Finding("revision", words, facts, f"make deploy STAGE={place.stage}")
+
+
+def _alarms(place: Place) -> Finding:
+    number, ringing = overview.alarms(place)
+    facts = {"alarms": number, "ringing": list(ringing)}
+    if ringing:
+        return Finding("alarms", [f"{one}: {meaning}" for one, meaning in ringing.items()], facts, RUNBOOK)
+    return Finding("alarms", [f"none of {number} rings" if number else "there are none"], facts)
+
+
+def _failures(place: Place) -> Finding:
+    look = peek(place)
+    if not look.waiting:
+        return Finding("failures", ["none"], {"waiting": 0})
+    why = Counter(one.cause for one in look.messages)
+    oldest = round(time.time() - min(one.sent for one in look.messages)) if look.messages else None
+    facts = {"waiting": look.waiting, "oldest_seconds": oldest, "why": dict(why)}
+    words = [f"{look.waiting} waiting, {_age(look, oldest)}", *_causes(why)]
+    return Finding("failures", words, facts, f"make redrive STAGE={place.stage}")
+
+
+def _age(look: Look, oldest: int | None) -> str:
+    if oldest is None:
+        return "none in sight: somebody is at them"
+    sample = f" of {len(look.messages)} looked at" if look.is_sample else ""
+    return f"the oldest{sample} for {timedelta(seconds=oldest)}"
+
+
+def _causes(why: Counter[str]) -> Iterator[str]:
+    for cause, number in why.most_common(CAUSES):
+        yield f"{number}: {cause}"
+    if len(why) > CAUSES:
+        yield f"and {len(why) - CAUSES} other causes"
+
+
+def _last_day(place: Place) -> Finding:
+    day = last_day(place)
+    attempts = f"{_number(day.failed)} attempts failed, {_number(day.throttled)} throttled"
+    if day.uncounted:
+        why = "it has run, and no metric of what it did has come"
+        attempted = {"unknown": why, "failed": day.failed, "throttled": day.throttled}
+        return Finding("last day", [f"unknown: {why}", attempts], attempted)
+    facts: dict[str, float | None] = day._asdict()
+    outcomes = ", ".join(f"{_number(facts[name])} {name}" for name in OUTCOMES)
+    words = [outcomes, f"{_number(day.records_rejected)} records rejected, {attempts}"]
+    if day.p50_milliseconds is not None:
+        p50, p99 = _number(day.p50_milliseconds), _number(day.p99_milliseconds)
+        words.append(f"an upload took {p50} ms (p50), {p99} ms (p99)")
+    return Finding("last day", words, facts)
+
+
+def _number(value: float | None) -> str:
+    return f"{value or 0:,.0f}"
+
+
+def _logs(place: Place) -> Finding:
+    retention = overview.retention(place)
+    kept = sorted({f"{days} days" if days else "for ever" for days in retention.values()})
+    words = f"kept {' and '.join(kept)}" if kept else "there are none"
+    return Finding("logs", [words], {"retention_days": retention})
+
+
+def _settings(place: Place) -> Finding:
+    found = overview.settings(place)
+    network = "in a VPC" if found.subnets else "no VPC"
+    words = [
+        f"{found.memory_mb:,} MB, {found.timeout_seconds} s; {network}",
+        f"encrypted by the KMS key {found.kms_key}" if found.kms_key else "encrypted by S3's own keys",
+    ]
+    if found.object_keys_in_log:
+        words.append("object keys are in the log")
+    return Finding("set", words, found._asdict())
+
+
+LOOKS: dict[str, Callable[[Place], Finding]] = {
+    "paused": _paused,
+    "revision": _revision,
+    "alarms": _alarms,
+    "failures": _failures,
+    "last day": _last_day,
+    "logs": _logs,
+    "set": _settings,
+}

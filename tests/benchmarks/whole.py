@@ -1,0 +1,177 @@
+"""Compare the function with the usual one, from the event to the published object, and draw the comparison.
+
+python -m tests.benchmarks.whole [--rounds 3] [--picture]
+
+S3 is a stand-in that takes 15 ms a request and gives 90 MB/s a connection. The functions take turns, each
+in a fresh process with an S3 of its own, in which nothing is published yet. Figures are medians; ratios hold
+from machine to machine, seconds do not.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from samples.generate import collected, generate
+from tests.benchmarks.benchmark import MB, ROOT, progress, table
+from tests.benchmarks.picture import Bar, picture
+from tests.benchmarks.stand_in import Large, stand_in
+from tests.events import s3_event
+
+PICTURE = Path(__file__).with_name("whole.svg")
+BUCKETS = {name.upper() + "_BUCKET": name for name in ("raw", "processed", "rejected")}
+FUNCTIONS = ("ours", "usual")
+WARM = "warm.json"
+SMALL = 10_000  # bytes, as clinics send
+
+
+type Handle = Callable[[list[str] | None], list[float]]
+"""Has an event handled, or nothing but the start; seconds, seconds of CPU, peak memory in bytes."""
+
+
+class Task(NamedTuple):
+    """New objects, and the keys of each event about them; without any, the cold start is the task."""
+
+    objects: Mapping[str, bytes | Large]
+    events: list[list[str]]
+    functions: tuple[str, ...] = FUNCTIONS
+    tls: bool = True
+
+    @property
+    def size(self) -> int:
+        return sum(one.size if isinstance(one, Large) else len(one) for one in self.objects.values())
+
+
+class Run(NamedTuple):
+    """What a function took for a task: seconds, seconds of CPU, bytes of memory, requests to S3."""
+
+    seconds: float
+    cpu: float
+    peak: float
+    requests: float
+
+
+def scans(size: int) -> bytes:
+    """Make flat scans of about so many bytes, with commas between them."""
+    array = b"".join(collected(generate("flat", size // 170, percent=0), size))
+    return array.strip().removeprefix(b"[").removesuffix(b"]").strip()
+
+
+def tasks() -> dict[str, Task]:
+    small = b"[" + scans(SMALL) + b"]"
+    many = {f"{number}.json": small for number in range(1000)}
+    records = scans(MB)
+    hundreds, gigabytes = (Large(records, size * MB // len(records)) for size in (200, 2000))
+    return {
+        "cold start and a first object": Task({}, []),
+        "20 small objects, one an event": Task(dict(list(many.items())[:20]), batches(list(many)[:20], 1)),
+        "1,000 small objects, 10 an event": Task(many, batches(list(many), 10)),
+        "1,000 small objects, 100 an event": Task(many, batches(list(many), 100)),
+        "200 MB": Task({"large.json": hundreds}, [["large.json"]]),
+        "200 MB, without TLS": Task({"large.json": hundreds}, [["large.json"]], tls=False),
+        "2 GB": Task({"large.json": gigabytes}, [["large.json"]], functions=("ours",)),
+    }
+
+
+def batches(keys: list[str], size: int) -> list[list[str]]:
+    return [keys[at : at + size] for at in range(0, len(keys), size)]
+
+
+def run(function: str, task: Task) -> Run:
+    """Have a task done in a fresh process, warm from a first object unless the start is the task."""
+    warm = {WARM: b"[" + scans(SMALL) + b"]"}
+    objects = {f"/raw/{key}": body for key, body in {**task.objects, **warm}.items()}
+    with (
+        stand_in(objects, tls=task.tls) as s3,
+        process(function, os.environ | BUCKETS | s3.environment) as handle,
+    ):
+        start = [handle(None), handle([WARM])]
+        if task.events:
+            s3.requests()
+        figures = [handle(keys) for keys in task.events] or start
+        seconds, cpu = (sum(figure[at] for figure in figures) for at in (0, 1))
+        return Run(seconds, cpu, figures[-1][2], s3.requests().total())
+
+
+@contextmanager
+def process(function: str, environment: Mapping[str, str]) -> Iterator[Handle]:
+    """Start a function; what is yielded sends it an event about some keys, and returns its figures."""
+    command = [sys.executable, "-m", "tests.benchmarks.functions", function]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as running:
+
+        def handle(keys: list[str] | None) -> list[float]:
+            assert running.stdin
+            assert running.stdout
+            if keys:
+                event = s3_event(*(("raw", key) for key in keys))
+                print(json.dumps(event), file=running.stdin, flush=True)
+            figures: list[float] = json.loads(running.stdout.readline())
+            return figures
+
+        yield handle
+
+
+def measure(named: Mapping[str, Task], rounds: int) -> dict[tuple[str, str], Run]:
+    """Let tasks and functions take turns, as often as there are rounds."""
+    runs: dict[tuple[str, str], list[Run]] = {}
+    for number in range(rounds):
+        for name, task in named.items():
+            for function in task.functions:
+                progress(f"round {number + 1} of {rounds}: {name}, {function}")
+                runs.setdefault((name, function), []).append(run(function, task))
+    progress("")
+    return {each: Run(*map(median, zip(*done, strict=True))) for each, done in runs.items()}
+
+
+def row(name: str, task: Task, ours: Run, usual: Run | None) -> list[str]:
+    """Lay out what came of a task."""
+    gigabyte = f"{ours.cpu / task.size * 1e9:.1f}" if task.size >= 100 * MB else ""
+    cells: list[Any] = [name, told(ours.seconds), f"{ours.peak / MB:.0f}", f"{ours.requests:.0f}", gigabyte]
+    if usual is None:
+        return [*cells, "", "", "", ""]
+    ratios = [f"{usual.seconds / ours.seconds:.2f}", f"{ours.cpu / usual.cpu:.2f}"]
+    return [*cells, told(usual.seconds), f"{usual.peak / MB:.0f}", *ratios]
+
+
+def told(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--task", action="append", help="beginning of a task's name; all by default")
+    parser.add_argument("--picture", action="store_true", help=f"write {PICTURE.relative_to(ROOT)}")
+    options = parser.parse_args()
+    chosen = {name: task for name, task in tasks().items() if name.startswith(tuple(options.task or [""]))}
+    runs = measure(chosen, options.rounds)
+    pairs = {name: (runs[name, "ours"], runs.get((name, "usual"))) for name in chosen}
+    head = ("", "ours", "peak MB", "requests", "CPU s/GB", "usual", "peak MB", "times as fast", "x its CPU")
+    table(
+        f"The whole way, over TLS unless it says so, median of {options.rounds} processes",
+        head,
+        [row(name, chosen[name], *pair) for name, pair in pairs.items()],
+    )
+    if options.picture:
+        bars = [
+            Bar(name, usual.seconds / ours.seconds, ours.peak / MB)
+            for name, (ours, usual) in pairs.items()
+            if usual
+        ]
+        title = "From the event to the published object: times as fast as the usual function"
+        PICTURE.write_text(picture(title, "15 ms a request, 90 MB/s a connection; peak memory beside", bars))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Other code in a deployed function, for a while."""
+
+import io
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.ops.local import stage as local_stage
+from tests.deployment import Deployment
+
+
+@contextmanager
+def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None]:
+    """Have other code in a function for a while."""
+    functions, before = deployment.functions, deployed_code(deployment, function)
+    # No retries: the stand-in would try again, even afterwards, with the code that failed.
+    functions.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
+    functions.update_function_code(FunctionName=function, ZipFile=code)
+    try:
+        yield
+    finally:
+        time.sleep(1)  # for what it has begun
+        functions.update_function_code(FunctionName=function, ZipFile=before)
+        functions.delete_function_event_invoke_config(FunctionName=function)
+        local_stage.add_failure_queue()
+
+
+def deployed_code(deployment: Deployment, function: str) -> bytes:
+    location = deployment.functions.get_function(FunctionName=function)["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        code: bytes = answer.read()
+        return code
+
+
+def packed(sources: dict[str, str]) -> bytes:
+    """Pack a function of a few lines."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        for name, source in sources.items():
+            file.writestr(name, source)
+    return package.getvalue()
+
+
+def edited(code: bytes, name: str, *changes: tuple[str, str]) -> bytes:
+    """Change some words of a module in a package."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(package, "w") as after:
+        for one in before.infolist():
+            text = before.read(one)
+            for old, new in changes if one.filename == name else ():
+                assert old.encode() in text
+                text = text.replace(old.encode(), new.encode())
+            after.writestr(one, text)
+    return package.getvalue()

@@ -1,0 +1,80 @@
+"""The operator's commands, run in this process, on the deployed application."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import boto3
+from click.testing import CliRunner
+
+from infra.ops.__main__ import ops as group
+from infra.ops.aws import failures
+from infra.ops.local import stage as local_stage
+from infra.ops.screen.progress import console
+from tests.deployment import FUNCTION, WITHIN, Deployment
+
+WIDTH = 80
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    printed: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it printed, as lines of JSON: nothing else may be among them."""
+        return [json.loads(line) for line in self.printed.splitlines()]
+
+    @property
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """What `status` found, by name."""
+        return {line["finding"]: line for line in self.lines if "finding" in line}
+
+
+def ops(command: str, *arguments: str, stage: str = "local") -> Done:
+    """Run a command about a stage, on a screen of 80 columns."""
+    console.width = WIDTH
+    try:
+        with patch.object(failures, "WAIT", 0):  # the local cloud has but one server
+            result = CliRunner().invoke(group.commands[command], [*arguments, f"--stage={stage}"])
+    finally:
+        console.quiet = False  # as before --json
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout)
+
+
+@contextmanager
+def failing_at_once(deployment: Deployment) -> Iterator[str]:
+    """Have failures in the stage's queue after the first try; yields the queue's URL, which is empty."""
+    local_stage.add_failure_queue()
+    functions, sqs = deployment.functions, boto3.client("sqs")
+    before = functions.get_function_event_invoke_config(FunctionName=FUNCTION)
+    functions.put_function_event_invoke_config(
+        FunctionName=FUNCTION, MaximumRetryAttempts=0, DestinationConfig=before["DestinationConfig"]
+    )
+    url = sqs.get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
+    sqs.purge_queue(QueueUrl=url)
+    yield url
+    sqs.purge_queue(QueueUrl=url)
+    local_stage.add_failure_queue()
+
+
+def left(queue: str) -> int:
+    """Count the messages in a queue, in sight or not."""
+    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+    counts = [value for name, value in answer["Attributes"].items() if name.startswith("ApproximateNumber")]
+    return sum(map(int, counts))
+
+
+def await_failures(queue: str, number: int) -> None:
+    """Wait until so many events are in a queue."""
+    deadline = time.monotonic() + WITHIN
+    while left(queue) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

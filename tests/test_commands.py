@@ -1,0 +1,44 @@
+"""What all of the operator's commands have in common, and the page that describes them."""
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from infra.ops.__main__ import ops
+from infra.ops.local.cloud import ROOT
+
+# What they print is a document, or the pipeline at work.
+WITHOUT_JSON = {"local", "schema", "openapi", "commands"}
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_the_page_of_commands_is_what_they_say_of_themselves(columns: str) -> None:
+    command = [sys.executable, "-m", "infra.ops", "commands"]
+    env = {**os.environ, "COLUMNS": columns}
+    page = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert page == (ROOT / "infra" / "COMMANDS.md").read_text(), "run `make commands`"
+    for name in ops.commands:
+        assert f"Usage: python -m infra.ops {name} " in page
+
+
+@pytest.mark.parametrize("name", sorted(set(ops.commands) - WITHOUT_JSON))
+def test_every_command_speaks_json(name: str) -> None:
+    assert "--json" in {option for one in ops.commands[name].params for option in one.opts}
+
+
+@pytest.mark.parametrize("command", ops.commands.values(), ids=ops.commands)
+def test_every_command_says_what_it_does_and_what_its_options_are_for(command: click.Command) -> None:
+    assert command.help
+    assert all(one.help for one in command.params if isinstance(one, click.Option))
+
+
+@pytest.mark.parametrize("name", ops.commands)
+def test_wrong_usage_ends_with_2(name: str) -> None:
+    result = CliRunner().invoke(ops.commands[name], ["--no-such-option"])
+
+    assert result.exit_code == 2

@@ -1,0 +1,279 @@
+"""Large objects through the S3 edge: ranges side by side, parts sent meanwhile, no thread left."""
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import chain, repeat
+from math import ceil
+
+import pytest
+
+from chalicelib import source
+from chalicelib.deadline import MARGIN, within
+from chalicelib.object_store import (
+    ANYWAY,
+    ObjectStore,
+    ObjectStoreError,
+    OutOfTimeError,
+    OvertakenError,
+    Source,
+    Upload,
+)
+from chalicelib.source import RESUMES, STREAMS
+from tests.deployment import Deployment, new_key
+from tests.faults import REFUSALS, Cut, OtherRange, Refused, Slow, planned
+from tests.faulty_s3 import Ending, Fault, FaultyS3, Wire
+from tests.reads_and_writes import ATTEMPTS, BODY, CONNECTIONS, PART, PASSING, named, publish, read
+
+RANGE = 50_000
+RANGES = ceil(len(BODY) / RANGE)
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, stored_key: str) -> str:
+    """Make up a key with an object under it that is read in ranges."""
+    monkeypatch.setattr(source, "RANGE", RANGE)
+    monkeypatch.setattr(source, "SMALL", RANGE)
+    return stored_key
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not ours()
+
+
+def ours() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")]
+
+
+def opened(store: ObjectStore, deployment: Deployment, key: str) -> Source:
+    opened = store.open(deployment.processed, key)
+    assert isinstance(opened, Source)
+    return opened
+
+
+class Held(Fault):
+    """The request waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.came, self.free = threading.Event(), threading.Event()
+
+    def play(self, wire: Wire) -> None:
+        self.came.set()
+        self.free.wait(10)
+        super().play(wire)
+
+
+def test_a_large_object_is_read_in_ranges_of_one_version(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
+) -> None:
+    assert read(faulty_store, deployment.processed, large) == BODY
+
+    whole, *ranges = [exchange.range for exchange in s3.exchanges]
+    assert whole is None
+    assert len(ranges) == RANGES
+    assert f"bytes={RANGE}-{2 * RANGE - 1}" in ranges
+
+
+def test_ranges_are_read_side_by_side(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
+) -> None:
+    held = [Held() for _ in range(STREAMS)]
+    s3.policy = planned(get_object=[None, *held])
+
+    with opened(faulty_store, deployment, large) as it:
+        reading = threading.Thread(target=lambda: [*it])
+        reading.start()
+        assert all(one.came.wait(5) for one in held)
+        for one in held:
+            one.free.set()
+        reading.join()
+
+    assert it.position == len(BODY)
+
+
+def test_no_more_is_read_ahead_than_is_promised(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
+) -> None:
+    with opened(faulty_store, deployment, large) as it:
+        next(iter(it))
+        time.sleep(0.3)
+
+        assert s3.operations["get_object"] == 1 + STREAMS + 1
+
+
+def test_small_objects_take_no_thread(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str
+) -> None:
+    with opened(faulty_store, deployment, stored_key) as it:
+        assert len(b"".join(it)) == len(BODY)
+        assert not ours()
+    with Upload(faulty_store, deployment.processed, new_key(), ANYWAY, "application/json", {}) as upload:
+        upload.write(b"x" * 1000)
+        upload.complete()
+        assert not ours()
+
+    assert s3.operations == {"get_object": 1, "put_object": 1}
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [[None] * nth + [cut] for nth in range(RANGES) for cut in (Cut(0), Cut(0.5), Cut(-1, Ending.CLOSED))],
+    ids=lambda breaks: f"{len(breaks)} {named(breaks[-1])}",
+)
+def test_every_range_goes_on_where_its_connection_ended(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, breaks: list[Fault | None]
+) -> None:
+    s3.policy = planned(get_object=[None, *breaks])
+
+    assert read(faulty_store, deployment.processed, large) == BODY
+
+    assert s3.operations["get_object"] == 1 + RANGES + 1
+
+
+@pytest.mark.parametrize("fault", [*PASSING, *CONNECTIONS], ids=named)
+def test_a_range_that_fails_at_first_is_asked_for_again(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, fault: Fault
+) -> None:
+    s3.policy = planned(get_object=[None, None, fault])
+
+    assert read(faulty_store, deployment.processed, large) == BODY
+
+
+@pytest.mark.parametrize("nth", range(RANGES))
+def test_an_error_in_a_thread_reaches_the_reader_without_words_of_s3(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, nth: int
+) -> None:
+    received = bytearray()
+    s3.policy = planned(get_object=[None, *[None] * nth, REFUSALS["ExpiredToken"]])
+
+    with pytest.raises(ObjectStoreError, match=r"^get_object: ExpiredToken$") as error:
+        read(faulty_store, deployment.processed, large, received)
+
+    assert error.value.__suppress_context__
+    assert BODY.startswith(received)
+
+
+def test_a_range_that_gives_nothing_any_more_is_an_error(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
+) -> None:
+    s3.policy = lambda request: Cut(0) if request.range else None
+
+    with pytest.raises(
+        ObjectStoreError, match=rf"^get_object: connection lost {RESUMES + 1} times in a row$"
+    ):
+        read(faulty_store, deployment.processed, large)
+
+
+@pytest.mark.parametrize("by", [None, -7, 7])
+def test_another_range_than_was_asked_for_is_an_error(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, by: int | None
+) -> None:
+    received = bytearray()
+    s3.policy = planned(get_object=[None, None, OtherRange(by)])
+
+    with pytest.raises(ObjectStoreError, match="not the range that was asked for"):
+        read(faulty_store, deployment.processed, large, received)
+
+    assert BODY.startswith(received)
+
+
+@pytest.mark.parametrize("successor", [BODY[::-1], None], ids=["replaced", "deleted"])
+@pytest.mark.usefixtures("s3")
+def test_ranges_are_never_of_two_objects(
+    faulty_store: ObjectStore, deployment: Deployment, large: str, successor: bytes | None
+) -> None:
+    received = bytearray()
+
+    with opened(faulty_store, deployment, large) as it, pytest.raises(OvertakenError):
+        for chunk in it:
+            received += chunk
+            if successor:
+                deployment.s3.put_object(Bucket=deployment.processed, Key=large, Body=successor)
+            else:
+                deployment.s3.delete_object(Bucket=deployment.processed, Key=large)
+
+    assert BODY.startswith(received)
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_no_thread_begins_a_step_when_too_little_time_is_left(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, steps: int
+) -> None:
+    clock = chain(repeat(MARGIN, steps), repeat(MARGIN - 1))
+
+    with within(lambda: next(clock)), pytest.raises(OutOfTimeError):
+        read(faulty_store, deployment.processed, large)
+
+    assert s3.operations["get_object"] <= steps
+
+
+def test_a_reader_that_stops_waits_for_no_more_than_the_steps_that_have_begun(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
+) -> None:
+    first = (None, f"bytes=0-{RANGE - 1}")
+    s3.policy = lambda request: None if request.range in first else REFUSALS["SlowDown"]
+
+    with pytest.raises(ZeroDivisionError), opened(faulty_store, deployment, large) as it:
+        next(iter(it))
+        _ = 1 / 0
+
+    asked = s3.operations["get_object"]
+    assert asked <= 1 + (STREAMS + 1) * ATTEMPTS
+    time.sleep(0.2)
+    assert s3.operations["get_object"] == asked
+
+
+def test_a_part_is_sent_while_the_next_is_written(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment
+) -> None:
+    key, held = new_key(), Held()
+    s3.policy = planned(upload_part=[held])
+
+    with Upload(faulty_store, deployment.processed, key, ANYWAY, "application/json", {}) as upload:
+        upload.write(b"x" * PART)
+        upload.write(b"y" * (PART - 1))
+        assert held.came.wait(5)
+        held.free.set()
+        upload.complete()
+
+    assert deployment.get(deployment.processed, key) == b"x" * PART + b"y" * (PART - 1)
+
+
+def test_an_upload_that_is_left_is_aborted_after_the_part_on_its_way(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment
+) -> None:
+    key = new_key()
+    s3.policy = planned(upload_part=[Slow(0.3)])
+
+    with (
+        pytest.raises(ZeroDivisionError),
+        Upload(faulty_store, deployment.processed, key, ANYWAY, "application/json", {}) as upload,
+    ):
+        upload.write(b"x" * PART)
+        while not s3.operations["upload_part"]:
+            time.sleep(0.01)
+        _ = 1 / 0
+
+    assert [(one.operation, one.status) for one in s3.exchanges] == [
+        ("create_multipart_upload", 200),
+        ("upload_part", 200),
+        ("abort_multipart_upload", 204),
+    ]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_a_part_that_fails_is_told_by_the_writer_and_leaves_nothing(
+    s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, parts: int
+) -> None:
+    s3.policy = planned(upload_part=[Refused(403, "AccessDenied")])
+
+    with pytest.raises(ObjectStoreError, match=r"^upload_part: AccessDenied$"):
+        publish(faulty_store, deployment.processed, new_key(), parts * PART)
+
+    assert s3.operations == {
+        "create_multipart_upload": 1,
+        "upload_part": 1,
+        "abort_multipart_upload": 1,
+    }

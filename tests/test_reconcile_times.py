@@ -1,0 +1,260 @@
+"""What `reconcile` concludes from times: never that something is current which is not."""
+
+import io
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, product
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.ops.aws.listing import OutOfOrderError, Pair, Upload, side_by_side
+from infra.ops.aws.place import Place
+from infra.ops.aws.revisions import Deployed, Revisions, SilentError, deployed
+from infra.ops.aws.uploads import Buckets
+from infra.ops.commands.reconcile import Judge, State
+
+BUCKETS = Buckets("raw", "processed", "rejected")
+TIMEOUT = 900  # seconds
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LONG_AGO = Deployed("r", datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def at(seconds: float) -> datetime:
+    """So long after the start, as S3 tells it."""
+    return (START + timedelta(seconds=seconds)).replace(microsecond=0)
+
+
+class History:
+    """Versions that followed each other, and a publication of one of them by whoever was slow."""
+
+    def __init__(self, gaps: list[tuple[float, float]], of: int, seen: float, run: float) -> None:
+        self.begun: list[float] = []
+        self.current_from: list[float] = []
+        now = 0.0
+        for gap, takes in gaps:  # in parts, one takes as long as it likes
+            now += gap
+            self.current_from.append(now)
+            self.begun.append(now - takes)
+        self.of = of
+        until = [*self.current_from[1:], now + 5000][self.of]
+        began = self.current_from[self.of] + seen * (until - self.current_from[self.of])
+        self.published = began + run * TIMEOUT
+        self.in_parts = gaps[-1][1] > 0
+
+    @property
+    def is_current(self) -> bool:
+        return self.of == len(self.begun) - 1
+
+    def pair(self) -> Pair:
+        upload = Upload("v", 9, at(self.begun[-1]), self.in_parts, alone=len(self.begun) == 1)
+        return Pair("a.json", upload, at(self.published))
+
+
+def judge(now: Deployed = LONG_AGO) -> Judge:
+    return Judge(None, BUCKETS, now, timedelta(seconds=TIMEOUT), thorough=False)
+
+
+def histories() -> Iterator[History]:
+    """Up to three versions; each of them published by somebody fast or slow."""
+    versions = list(product((0.5, 100, 1000, 5000), (0, 0.5, 9000)))
+    for count in (1, 2, 3):
+        for gaps in product(versions, repeat=count):
+            for of, seen, run in product(range(count), (0, 0.5, 0.999), (0, 0.5, 1)):
+                yield History(list(gaps), of, seen, run)
+
+
+def test_whatever_happened_what_times_call_current_is_current() -> None:
+    judges = judge()
+
+    told = [history.is_current for history in histories() if judges.at_once(history.pair())]
+
+    assert len(told) > 1000
+    assert all(told)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "run", "expected"),
+    [
+        ([(0, 0)], 0.001, State.CURRENT),
+        ([(0, 0), (9, 0)], 0.001, None),
+        ([(0, 0), (9, 0)], 6, State.CURRENT),
+        ([(0, 9)], 1, None),
+    ],
+    ids=["one version", "the newest of two, at once", "the newest of two, later", "in parts"],
+)
+def test_times_tell_of_one_version_or_long_after_it(
+    gaps: list[tuple[float, float]], run: float, expected: State | None
+) -> None:
+    history = History(gaps, len(gaps) - 1, 0, run)
+
+    assert judge().at_once(history.pair()) == expected
+
+
+def test_what_is_overwritten_without_versions_is_looked_at() -> None:
+    null = {
+        "Key": "a",
+        "VersionId": "null",
+        "IsLatest": True,
+        "ETag": '"e"',
+        "Size": 1,
+        "LastModified": START,
+    }
+
+    (pair,) = side_by_side(Pages(raw=[{"Versions": [null]}]), BUCKETS, "")
+
+    assert pair.upload == Upload("e", 1, START, in_parts=False, alone=False)
+
+
+class Pages:
+    """S3 that lists such pages."""
+
+    def __init__(self, **pages: list[dict[str, Any]]) -> None:
+        self._pages = pages
+
+    def get_paginator(self, _: str) -> Any:
+        return SimpleNamespace(paginate=lambda Bucket, **_: self._pages.get(Bucket, []))  # noqa: N803 - boto3's
+
+
+def test_versions_of_a_key_are_one_upload_though_a_page_ends_amid_them() -> None:
+    def version(key: str, number: int, *, latest: bool = False, marker: bool = False) -> dict[str, Any]:
+        about = {"Key": key, "VersionId": f"{number}", "IsLatest": latest, "LastModified": START}
+        return about if marker else about | {"ETag": '"e"', "Size": number}
+
+    first = {"Versions": [version("a", 1, latest=True), version("b", 3, latest=True)]}
+    first["DeleteMarkers"] = [version("a", 0, marker=True)]
+    then = {
+        "Versions": [version("b", 2), version("c", 1)],
+        "DeleteMarkers": [version("c", 2, latest=True, marker=True)],
+    }
+
+    found = {pair.key: pair.upload for pair in side_by_side(Pages(raw=[first, then]), BUCKETS, "")}
+
+    assert found == {
+        "a": Upload("1", 1, START, in_parts=False, alone=False),
+        "b": Upload("3", 3, START, in_parts=False, alone=False),
+    }
+
+
+def test_buckets_that_list_in_another_order_are_not_compared() -> None:
+    contents = [{"Key": key, "LastModified": START} for key in ("b", "a")]
+
+    with pytest.raises(OutOfOrderError):
+        list(side_by_side(Pages(processed=[{"Contents": contents}]), BUCKETS, ""))
+
+
+@given(st.sets(st.text(st.characters(codec="utf-8"), min_size=1)))
+def test_the_order_of_utf_8_bytes_is_that_of_code_points(keys: set[str]) -> None:
+    by_bytes = sorted(keys, key=str.encode)
+
+    assert all(one < other for one, other in pairwise(by_bytes))
+
+
+class Learning:
+    """Publications by time, looked at only where that is needed; `looks` counts them."""
+
+    def __init__(self, changed: float) -> None:
+        self.revisions = Revisions(Deployed("new", at(changed)), timedelta(seconds=TIMEOUT))
+        self.looks = 0
+
+    def is_current(self, published: float, revision: str) -> bool:
+        if self.revisions.tell(at(published)):
+            return True
+        self.looks += 1
+        self.revisions.learn(at(published), revision)
+        return self.revisions.is_deployed(revision)
+
+
+def shuffled(count: int) -> Iterator[int]:
+    numbers = list(range(count))
+    random.Random(1).shuffle(numbers)  # noqa: S311 - any order will do
+    return iter(numbers)
+
+
+def test_where_all_is_of_the_deployed_revision_it_takes_but_a_few_looks_to_know_it() -> None:
+    learning = Learning(changed=200_000)
+
+    assert all(learning.is_current(published, "new") for published in shuffled(100_000))
+    assert learning.looks < 30
+
+
+def test_what_was_published_before_the_revision_was_deployed_is_found_among_what_came_after() -> None:
+    learning = Learning(changed=200_000)
+
+    for published in shuffled(10_000):
+        assert learning.is_current(published, "new" if published > 5000 else "old") == (published > 5000)
+
+
+def test_while_a_function_is_changed_and_until_its_last_runs_have_ended_every_publication_is_looked_at() -> (
+    None
+):
+    learning = Learning(changed=10_000)
+
+    assert not any(learning.is_current(10_000 + late, "old") for late in (-599, 0, 1, 600, 1500))
+    assert learning.looks == 5
+    assert learning.is_current(11_501, "new")
+    assert learning.looks == 5
+
+
+def test_a_publication_of_another_revision_takes_their_proof_from_all_times_before_it() -> None:
+    learning = Learning(changed=10_000)
+    assert learning.is_current(100, "new")
+
+    learning.revisions.learn(at(8000), "old")
+
+    assert not learning.is_current(5000, "old")
+    assert learning.is_current(8500, "new")
+    assert learning.looks == 2
+
+
+class ThrottledError(Exception): ...
+
+
+def place() -> Place:
+    return Place("dev", "eu-central-1", "1", "f", BUCKETS, TIMEOUT, {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b'{"errorMessage": "1 of 1 uploads"}', "too old"), (b"null", "too old"), (None, "paused")],
+    ids=["an error", "nothing", "throttled"],
+)
+def test_a_function_that_does_not_say_its_revision_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, words: str
+) -> None:
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: Function(answer))
+
+    with pytest.raises(SilentError, match=words):
+        deployed(place())
+
+
+def test_the_function_is_asked_by_a_replay_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = Function(b'{"revision": "2:abc", "outcomes": []}')
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: function)
+
+    assert deployed(place()) == Deployed("2:abc", datetime(2026, 11, 25, 15, 55, 25, 123000, tzinfo=UTC))
+    assert function.asked == {"FunctionName": "f", "Payload": '{"Items": []}'}
+
+
+class Function:
+    """A function that answers so; throttled if with nothing."""
+
+    exceptions = SimpleNamespace(TooManyRequestsException=ThrottledError)
+
+    def __init__(self, answer: bytes | None) -> None:
+        self._answer = answer
+        self.asked: dict[str, str] = {}
+
+    def get_function_configuration(self, **_: str) -> dict[str, str]:
+        return {"LastModified": "2026-11-25T15:55:25.123+0000"}
+
+    def invoke(self, **asked: str) -> dict[str, Any]:
+        self.asked = asked
+        if self._answer is None:
+            raise ThrottledError
+        return {"Payload": io.BytesIO(self._answer)}

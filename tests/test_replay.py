@@ -1,0 +1,382 @@
+"""`replay`: what stood there before the pipeline, or was lost on the way, is published by one command."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from infra.ops.aws.machine import Machine, NoReplayError, Run
+from infra.ops.aws.place import locate
+from infra.ops.aws.results import Result, results
+from infra.ops.cli.replay import replay_command
+from infra.ops.commands import replay
+from infra.ops.commands.replay import (
+    NothingToDoError,
+    Report,
+    Selection,
+    UnreadableLineError,
+    hand_over,
+    named,
+    new_name,
+    report,
+    watch,
+)
+from infra.ops.local.cloud import ROOT
+from infra.ops.local.stage import OPERATIONS_BUCKET
+from tests.deployment import Deployment, new_key, without_permission
+
+SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
+DEFINITION = json.loads((ROOT / "infra" / "replay.asl.json").read_text())
+MAPS = [state for state in DEFINITION["States"].values() if state["Type"] == "Map"]
+# Without a line feed: under it, MiniStack's IAM lets nobody read.
+ODD = ["a b", "a+b", "ü", "100%", "%41", "\u202e", "a\tb", '"quoted"', "+ plus", "* star", "= same", "{}"]
+
+
+@pytest.fixture(scope="module")
+def machine(deployment: Deployment) -> Iterator[Machine]:
+    assert deployment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "LOOK_EVERY", 0.1)
+        yield Machine(locate("local"))
+
+
+@contextmanager
+def swallowed(deployment: Deployment) -> Iterator[None]:
+    """S3 tells nobody of uploads for a while."""
+    raw = deployment.raw
+    told: Any = deployment.s3.get_bucket_notification_configuration(Bucket=raw)
+    told.pop("ResponseMetadata")
+    deployment.s3.put_bucket_notification_configuration(Bucket=raw, NotificationConfiguration={})
+    try:
+        yield
+    finally:
+        deployment.s3.put_bucket_notification_configuration(Bucket=raw, NotificationConfiguration=told)
+
+
+def put(deployment: Deployment, *keys: str, body: bytes = SCAN) -> None:
+    for key in keys:
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
+
+
+def run(machine: Machine, selection: Selection, *keys: str) -> Report:
+    name, asked = new_name(), selection.asked(max_concurrency=2)
+    if keys:
+        asked["manifest"] = hand_over(machine, name, keys)
+    machine.start(name, asked)
+    return report(machine, watch(machine, name))
+
+
+def found(outcomes: Report) -> dict[str, int]:
+    return {name: number for name, number in outcomes.outcomes.items() if number}
+
+
+def test_300_objects_that_stood_there_before_are_published_and_a_second_replay_publishes_nothing(
+    deployment: Deployment, machine: Machine
+) -> None:
+    prefix = new_key().replace(".json", "/")
+    odd = [f"{prefix}{name}.json" for name in ODD]
+    plain = [f"{prefix}{number:03}.json" for number in range(300 - len(odd) - 3 - 2 - 3)]
+    broken = [f"{prefix}broken-{number}.json" for number in range(3)]
+    refused = [f"{prefix}refused-{number}.json" for number in range(2)]
+    with swallowed(deployment):
+        put(deployment, *odd, *plain)
+        put(deployment, *broken, body=b"[oops")
+        put(deployment, *refused, body=b"[{}]")
+        put(deployment, f"{prefix}folder/", f"{prefix}a.JSON", f"{prefix}a.csv")
+    expected = {"malformed": 3, "refused": 2, "ignored": 3}
+
+    first = run(machine, Selection(prefix))
+    second = run(machine, Selection(prefix))
+    third = run(machine, Selection(prefix, force=True))
+
+    assert found(first) == {"published": 292, **expected}
+    assert first.state == "COMPLETED_WITH_ERRORS"
+    assert first.facts()["scanned"] == "300"
+    assert first.facts()["records"] == "292"
+    assert found(second) == {"unchanged": 292, **expected}
+    assert found(third) == {"published": 292, **expected}
+    pages = deployment.s3.get_paginator("list_object_versions").paginate(
+        Bucket=deployment.processed, Prefix=prefix
+    )
+    versions = [version["Key"] for page in pages for version in page["Versions"]]
+    assert sorted(versions) == sorted([*odd, *plain] * 2)
+
+
+def test_swallowed_events_are_repaired_by_the_scheduled_run(deployment: Deployment, machine: Machine) -> None:
+    """With the input that Terraform gives the schedule, but for the prefix."""
+    prefix = new_key().replace(".json", "/")
+    keys = [f"{prefix}{number}.json" for number in range(5)]
+    put(deployment, keys[0])
+    deployment.await_key(deployment.processed, keys[0])
+    with swallowed(deployment):
+        put(deployment, *keys[1:])
+
+    name = new_name()
+    machine.start(name, scheduled() | {"prefix": prefix})
+
+    assert found(report(machine, watch(machine, name))) == {"published": 4, "unchanged": 1}
+
+
+def scheduled() -> dict[str, Any]:
+    """Read what the schedule starts the state machine with."""
+    text = (ROOT / "infra" / "states.tf").read_text()
+    lines = text.split("input = jsonencode({\n")[1].split("})")[0].splitlines()
+    return {
+        name.strip(): json.loads(value) for name, value in (line.split("=") for line in lines if "=" in line)
+    }
+
+
+def test_the_schedule_and_the_command_say_all_that_the_state_machine_asks_for() -> None:
+    asked = set(re.findall(r'"\$\.(\w+)"', json.dumps([*MAPS, DEFINITION["States"]["WhichObjects"]])))
+
+    assert set(scheduled()) == set(Selection().asked(1)) == asked - {"Payload", "manifest"}
+    assert asked >= {"Payload", "manifest"}
+
+
+def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: Machine) -> None:
+    keys = [new_key().replace(".json", f"{name}.json") for name in ODD]
+    with swallowed(deployment):
+        put(deployment, *keys)
+
+    assert found(run(machine, Selection(), *keys[1:])) == {"published": len(keys) - 1}
+    assert not deployment.keys(deployment.processed, keys[0])
+
+
+def test_what_failed_in_a_run_is_what_the_next_one_does(deployment: Deployment, machine: Machine) -> None:
+    keys = [new_key() for _ in range(4)]
+    with swallowed(deployment):
+        put(deployment, *keys)
+    name, asked = new_name(), Selection().asked(2)
+    with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.processed}/{keys[2]}"):
+        machine.start(name, asked | {"manifest": hand_over(machine, name, keys)})
+        told = report(machine, watch(machine, name))
+
+    assert found(told) == {"published": 3, "failed": 1}
+    assert told.state == "COMPLETED_WITH_ERRORS"
+    assert list(replay.failed(machine, name)) == [keys[2]]
+
+
+def test_a_run_without_a_key_or_about_one_that_still_runs_is_not_started(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NothingToDoError, match="No key"):
+        hand_over(machine, new_name(), [])
+    with pytest.raises(NoReplayError, match="no run gone of ikerian-data-pipeline-local-replay"):
+        list(replay.failed(machine, "gone"))
+    monkeypatch.setattr(machine, "look", lambda name: Run(name, "RUNNING", "", NOW, None))
+    with pytest.raises(NothingToDoError, match="still runs"):
+        list(replay.failed(machine, "busy"))
+
+
+LINES = """\
+a.json
++ new.json
+* old.json
+= same.json
+- gone.json
+! broken.json
+b c.json
+folder/
+a.JSON
+
+"quoted\\n.json"
++ "\\u0001.json"
+{"key": "d.json", "state": "+"}
+{"key": "e.json", "state": "="}
+{"key": "f.json"}
+"""
+
+
+def test_keys_are_read_from_what_reconcile_prints_and_from_bare_lines() -> None:
+    assert list(named(io.StringIO(LINES))) == [
+        *("a.json", "new.json", "old.json", "b c.json", "quoted\n.json", "\x01.json", "d.json", "f.json")
+    ]
+
+
+@pytest.mark.parametrize("broken", ['"a.json', '{"key": ', "{}.json", '{"key": 7}', '+ "a'])
+def test_a_line_that_names_no_key_is_told_by_its_number(broken: str) -> None:
+    with pytest.raises(UnreadableLineError, match=r"^Line 2 is neither"):
+        list(named(["a.json\n", broken]))
+
+
+def line(items: list[str], outcomes: list[str] | None) -> str:
+    """Make a line as Step Functions writes it: input and output are JSON in JSON."""
+    told: dict[str, Any] = {
+        "Input": json.dumps({"Items": [{"Key": key} for key in items]}),
+        "Status": "FAILED",
+    }
+    if outcomes is not None:
+        answer = {"revision": "r", "outcomes": [{"outcome": outcome} for outcome in outcomes]}
+        told |= {"Output": json.dumps(answer), "Status": "SUCCEEDED"}
+    return json.dumps(told) + "\n"
+
+
+def test_results_are_read_from_where_step_functions_writes_them(
+    deployment: Deployment, machine: Machine
+) -> None:
+    folder = f"results/{new_name()}/4977ded7"
+    files = {
+        "SUCCEEDED_0.jsonl": line(["a", "b"], ["published", "failed"]) + line(["c"], ["ignored"]),
+        "SUCCEEDED_1.jsonl": line(["ü\u2028"], ["malformed"]),
+        "FAILED_0.jsonl": line(["d", "e"], None),
+    }
+    for name, body in files.items():
+        deployment.s3.put_object(Bucket=OPERATIONS_BUCKET, Key=f"{folder}/{name}", Body=body.encode())
+    listed = {
+        how: [{"Key": f"{folder}/{name}", "Size": 1} for name in files if name.startswith(how)]
+        for how in ("FAILED", "PENDING", "SUCCEEDED")
+    }
+    manifest = {"DestinationBucket": OPERATIONS_BUCKET, "MapRunArn": "arn", "ResultFiles": listed}
+    deployment.s3.put_object(
+        Bucket=OPERATIONS_BUCKET, Key=f"{folder}/manifest.json", Body=json.dumps(manifest).encode()
+    )
+
+    read = list(results(machine, folder.split("/")[1]))
+
+    assert [(result.keys, result.failed) for result in read] == [
+        (["d", "e"], ["d", "e"]),
+        (["a", "b"], ["b"]),
+        (["c"], []),
+        (["ü\u2028"], []),
+    ]
+    told = Report(ENDED, read)
+    assert found(told) == {"published": 1, "failed": 3, "ignored": 1, "malformed": 1}
+
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+ENDED = Run("r", "SUCCEEDED", "", NOW, NOW + timedelta(seconds=2))
+
+
+@pytest.mark.parametrize(
+    ("status", "outcomes", "state"),
+    [
+        ("SUCCEEDED", ["published", "unchanged", "empty", "missing", "ignored"], "COMPLETED"),
+        ("SUCCEEDED", [], "COMPLETED"),
+        ("SUCCEEDED", ["published", "malformed"], "COMPLETED_WITH_ERRORS"),
+        ("SUCCEEDED", ["refused"], "COMPLETED_WITH_ERRORS"),
+        ("SUCCEEDED", ["failed"], "COMPLETED_WITH_ERRORS"),
+        ("FAILED", ["published"], "FAILED"),
+        ("ABORTED", [], "FAILED"),
+        ("TIMED_OUT", [], "FAILED"),
+    ],
+)
+def test_a_run_ends_in_the_states_of_an_import_job(status: str, outcomes: list[str], state: str) -> None:
+    batch = Result(["key"] * len(outcomes), [{"outcome": outcome} for outcome in outcomes])
+
+    assert Report(ENDED._replace(status=status), [batch]).state == state
+
+
+def test_a_report_adds_up_records_and_bytes_and_says_how_fast_it_was() -> None:
+    outcome = {"outcome": "published", "extracted": 3, "rejected": 1, "bytes_read": 4_000_000}
+
+    facts = Report(ENDED, [Result(["a", "b"], [outcome, outcome])]).facts()
+
+    assert facts["records"] == "6"
+    assert facts["rejected records"] == "2"
+    assert facts["MB read"] == "8.0"
+    assert (facts["seconds"], facts["objects a second"], facts["MB a second"]) == ("2", "1.0", "4.0")
+
+
+def test_a_run_is_braked_while_it_runs(deployment: Deployment, machine: Machine) -> None:
+    key = new_key()
+    put(deployment, key)
+    name = new_name()
+    machine.start(name, Selection(prefix=key).asked(2))
+    while not machine.map_runs(name):
+        time.sleep(0.05)
+
+    machine.brake(name, 1)
+
+    (run_of_it,) = machine.map_runs(name)
+    assert machine.client.describe_map_run(mapRunArn=run_of_it)["maxConcurrency"] == 1
+    watch(machine, name)
+
+
+def command(*options: str, lines: str = "") -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.ops", "replay", "--stage", "local", *options],
+        cwd=ROOT,
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_names_the_run_at_once_and_reports_in_lines_of_json(deployment: Deployment) -> None:
+    key = new_key()
+    with swallowed(deployment):
+        put(deployment, key)
+
+    code, printed = command("--json", "--files-from", "-", lines=f"+ {key}\n= other.json\n")
+
+    told = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0
+    (begun,) = [line["summary"] for line in told if line.get("summary", "").startswith("Starting replay-")]
+    assert told[-1]["summary"] == f"{begun.split()[1].rstrip('.')} has ended."
+    assert (told[-1]["state"], told[-1]["scanned"], told[-1]["published"]) == ("COMPLETED", "1", "1")
+
+
+def test_what_failed_is_something_to_do(deployment: Deployment) -> None:
+    key = new_key()
+    with swallowed(deployment):
+        put(deployment, key)
+    with without_permission("s3:PutObject"):
+        code, printed = command("--prefix", key)
+    assert code == 3
+    (name,) = re.findall(r"Starting (replay-\S+)\.", printed)
+
+    code, printed = command("--failed-of", name)
+
+    assert code == 0
+    assert "\npublished 1\n" in printed
+    assert command("--watch", name)[0] == 3
+
+
+def test_a_dry_run_starts_nothing(deployment: Deployment) -> None:
+    prefix = new_key().replace(".json", "/")
+    put(deployment, f"{prefix}a.json", f"{prefix}a.csv")
+
+    assert "it would look at 1 uploads" in command("--dry-run", "--prefix", prefix)[1]
+    assert (
+        "it would look at 0 uploads"
+        in command("--dry-run", "--prefix", prefix, "--created-before", "2020-01-01")[1]
+    )
+    assert (
+        "it would look at 2 uploads" in command("--dry-run", "--files-from", "-", lines="a.json\nb.json\n")[1]
+    )
+
+
+@pytest.mark.usefixtures("deployment")
+def test_uploads_are_named_in_one_way() -> None:
+    code, printed = command("--prefix", "a", "--failed-of", "b")
+
+    assert code == 2
+    assert "in one way only" in printed
+
+
+@pytest.mark.usefixtures("deployment")
+def test_ctrl_c_leaves_the_run_alone_and_says_how_to_look_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("infra.ops.cli.replay.watch", interrupted)
+
+    done = CliRunner().invoke(replay_command, ["--stage", "local", "--prefix", new_key()])
+
+    assert done.exit_code == 1
+    (name,) = re.findall(r"Error: (\S+) goes on without you\.", done.output)
+    assert f"python -m infra.ops replay --stage local --watch {name}" in done.output
+    assert watch(machine, name).status == "SUCCEEDED"

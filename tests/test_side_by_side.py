@@ -1,0 +1,182 @@
+"""Many keys in one event: small ones side by side, all others one at a time, each as if it were alone."""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock, current_thread, main_thread
+from typing import Any
+
+import boto3
+import pytest
+
+from chalicelib import events, pipeline, s3, telemetry
+from chalicelib.deadline import MARGIN
+from chalicelib.events import Arrival
+from chalicelib.invocations import UploadsFailedError, handle, publish_all
+from chalicelib.object_store import ObjectStore, ObjectStoreError
+from chalicelib.s3 import CONNECTIONS
+from chalicelib.settings import Settings
+from tests.deployment import Deployment, new_key, structured
+from tests.events import CONTEXT
+
+SETTINGS = Settings("beside-raw", "beside-processed", "beside-rejected")
+ALL_THE_TIME = 900_000
+
+
+class Watched(ObjectStore):
+    """S3, noting how many requests are under way at once; those for keys that end in "refused" fail."""
+
+    def __init__(self) -> None:
+        super().__init__(boto3.client("s3", config=s3.CONFIG))
+        self.most: Counter[str] = Counter()  # at once, by first part of the key
+        self.threads = set[object]()
+        self.requests = 0
+        self._lock = Lock()
+        self._now: Counter[str] = Counter()
+
+    def request(self, operation: str, **parameters: Any) -> Any:
+        with self._noted(parameters["Key"]):
+            if parameters["Key"].endswith("refused"):
+                raise ObjectStoreError(f"{operation}: AccessDenied")
+            return super().request(operation, **parameters)
+
+    @contextmanager
+    def _noted(self, key: str) -> Iterator[None]:
+        with self._lock:
+            self.requests += 1
+            self.threads.add(current_thread())
+            for counted in (kind := key.partition("/")[0], "all"):
+                self._now[counted] += 1
+                self.most[counted] = max(self.most[counted], self._now[counted])
+        time.sleep(0.02)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._now.subtract([kind, "all"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def buckets(deployment: Deployment) -> None:
+    deployment.make_versioned(SETTINGS.raw_bucket, SETTINGS.processed_bucket, SETTINGS.rejected_bucket)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    monkeypatch.setattr(pipeline.GUESS, "new", True)
+    return Watched()
+
+
+def arrivals(kind: str, count: int, size: int | None = 1) -> list[Arrival]:
+    keys = [f"{kind}/{new_key()}" for _ in range(count)]
+    return [Arrival(SETTINGS.raw_bucket, key, 1, size) for key in keys]
+
+
+def upload(deployment: Deployment, uploads: Iterable[Arrival]) -> None:
+    """Upload scans whose one patient is named as the key."""
+    for key in (one.key for one in uploads):
+        body = json.dumps([{"patient_id": "1", "patient_name": key}]).encode()
+        deployment.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key, Body=body)
+
+
+def patient(deployment: Deployment, key: str) -> str:
+    (one,) = json.loads(deployment.get(SETTINGS.processed_bucket, key))
+    name: str = one["patient_name"]
+    return name
+
+
+def test_many_small_objects_are_handled_at_once_but_no_more_than_there_are_connections(
+    deployment: Deployment, store: Watched
+) -> None:
+    config: Any = s3.CONFIG
+    small = arrivals("small", 3 * CONNECTIONS)
+    upload(deployment, small)
+
+    outcomes = publish_all(small, store, SETTINGS, lambda: ALL_THE_TIME)
+
+    assert CONNECTIONS / 2 < store.most["all"] <= CONNECTIONS
+    assert config.max_pool_connections == CONNECTIONS
+    assert [address[1] for address in outcomes] == [one.key for one in small]
+    assert {type(outcome) for outcome in outcomes.values()} == {telemetry.ObjectPublished}
+    assert [patient(deployment, one.key) for one in small] == [one.key for one in small]
+    assert [outcome.object.digest for outcome in outcomes.values()] == [
+        telemetry.object_name(one.key, log_object_keys=False).digest for one in small
+    ]
+
+
+def test_large_objects_and_those_of_unknown_size_come_one_at_a_time(
+    deployment: Deployment, store: Watched
+) -> None:
+    small, large = arrivals("small", 4), arrivals("large", 2, events.SMALL + 1)
+    unknown = arrivals("unknown", 2, None)
+    upload(deployment, [*large, *small, *unknown])
+
+    publish_all([*large, *small, *unknown], store, SETTINGS, lambda: ALL_THE_TIME)
+
+    assert store.most["small"] > 1
+    assert (store.most["large"], store.most["unknown"]) == (1, 1)
+    assert store.most["all"] == store.most["small"]
+
+
+def test_one_key_alone_costs_no_thread(deployment: Deployment, store: Watched) -> None:
+    (one,) = arrivals("small", 1)
+    upload(deployment, [one])
+
+    publish_all([one, one], store, SETTINGS, lambda: ALL_THE_TIME)
+
+    assert store.threads == {main_thread()}
+
+
+def test_one_that_fails_hides_no_other_and_no_other_failure(
+    deployment: Deployment, store: Watched, said: pytest.CaptureFixture[str]
+) -> None:
+    good = arrivals("small", 6)
+    bad = [one._replace(key=f"{one.key}.refused") for one in arrivals("small", 3)]
+    upload(deployment, good)
+
+    with pytest.raises(
+        UploadsFailedError, match=r"^3 of 9 uploads: .{16} ObjectStoreError get_object: "
+    ) as error:
+        handle([*bad[:2], *good, bad[2]], store, SETTINGS, lambda: ALL_THE_TIME)
+
+    assert str(error.value).count("AccessDenied") == 3
+    assert [patient(deployment, one.key) for one in good] == [one.key for one in good]
+    assert Counter(event["message"] for event in structured(said.readouterr().out.splitlines())) == {
+        "object_published": 6,
+        "object_failed": 3,
+    }
+
+
+def test_every_one_looks_at_the_time_that_is_left(deployment: Deployment, store: Watched) -> None:
+    small = arrivals("small", 5)
+    upload(deployment, small)
+
+    outcomes = publish_all(small, store, SETTINGS, lambda: MARGIN - 1)
+
+    errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, telemetry.ObjectFailed)]
+    assert errors == ["OutOfTimeError too little time is left"] * 5
+
+
+def test_what_many_threads_say_at_once_is_all_said_and_counted(
+    said: pytest.CaptureFixture[str],
+) -> None:
+    event, interval = telemetry.DocumentAnswered(200, extracted=1), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads meet everywhere
+
+    def speak(_event: object, _context: object) -> None:
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            list(threads.map(telemetry.emit, [event] * 2000))
+
+    try:
+        telemetry.traced(speak)({}, CONTEXT)
+    finally:
+        sys.setswitchinterval(interval)
+
+    lines = [json.loads(line) for line in said.readouterr().out.splitlines()]
+    answered = [line for line in lines if line.get("message") == "document_answered"]
+    assert [line["function_request_id"] for line in answered] == [CONTEXT.aws_request_id] * 2000
+    assert sum(sum(line.get("RecordsExtracted", [])) for line in lines) == 2000

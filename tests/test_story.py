@@ -1,0 +1,223 @@
+"""`status KEY`: the story of one object, without a word of its records."""
+
+import json
+import shlex
+import subprocess
+import uuid
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from chalicelib.telemetry import object_name
+from infra.ops.aws.reports import Reason, Report, summarised
+from tests.deployment import Deployment, new_key, without_permission
+from tests.operating import WIDTH, Done, await_failures, failing_at_once, ops
+
+PATIENT = "Wilhelmina"
+SCAN = f'[{{"patient_id":"P-1","patient_name":"{PATIENT}"}}]'.encode()
+MIXED = SCAN[:-1] + f',{{"patient_id":"{PATIENT}"}},7,{{"patient_id":"P-2"}}]'.encode()
+
+
+@pytest.fixture(scope="module")
+def queue(deployment: Deployment) -> Iterator[str]:
+    with failing_at_once(deployment) as url:
+        yield url
+
+
+def told(key: str) -> Done:
+    """Tell the story of an object, as JSON; of the patient, nothing is ever told."""
+    screen, done = ops("status", key), ops("status", key, "--json")
+    assert screen.code == done.code
+    assert PATIENT not in screen.printed + done.printed
+    return done
+
+
+@pytest.mark.usefixtures("queue")
+def test_of_a_published_object_it_says_from_which_version_by_which_revision_and_how_many_records(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    deployment.upload(b"[]", key)
+    outcome = deployment.upload(SCAN, key)
+
+    done = told(key)
+
+    published = done.findings["published"]["published"]
+    made_of = deployment.s3.head_object(Bucket=deployment.processed, Key=key)["Metadata"]
+    assert done.code == 0
+    assert published["version"] == outcome.version == made_of["source-version"]
+    assert published["revision"] == made_of["extraction-revision"]
+    assert (published["records"], published["size"]) == (1, 43 + len(PATIENT))
+    assert [one["bytes"] for one in done.findings["uploads"]["versions"]] == [len(SCAN), 2]
+    assert done.findings["rejected"]["reasons"] == {}
+    assert done.findings["failures"]["waiting"] == 0
+
+
+@pytest.mark.usefixtures("queue")
+def test_it_says_how_the_object_is_called_in_the_log_and_how_to_find_it(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(SCAN, key)
+
+    log = told(key).findings["log"]
+
+    digest = object_name(key, log_object_keys=False).digest
+    words = shlex.split(log["search"])
+    assert log["digest"] == digest
+    assert words[words.index("--filter-pattern") + 1] == f'{{ $.object.digest = "{digest}" }}'
+    deployment.logged("object_published", object={"digest": digest})
+
+
+@pytest.mark.usefixtures("queue")
+def test_what_was_rejected_is_told_by_reason_and_index(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(MIXED, key)
+
+    done = told(key)
+
+    assert done.code == 0
+    assert done.findings["rejected"]["reasons"] == {
+        "patient_name: missing": {"records": 2, "first": [1, 3]},
+        "record: not an object": {"records": 1, "first": [2]},
+    }
+    assert "2: patient_name: missing (index 1, 3)" in ops("status", key).printed
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_malformed_object_leaves_what_was_published_and_nothing_is_to_be_done(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    before = deployment.upload(SCAN, key)
+    deployment.upload(b'[{"patient_id":', key)
+
+    done = told(key)
+
+    assert done.code == 0
+    assert done.findings["rejected"]["malformed"] == "truncated"
+    assert done.findings["published"]["published"]["version"] == before.version
+    assert "That is not what is current: it is malformed." in ops("status", key).printed
+
+
+@pytest.mark.usefixtures("queue")
+@pytest.mark.parametrize(
+    ("name", "body", "why"),
+    [
+        ("scan.txt", SCAN, "its name does not end in .json"),
+        ("empty.json", b"", "it has 0 bytes, which is nothing yet"),
+        ("deleted.json", b"", "the upload was deleted"),
+    ],
+)
+def test_what_is_not_to_be_published_is_explained(
+    deployment: Deployment, name: str, body: bytes, why: str
+) -> None:
+    key = f"{uuid.uuid4()}/{name}"
+    deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
+    if name == "deleted.json":
+        deployment.s3.delete_object(Bucket=deployment.raw, Key=key)
+
+    done = told(key)
+
+    assert done.code == 0
+    assert done.findings["published"]["why_not"] == why
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_refused_object_is_explained_by_its_report(deployment: Deployment) -> None:
+    key = new_key()
+    version = deployment.upload(b"[7]", key).version
+    report = f"{key}/{version}.refused.json"
+    deployment.s3.put_object(Bucket=deployment.rejected, Key=report, Body=b'{"rejected":1}')
+
+    done = told(key)
+
+    assert done.code == 0
+    assert done.findings["published"]["why_not"] == "none of its records is valid"
+    assert done.findings["rejected"]["reasons"]["record: not an object"]["records"] == 1
+
+
+@pytest.mark.usefixtures("queue")
+def test_what_is_not_published_and_should_be_is_red_and_comes_with_its_replay(
+    deployment: Deployment,
+) -> None:
+    key = f"it's {new_key()}"
+    deployment.upload(SCAN, key)
+    deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
+
+    done = told(key)
+
+    assert done.code == 3
+    assert done.findings["published"]["published"] is None
+    (todo,) = done.lines[-1]["todo"]
+    line, _, replay = todo.partition(" | ")
+    assert replay == "python -m infra.ops replay --stage local --files-from -"
+    printed = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert printed == f"{key}\n"
+
+
+def test_what_waits_in_the_failure_queue_is_red_with_its_cause(deployment: Deployment, queue: str) -> None:
+    key, other = new_key(), new_key()
+    with without_permission("s3:PutObject"):
+        for one in (key, other):
+            deployment.s3.put_object(Bucket=deployment.raw, Key=one, Body=SCAN)
+        await_failures(queue, 2)
+
+    done = told(key)
+
+    assert done.code == 3
+    assert done.findings["failures"]["why"] == ["ObjectStoreError put_object: AccessDenied"]
+    assert done.lines[-1]["todo"] == ["make redrive STAGE=local"]
+    boto3.client("sqs").purge_queue(QueueUrl=queue)
+
+
+@pytest.mark.usefixtures("queue")
+def test_of_many_versions_the_newest_are_shown_and_no_other_object_is_among_them(
+    deployment: Deployment,
+) -> None:
+    key = f"{new_key()}.unannounced"
+    for number in range(12):
+        deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=b"x" * number)
+    deployment.s3.put_object(Bucket=deployment.raw, Key=f"{key}.json.unannounced", Body=b"another")
+
+    found = told(key).findings["uploads"]["versions"]
+
+    assert found[0]["bytes"] == 11
+    assert len(found) == 10
+
+
+@pytest.mark.usefixtures("queue")
+def test_an_object_that_never_was_is_an_error() -> None:
+    done = ops("status", f"{uuid.uuid4()}.json", "--json")
+
+    assert done.code == 1
+    assert "no such object" in done.lines[-1]["error"]
+
+
+@pytest.mark.usefixtures("queue")
+def test_the_screen_is_80_columns_wide_but_for_the_line_to_be_copied(deployment: Deployment) -> None:
+    key = new_key()
+    deployment.upload(MIXED, key)
+
+    lines = ops("status", key).printed.splitlines()
+
+    assert all(len(line) <= WIDTH for line in lines if not line.startswith("aws logs "))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_a_report_is_summed_up_wherever_it_is_cut(size: int) -> None:
+    record = json.dumps({"note": '{"index":9,"reason":"inside"}' * 1000})
+    lines = [f'{{"index":{index},"reason":"a \\"b\\"","record":{record}}}\n' for index in (3, 5, 7, 8)]
+    text = "".join([*lines, '{"index":9,"reason":"c","record_base64":"AA=="}\n']).encode()
+
+    report = summarised(text[at : at + size] for at in range(0, len(text), size))
+
+    assert report == Report({'a "b"': Reason(4, [3, 5, 7]), "c": Reason(1, [9])})
+
+
+def test_a_report_of_a_record_without_end_takes_no_memory() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'{"index":0,"reason":"x","record":"'
+        for _ in range(20_000):
+            yield b"x" * 65536  # 1.3 GB
+
+    assert summarised(chunks()) == Report({"x": Reason(1, [0])})
