@@ -16,7 +16,7 @@ def is_batch(event: Any, queue: str) -> bool:
     """Say whether an event brings messages of the queue with this ARN; never if there is none."""
     match event:
         case {"Records": [{"messageId": _, "eventSourceARN": str(source)}, *_]}:
-            return source == queue
+            return bool(queue) and source == queue
     return False
 
 
@@ -33,4 +33,5 @@ def answer(failed: Iterable[str]) -> dict[str, Any]:
 
 
 def _addresses(message: Any) -> set[tuple[str, str] | None]:
-    return {arrival and arrival[:2] for arrival in arrivals(message)}
+    # As part of a batch: it may be one level too deep there, and not alone.
+    return {arrival and arrival[:2] for arrival in arrivals({"Records": [message]})}

@@ -87,7 +87,7 @@ def _understood(read_one: Callable[..., Item], *parts: Any) -> Item | None:
     try:
         item = read_one(*parts)
         item.arrival.key.encode()  # half a surrogate pair names nothing
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None
     return item
 

@@ -7,7 +7,17 @@ import boto3
 import pytest
 
 from infra.ops.commands import ingest
-from infra.ops.commands.ingest import PATIENCE, SETTLES, NotEmptyError, await_empty
+from infra.ops.commands.ingest import (
+    PATIENCE,
+    SETTLES,
+    NotEmptyError,
+    PausedError,
+    await_empty,
+    enter_queue,
+    leave_queue,
+)
+from infra.ops.local.cloud import REGION
+from tests.deployment import FUNCTION, Deployment
 
 
 class Clock:
@@ -61,3 +71,26 @@ def test_a_queue_that_is_gone_was_empty(clock: Clock) -> None:
     await_empty(sqs, url)
 
     assert clock.now >= SETTLES
+
+
+def test_a_paused_stage_does_not_leave_its_queue(deployment: Deployment) -> None:
+    stage: Any = SimpleNamespace(name="local", region=REGION, data_processor=FUNCTION, by_queue=False)
+    root: Any = SimpleNamespace(outputs=lambda: {"upload_queue_arn": "arn"})
+    deployment.functions.put_function_concurrency(FunctionName=FUNCTION, ReservedConcurrentExecutions=0)
+    try:
+        with pytest.raises(PausedError, match=r"First `make resume STAGE=local`"):
+            leave_queue(stage, "state", root, lambda _: None)
+    finally:
+        deployment.functions.delete_function_concurrency(FunctionName=FUNCTION)
+
+
+def test_s3_is_waited_for_as_long_as_the_function_is_one_that_it_invokes(
+    deployment: Deployment, clock: Clock
+) -> None:
+    stage: Any = SimpleNamespace(region=REGION, data_processor=FUNCTION)
+    assert deployment
+
+    enter_queue(stage, {"upload_queue_arn": "arn"}, lambda _: None)
+    assert clock.now == SETTLES
+    enter_queue(stage, {"upload_queue_arn": ""}, lambda _: None)
+    assert clock.now == SETTLES

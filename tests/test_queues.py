@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib import queues
+from chalicelib.events import DEEPEST, arrivals
 from chalicelib.invocations import UploadsFailedError, answer
 from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
@@ -108,3 +110,17 @@ def test_a_batch_of_a_queue_that_is_not_ours_fails_as_a_whole_lest_lambda_delete
 def test_what_is_no_batch_fails_as_ever(answers: Answers, event: Any) -> None:
     with pytest.raises(UploadsFailedError, match="unreadable record"):
         answers(event)
+
+
+def test_a_message_that_only_a_batch_finds_too_deep_is_told_as_failed_and_not_deleted() -> None:
+    inside = s3_event(("raw", "a.json"))
+    for _ in range(DEEPEST - 2):
+        inside = {"requestContext": {"functionArn": "arn"}, "requestPayload": inside}
+    event = batch(inside)
+
+    assert arrivals(event) == [None]
+    assert queues.failed_messages(event, frozenset([None])) == ["0"]
+
+
+def test_without_a_queue_no_event_is_a_batch() -> None:
+    assert not queues.is_batch(batch(FOREIGN, queue=""), "")

@@ -152,7 +152,7 @@ def test_what_is_not_published_and_should_be_is_red_and_comes_with_its_replay(
     line, _, replay = todo.partition(" | ")
     assert replay == "python -m infra.ops replay --stage local --files-from -"
     printed = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True).stdout
-    assert printed == f"{key}\n"
+    assert json.loads(printed) == {"key": key}
 
 
 def test_what_waits_in_the_failure_queue_is_red_with_its_cause(deployment: Deployment, queue: str) -> None:

@@ -286,6 +286,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
           "lambda:DeleteFunctionConcurrency",
           "lambda:DeleteFunctionEventInvokeConfig",
           "lambda:GetFunction",
+          "lambda:GetFunctionConcurrency",
           "lambda:GetFunctionConfiguration",
           "lambda:GetFunctionEventInvokeConfig",
           "lambda:GetPolicy",

@@ -62,6 +62,8 @@ class FailureQueue:
         self._seen: set[str] = set()
         self.later: set[str] = set()
         """Messages that came while these were read: what failed again is among them."""
+        self.drained = False
+        """Whether SQS had nothing more to show at the end."""
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +105,7 @@ class FailureQueue:
             MessageSystemAttributeNames=["SentTimestamp"],
         )
         received = [_waiting(message) for message in answer.get("Messages", [])]
+        self.drained = not received
         self._receipts |= {message.id: message.receipt for message in received}
         self.later |= {message.id for message in received if message.sent >= self._began}
         unseen = [one for one in received if one.id not in self._seen | self.later]

@@ -29,6 +29,16 @@ def function_arn(stage: Stage) -> str | None:
     return arn
 
 
+def invoked_by_s3(stage: Stage) -> bool:
+    """Say whether data-processor was deployed to be invoked by S3 itself."""
+    client = boto3.client("lambda", region_name=stage.region)
+    try:
+        found = client.get_function_configuration(FunctionName=stage.data_processor)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return "UPLOAD_QUEUE_ARN" not in found["Environment"]["Variables"]
+
+
 def tell_function(stage: Stage, raw_bucket: str, function: str) -> None:
     """Have S3 invoke the function, in place of whom it has told; Chalice then finds its own work done."""
     session = botocore.session.get_session()

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import boto3
-from botocore.exceptions import ClientError
 
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import Report, read_report
+from infra.ops.aws.uploads import head, refusal_key
 
 SHOWN = 10  # versions
 CHUNK = 1024 * 1024  # bytes
@@ -56,7 +56,7 @@ def follow(place: Place, key: str) -> Trail:
     versions = list(islice(_versions(s3, raw, key), SHOWN))
     trail = Trail(versions, _published(s3, processed, key), None, refused=False)
     if current := trail.current:
-        refused = _head(s3, rejected, f"{key}/{current.name}.refused.json") is not None
+        refused = head(s3, rejected, refusal_key(key, current.name)) is not None
         trail = trail._replace(report=read_report(s3, rejected, key, current.name), refused=refused)
     return trail
 
@@ -90,12 +90,3 @@ def _published(s3: Any, bucket: str, key: str) -> Published | None:
         max(0, lines - 2),  # a record is a line; the brackets have two
         answer["ContentLength"],
     )
-
-
-def _head(s3: Any, bucket: str, key: str) -> Any:
-    try:
-        return s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "404":
-            raise
-        return None

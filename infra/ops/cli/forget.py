@@ -54,7 +54,7 @@ def forget_command(name: str, keys: tuple[str, ...], prefixes: tuple[str, ...], 
         # Of what is nowhere, or of a key that was mistyped, nobody need wait for the handlers.
         _forget(forgetting, patience(place) if any(forgetting.found) else 0)
         _record(forgetting, begun)
-    if forgetting.again or forgetting.shared:
+    if forgetting.again or forgetting.shared or forgetting.unread:
         sys.exit(SOMETHING_TO_DO)
 
 
@@ -100,6 +100,7 @@ def _record(forgetting: Forgetting, begun: datetime) -> None:
         **{f"versions removed, {use}": str(forgetting.removed[use]) for use in Standing._fields},
         "messages removed": str(forgetting.messages),
         "messages kept, since they name others, too": str(forgetting.shared),
+        "failure queue read to its end": "no: run it again" if forgetting.unread else "yes",
         "uploaded again, and kept": " ".join(_digests(forgetting.again)) or "none",
     }
     summarise("Forgotten." if any(forgetting.found) else "Nothing of it was there.", facts)

@@ -27,7 +27,7 @@ from chalicelib.pipeline import SEEN_WITHIN
 from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place
 from infra.ops.aws.standing import Standing, Wanted, standing
-from infra.ops.aws.versions import Version, hide, remove
+from infra.ops.aws.versions import Version, hide, remove, versions_of
 from infra.ops.screen.progress import Advance
 
 GRACE = 60  # seconds, for a request that was on its way when its function was stopped
@@ -61,6 +61,8 @@ class Forgetting:
         """Keys that were uploaded again meanwhile."""
         self.shared = 0
         """Messages that stay, for they name other keys, too."""
+        self.unread = False
+        """Whether the failure queue may hold messages that were not seen."""
 
     def run(self, advance: Advance, *, patience: float, pause: float = PAUSE) -> None:
         """Remove it, and what comes back within so many seconds; `advance` is told how many are over."""
@@ -115,10 +117,13 @@ class Forgetting:
                         queue.delete(message)
                         self.messages += 1
                     self.shared += forgotten == {True, False}
+            self.unread = not queue.drained or bool(queue.later)
 
     def _is_forgotten(self, bucket: str, key: str) -> bool:
         named = any(one.includes(key) for one in self._wanted)
-        return named and bucket == self._place.buckets.raw and key not in self.again
+        ours = named and bucket == self._place.buckets.raw and key not in self.again
+        # What was uploaded since the last sweep needs its event.
+        return ours and all(one.is_marker for one in versions_of(self._s3, bucket, key))
 
 
 def _sources(uploads: Iterable[Version]) -> Kept:

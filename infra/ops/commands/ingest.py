@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 
 from infra.ops.aws import deployed
-from infra.ops.aws.notification import function_arn, tell_function
+from infra.ops.aws.notification import function_arn, invoked_by_s3, tell_function
 from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
@@ -26,6 +26,10 @@ from infra.ops.tools.roots import Foundation, Operations
 SETTLES = 120  # seconds until S3 tells nobody any more whom it is not to tell
 PATIENCE = 16 * 60  # seconds in which something leaves the queue, unless it fails: a function has 15 minutes
 PAUSE = 2  # seconds
+
+
+class PausedError(OperatorError):
+    """The function may not run, so it cannot empty the queue; says what to do first."""
 
 
 class NotEmptyError(OperatorError):
@@ -38,6 +42,7 @@ def leave_queue(stage: Stage, bucket: str, root: Foundation, step: Step) -> None
     function = function_arn(stage)
     if stage.by_queue or not made.get("upload_queue_arn") or not function:
         return
+    _refuse_paused(stage)
     step("Back from the upload queue: S3 invokes the function, which empties the queue")
     deployed.fetch(stage, bucket)
     Operations(stage, bucket, made).apply()  # the queue may have been paused, or never connected
@@ -46,11 +51,20 @@ def leave_queue(stage: Stage, bucket: str, root: Foundation, step: Step) -> None
     await_empty(boto3.client("sqs", region_name=stage.region), made["upload_queue_url"])
 
 
-def enter_queue(stage: Stage, before: dict[str, Any], foundation: dict[str, Any], step: Step) -> None:
-    """Wait until S3 tells the queue alone, if it has told the function until now."""
-    if foundation["upload_queue_arn"] and not before.get("upload_queue_arn") and function_arn(stage):
+def enter_queue(stage: Stage, foundation: dict[str, Any], step: Step) -> None:
+    """Wait until S3 tells the queue alone, if the function is still one that S3 invokes."""
+    if foundation["upload_queue_arn"] and invoked_by_s3(stage):
         step("To the upload queue: waiting until S3 does not invoke the function any more")
         time.sleep(SETTLES)
+
+
+def _refuse_paused(stage: Stage) -> None:
+    functions = boto3.client("lambda", region_name=stage.region)
+    limit = functions.get_function_concurrency(FunctionName=stage.data_processor)
+    if limit.get("ReservedConcurrentExecutions") == 0:
+        raise PausedError(
+            f"The stage is paused, so nothing would empty its queue. First `make resume STAGE={stage.name}`."
+        )
 
 
 def await_empty(sqs: Any, queue: str) -> None:

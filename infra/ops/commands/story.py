@@ -1,5 +1,6 @@
 """`status KEY`: what became of one object, without a word of its records. Changes nothing."""
 
+import json
 import shlex
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from datetime import timedelta
 from botocore.exceptions import ClientError
 from rich.filesize import decimal
 
+from chalicelib.events import SUFFIX
 from chalicelib.extraction import REVISION
 from chalicelib.telemetry import object_name
 from infra.ops.aws.peeking import peek
@@ -16,8 +18,6 @@ from infra.ops.aws.reports import FIRST, Report
 from infra.ops.aws.trail import SHOWN, Published, Trail, Version, follow
 from infra.ops.errors import OperatorError
 from infra.ops.screen.findings import Finding, unknown
-
-SUFFIX = ".json"
 
 
 class UnknownObjectError(OperatorError):
@@ -124,5 +124,5 @@ def _log(place: Place, key: str) -> Finding:
 
 
 def _replay(place: Place, key: str) -> str:
-    line = shlex.quote(key)
+    line = shlex.quote(json.dumps({"key": key}))  # whatever is in it, one line
     return f"printf '%s\\n' {line} | python -m infra.ops replay --stage {place.stage} --files-from -"
