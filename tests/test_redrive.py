@@ -119,7 +119,7 @@ def test_what_failed_for_good_is_in_the_queue_whole_and_redrive_publishes_it(
         body = queue.first()
         assert redriven(place).accepted == 1
         again = queue.first()  # it failed once more, and is back
-    assert redriven(place) == Redriven(accepted=1, aside=[], later=0)
+    assert redriven(place) == Redriven(accepted=1, aside=[], later=0, more=False)
 
     deployment.await_key(deployment.processed, key)
     assert PATIENT.encode() in deployment.get(deployment.processed, key)
@@ -145,7 +145,7 @@ def test_what_sqs_gave_up_and_what_lambda_did_are_both_understood(
     key = unpublished(deployment)
     queue.send(form(deployment, key))
 
-    assert redriven(place) == Redriven(accepted=1, aside=[], later=0)
+    assert redriven(place) == Redriven(accepted=1, aside=[], later=0, more=False)
 
     deployment.await_key(deployment.processed, key)
     assert queue.counts() == 0
@@ -156,9 +156,9 @@ def test_no_message_can_stop_it(deployment: Deployment, place: Place, queue: Que
     for body in (*STRANGE, event(deployment, key)):
         queue.send(body)
 
-    accepted, aside, later = redriven(place)
+    accepted, aside, later, more = redriven(place)
 
-    assert (accepted, later) == (1, 0)
+    assert (accepted, later, more) == (1, 0, False)
     assert sorted(message.cause for message in aside) == sorted(STRANGE.values())
     assert queue.counts(hidden=False) == len(STRANGE)  # in sight again, at once
     deployment.await_key(deployment.processed, key)
@@ -170,7 +170,7 @@ def test_an_event_that_is_too_large_for_lambda_is_set_aside(
     growing = f',"more":[{",".join(["1e15"] * 180_000)}]}}'
     queue.send(event(deployment, "key.json").removesuffix("}") + growing)
 
-    _, (message,), _ = redriven(place)
+    _, (message,), _, _ = redriven(place)
 
     assert message.cause == "RequestEntityTooLargeException"
 
@@ -194,9 +194,9 @@ def test_no_more_are_sent_than_asked_for(deployment: Deployment, place: Place, q
     for body in ("no JSON", *[event(deployment, "absent.json")] * 3):
         queue.send(body)
 
-    accepted, aside, _ = redriven(place, limit=2)
+    accepted, aside, _, more = redriven(place, limit=2)
 
-    assert (accepted, len(aside)) == (2, 1)
+    assert (accepted, len(aside), more) == (2, 1, True)
     assert queue.counts(hidden=False) == 2
 
 
@@ -298,7 +298,7 @@ def test_the_command_says_what_it_did_and_leaves_a_code(deployment: Deployment, 
     assert key not in shown + said
     *_, aside, summary = map(json.loads, said.splitlines())
     assert aside["set_aside"] == "names no object"
-    assert summary == {"accepted": 1, "set_aside": 1, "came_meanwhile": 0}
+    assert summary == {"accepted": 1, "set_aside": 1, "came_meanwhile": 0, "more": False}
     queue.sqs.purge_queue(QueueUrl=queue.url)
     assert command("--dry-run")[0] == command()[0] == 0
 

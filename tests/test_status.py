@@ -258,7 +258,8 @@ def test_what_one_may_not_see_is_unknown_and_stops_nothing() -> None:
         done = ops("status", "--json")
     boto3.setup_default_session()
 
-    assert done.code == 0
+    assert done.code == 1
+    assert done.lines[-1]["error"].startswith("Nobody can say that all is well: alarms and failures")
     unseen = {name for name, found in done.findings.items() if "unknown" in found}
     assert unseen == set(LOOKS)
     assert all("Denied" in found["unknown"] for found in done.findings.values())

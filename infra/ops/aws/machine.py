@@ -77,10 +77,12 @@ class Machine:
             return sum(counts[how] for how in ("succeeded", "failed", "timedOut", "aborted")), counts["total"]
         return 0, None
 
-    def brake(self, name: str, batches: int) -> None:
-        """Let a run hand out so many batches at once, from now on."""
-        for arn in self.map_runs(name):
+    def brake(self, name: str, batches: int) -> bool:
+        """Let a run hand out so many batches at once, from now on; False if it has not begun to."""
+        found = self.map_runs(name)
+        for arn in found:
             self.client.update_map_run(mapRunArn=arn, maxConcurrency=batches)
+        return bool(found)
 
     def map_runs(self, name: str) -> list[str]:
         """Name the map run of a run, by its ARN; none if it has not begun."""

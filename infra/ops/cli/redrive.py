@@ -49,12 +49,15 @@ def _tell(redriven: Redriven) -> None:
         "accepted": redriven.accepted,
         "set_aside": len(redriven.aside),
         "came_meanwhile": redriven.later,
+        "more": redriven.more,
     }
     tell_json(**counts)
     console.print(f"{redriven.accepted} handed to Lambda; what fails again is back in minutes.")
     if redriven.later:
         console.print(f"{redriven.later} came into the queue meanwhile: look at why with --dry-run.")
-    if redriven.aside or redriven.later:
+    if redriven.more:
+        console.print("More may wait: run it again.")
+    if redriven.aside or redriven.later or redriven.more:
         sys.exit(SOMETHING_TO_DO)
 
 

@@ -86,7 +86,8 @@ def replay_command(  # noqa: PLR0913 - an option each
 
 def _brake(machine: Machine, batches: int, runs: list[str]) -> None:
     for run in runs:
-        machine.brake(run, batches)
+        if not machine.brake(run, batches):
+            raise failure(f"{run} has not begun to hand out batches: try again in a moment.")
         summarise(f"{run} works on {batches} batches at once now.", {})
     if not runs:
         summarise("Nothing runs.", {})

@@ -24,11 +24,15 @@ REFUSED = {"InvalidRequestContentException", "RequestEntityTooLargeException", "
 
 
 class Redriven(NamedTuple):
-    """How many events Lambda has accepted; what was set aside; how many messages came meanwhile."""
+    """How many events Lambda has accepted; what was set aside; how many messages came meanwhile.
+
+    `more` says whether messages may wait that were not seen.
+    """
 
     accepted: int
     aside: list[Waiting]
     later: int
+    more: bool
 
 
 def redrive(place: Place, advance: Advance, *, limit: int | None = None) -> Redriven:
@@ -46,7 +50,7 @@ def redrive(place: Place, advance: Advance, *, limit: int | None = None) -> Redr
                     queue.delete(message)
                     accepted += 1
             advance(accepted + len(aside), total)
-        return Redriven(accepted, aside, len(queue.later))
+        return Redriven(accepted, aside, len(queue.later), not queue.drained)
 
 
 def look(place: Place, *, limit: int | None = None) -> list[tuple[str, list[float]]]:
