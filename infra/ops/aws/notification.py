@@ -21,22 +21,22 @@ FILTER = {"Key": {"FilterRules": [{"Name": "suffix", "Value": SUFFIX}]}}
 
 def function_arn(stage: Stage) -> str | None:
     """Name data-processor by its ARN; None if it is not deployed."""
-    client = boto3.client("lambda", region_name=stage.region)
-    try:
-        arn: str = client.get_function_configuration(FunctionName=stage.data_processor)["FunctionArn"]
-    except client.exceptions.ResourceNotFoundException:
-        return None
-    return arn
+    found = _deployed(stage)
+    return str(found["FunctionArn"]) if found else None
 
 
 def invoked_by_s3(stage: Stage) -> bool:
     """Say whether data-processor was deployed to be invoked by S3 itself."""
-    client = boto3.client("lambda", region_name=stage.region)
+    found = _deployed(stage)
+    return found is not None and "UPLOAD_QUEUE_ARN" not in found["Environment"]["Variables"]
+
+
+def _deployed(stage: Stage) -> Any:
+    client: Any = boto3.client("lambda", region_name=stage.region)
     try:
-        found = client.get_function_configuration(FunctionName=stage.data_processor)
+        return client.get_function_configuration(FunctionName=stage.data_processor)
     except client.exceptions.ResourceNotFoundException:
-        return False
-    return "UPLOAD_QUEUE_ARN" not in found["Environment"]["Variables"]
+        return None
 
 
 def tell_function(stage: Stage, raw_bucket: str, function: str) -> None:
