@@ -13,7 +13,7 @@ from typing import Any, cast
 from chalice import Chalice, ConvertToMiddleware, IAMAuthorizer, Response
 from chalice.app import LambdaFunctionEvent, Request
 
-from chalicelib import invocations, object_store, telemetry
+from chalicelib import invocations, log_events, object_store, safe_names, telemetry
 from chalicelib.answer import Answer, TooLargeError, bounded
 from chalicelib.events import CHANGES_OF_WHAT_IS_CURRENT, SUFFIX
 from chalicelib.extraction import extract
@@ -23,7 +23,7 @@ from chalicelib.settings import Settings
 SETTINGS = Settings.load(os.environ)
 
 app = Chalice(app_name="ikerian-data-pipeline")
-app.register_middleware(ConvertToMiddleware(telemetry.traced))
+app.register_middleware(ConvertToMiddleware(telemetry.instrumented))
 
 
 def on_uploads(handler: Callable[[Any, Any], Any]) -> Any:
@@ -68,7 +68,7 @@ def in_our_words(request: Request, answer: Callable[[Request], Response]) -> Res
     return response
 
 
-def _answered(request: Request) -> tuple[Response, telemetry.Event]:
+def _answered(request: Request) -> tuple[Response, log_events.Event]:
     try:
         return _extracted(cast("bytes", request.raw_body))
     except MalformedScan as error:
@@ -77,16 +77,16 @@ def _answered(request: Request) -> tuple[Response, telemetry.Event]:
         return _refused(413, reason=str(error))
     except Exception as error:  # noqa: BLE001 - Chalice would log its message, which may quote a record
         response, _ = _refused(500, reason="internal error")
-        return response, telemetry.DocumentFailed(telemetry.error_name(error), telemetry.locations(error))
+        return response, log_events.DocumentFailed(safe_names.error_name(error), safe_names.locations(error))
 
 
-def _extracted(document: bytes) -> tuple[Response, telemetry.Event]:
+def _extracted(document: bytes) -> tuple[Response, log_events.Event]:
     answer = Answer()
     summary = extract([document], answer.write_processed, answer.write_rejected, bounded)
     body = answer.body(extracted=summary.extracted, rejected=summary.rejected)
-    event = telemetry.DocumentAnswered(200, summary.extracted, summary.rejected, summary.bytes_read)
+    event = log_events.DocumentAnswered(200, summary.extracted, summary.rejected, summary.bytes_read)
     return Response(body, {"Content-Type": "application/json"}), event
 
 
-def _refused(status: int, **why: str | int) -> tuple[Response, telemetry.Event]:
-    return Response(why, status_code=status), telemetry.DocumentAnswered(status)
+def _refused(status: int, **why: str | int) -> tuple[Response, log_events.Event]:
+    return Response(why, status_code=status), log_events.DocumentAnswered(status)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from chalicelib import events, queues, replays, telemetry
+from chalicelib import events, log_events, queues, replays, safe_names, telemetry
 from chalicelib.events import Arrival
 from chalicelib.object_store import ObjectStore, ObjectStoreError, within
 from chalicelib.pipeline import Publication
@@ -63,7 +63,7 @@ def _answer_messages(event: Any, store: ObjectStore, settings: Settings, remaini
         if len(failed) == len(event["Records"]):  # the same to Lambda, which counts it as an error, too
             raise
     if failed:
-        telemetry.emit(telemetry.MessagesFailed(len(failed)))
+        telemetry.emit(log_events.MessagesFailed(len(failed)))
     return queues.answer(failed)
 
 
@@ -76,12 +76,12 @@ def handle(
     Its message, unlike its causes, is safe to log.
     """
     if not arrivals:
-        telemetry.emit(telemetry.NoUploads())
+        telemetry.emit(log_events.NoUploads())
     outcomes = publish_all(filter(None, arrivals), store, settings, remaining)
     failed = {
         address: f"{outcome.object.digest} {outcome.error}"
         for address, outcome in outcomes.items()
-        if isinstance(outcome, telemetry.ObjectFailed)
+        if isinstance(outcome, log_events.ObjectFailed)
     }
     unreadable = _unreadable(arrivals)
     if failures := [*failed.values(), *unreadable]:
@@ -91,7 +91,7 @@ def handle(
 
 def publish_all(
     arrivals: Iterable[Arrival], store: ObjectStore, settings: Settings, remaining: Clock
-) -> Mapping[Address, telemetry.ObjectEvent]:
+) -> Mapping[Address, log_events.ObjectEvent]:
     """Publish every key once; returns what became of each. Raises nothing: a failure is an outcome, too.
 
     Small objects are handled side by side, for S3 takes longer to answer than we to ask. All others come one
@@ -112,7 +112,7 @@ def _last_of_each_key(arrivals: Iterable[Arrival]) -> list[Arrival]:
     return list({arrival[:2]: arrival for arrival in by_time}.values())
 
 
-def _side_by_side(publications: Sequence[Publication]) -> list[telemetry.ObjectEvent]:
+def _side_by_side(publications: Sequence[Publication]) -> list[log_events.ObjectEvent]:
     if len(publications) <= 1:  # a thread would only cost
         return [_outcome(one) for one in publications]
     with ThreadPoolExecutor(CONNECTIONS) as threads:
@@ -121,24 +121,24 @@ def _side_by_side(publications: Sequence[Publication]) -> list[telemetry.ObjectE
     return [one.result() for one in running]
 
 
-def _outcome(publication: Publication) -> telemetry.ObjectEvent:
+def _outcome(publication: Publication) -> log_events.ObjectEvent:
     try:
         return publication.publish()
     except Exception as error:  # noqa: BLE001 - any: it is told without its words
-        failed = telemetry.ObjectFailed(publication.name, _cause(error), telemetry.locations(error))
+        failed = log_events.ObjectFailed(publication.name, _cause(error), safe_names.locations(error))
     telemetry.emit(failed)
     return failed
 
 
-def _cause(error: Exception) -> telemetry.ErrorName:
+def _cause(error: Exception) -> safe_names.ErrorName:
     # The words of these are S3's codes and numbers; those of any other may quote a record or a key.
     words = f" {error}" if isinstance(error, ObjectStoreError) else ""
-    return telemetry.ErrorName(type(error).__name__ + words)
+    return safe_names.ErrorName(type(error).__name__ + words)
 
 
 def _unreadable(records: Sequence[object]) -> list[str]:
     if unreadable := records.count(None):
-        telemetry.emit(telemetry.RecordsUnreadable(unreadable))
+        telemetry.emit(log_events.RecordsUnreadable(unreadable))
     return ["unreadable record"] * unreadable
 
 

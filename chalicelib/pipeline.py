@@ -27,7 +27,7 @@ import time
 
 import msgspec
 
-from chalicelib import telemetry
+from chalicelib import log_events, safe_names, telemetry
 from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION, Summary, extract
 from chalicelib.malformed import MalformedReport, MalformedScan, Reason, RefusedReport
@@ -79,14 +79,14 @@ class Publication:
     """One key on its way from the raw bucket to the processed and the rejected one."""
 
     def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings) -> None:
-        self.name = telemetry.object_name(arrival.key, log_object_keys=settings.log_object_keys)
+        self.name = safe_names.object_name(arrival.key, log_object_keys=settings.log_object_keys)
         self._arrival = arrival
         self._store = store
         self._settings = settings
         # What is sent again on purpose has mostly been published before.
         self._guesses = arrival.small and arrival.uploaded > 0 and not arrival.replayed
 
-    def publish(self) -> telemetry.ObjectEvent:
+    def publish(self) -> log_events.ObjectEvent:
         """Make the processed object the one of the current raw object; returns what became of it."""
         if self._arrival.bucket != self._settings.raw_bucket:
             raise ForeignBucketError
@@ -95,7 +95,7 @@ class Publication:
         for attempt in range(1, ATTEMPTS + 1):
             if outcome := self._attempt(self._look()):
                 return outcome
-            telemetry.emit(telemetry.ObjectOvertaken(self.name, attempt))
+            telemetry.emit(log_events.ObjectOvertaken(self.name, attempt))
         raise ContentionError
 
     def _look(self) -> Head | None:
@@ -104,7 +104,7 @@ class Publication:
             GUESS.new = published is None
         return published
 
-    def _attempt(self, published: Head | None) -> telemetry.ObjectEvent | None:
+    def _attempt(self, published: Head | None) -> log_events.ObjectEvent | None:
         """Publish what is current in place of what was; None if that is not what stands in the end."""
         began = time.monotonic()
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
@@ -123,13 +123,13 @@ class Publication:
         quick = published is None and time.monotonic() - began < FAST_WITHIN
         return outcome if quick or self._is_current(source.head) else None
 
-    def _unchanged(self, source: Source) -> telemetry.ObjectEvent:
-        unchanged = telemetry.ObjectUnchanged(self.name, version_of(source.head))
+    def _unchanged(self, source: Source) -> log_events.ObjectEvent:
+        unchanged = log_events.ObjectUnchanged(self.name, version_of(source.head))
         telemetry.emit(unchanged)
         return unchanged
 
-    def _miss(self, absence: Absence) -> telemetry.ObjectEvent:
-        missing = telemetry.ObjectMissing(self.name, deleted=absence is Absence.DELETED)
+    def _miss(self, absence: Absence) -> log_events.ObjectEvent:
+        missing = log_events.ObjectMissing(self.name, deleted=absence is Absence.DELETED)
         telemetry.emit(missing)
         if absence is Absence.UNSEEN and time.time() - self._arrival.uploaded < SEEN_WITHIN:
             raise UnseenError
@@ -139,9 +139,9 @@ class Publication:
         current = self._store.head(self._settings.raw_bucket, self._arrival.key)
         return current is not None and current.version == head.version
 
-    def _extract(self, source: Source, published: Head | None) -> telemetry.ObjectEvent:
+    def _extract(self, source: Source, published: Head | None) -> log_events.ObjectEvent:
         said = Outcomes(self.name, source.head)
-        outcome: telemetry.ObjectEvent
+        outcome: log_events.ObjectEvent
         try:
             summary = self._transfer(source, published.unchanged if published else IF_ABSENT)
         except MalformedScan as error:

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from chalicelib import telemetry
+from chalicelib import log_events, safe_names, telemetry
 from chalicelib.events import SUFFIX, Arrival
 from chalicelib.extraction import REVISION
 
@@ -35,7 +35,7 @@ RESULTS = {"malformed": "PermanentFailure", "refused": "PermanentFailure", "fail
 type Outcome = dict[str, str | int]
 """What became of an object: its digest, the outcome, and counts or a reason."""
 
-type Outcomes = Mapping[tuple[str, str], telemetry.ObjectEvent]
+type Outcomes = Mapping[tuple[str, str], log_events.ObjectEvent]
 """What became of every (bucket, key)."""
 
 
@@ -49,7 +49,7 @@ class Item(NamedTuple):
 
     def outcome(self, outcomes: Outcomes) -> Outcome:
         """Say what became of it, without its key."""
-        digest = telemetry.object_name(self.arrival.key, log_object_keys=False).digest
+        digest = safe_names.object_name(self.arrival.key, log_object_keys=False).digest
         if not self.wanted:
             return {"object": digest, "outcome": "ignored"}
         event = outcomes[self.arrival[:2]]
@@ -126,7 +126,7 @@ def _answer_replay(items: Sequence[Item], outcomes: Sequence[Outcome]) -> dict[s
         if item.scheduled and outcome["outcome"] == "published" and item.arrival.uploaded < late
     ]
     if repaired:
-        telemetry.emit(telemetry.ObjectsRepaired(len(repaired)))
+        telemetry.emit(log_events.ObjectsRepaired(len(repaired)))
     return {"revision": REVISION, "outcomes": outcomes}
 
 

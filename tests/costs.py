@@ -9,9 +9,9 @@ from itertools import starmap
 from math import ceil
 
 from chalicelib import events, source
+from chalicelib.log_events import ObjectPublished
 from chalicelib.pipeline import FAST_WITHIN
 from chalicelib.source import RANGE, STREAMS
-from chalicelib.telemetry import ObjectPublished
 from chalicelib.upload import PART_SIZE
 from infra.ops.local.cloud import ROOT
 

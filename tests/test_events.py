@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import data_processor
-from chalicelib import events, telemetry
+from chalicelib import events, safe_names
 from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle
@@ -259,4 +259,4 @@ def test_keys_under_which_nothing_stands_are_calm_or_refused_by_s3(deployment: D
 
 
 def named(key: str) -> str:
-    return telemetry.object_name(key, log_object_keys=False).digest
+    return safe_names.object_name(key, log_object_keys=False).digest

@@ -12,8 +12,8 @@ from chalicelib import invocations, pipeline
 from chalicelib.extraction import REVISION
 from chalicelib.invocations import UploadsFailedError
 from chalicelib.object_store import ObjectStore
+from chalicelib.safe_names import object_name
 from chalicelib.settings import Settings
-from chalicelib.telemetry import object_name
 from tests.canaries import CANARY
 from tests.deployment import Deployment, new_key, without_permission
 from tests.events import CONTEXT

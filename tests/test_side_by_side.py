@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import events, pipeline, s3, telemetry
+from chalicelib import events, log_events, pipeline, s3, safe_names, telemetry
 from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle, publish_all
@@ -101,10 +101,10 @@ def test_many_small_objects_are_handled_at_once_but_no_more_than_there_are_conne
     assert CONNECTIONS / 2 < store.most["all"] <= CONNECTIONS
     assert config.max_pool_connections == CONNECTIONS
     assert [address[1] for address in outcomes] == [one.key for one in small]
-    assert {type(outcome) for outcome in outcomes.values()} == {telemetry.ObjectPublished}
+    assert {type(outcome) for outcome in outcomes.values()} == {log_events.ObjectPublished}
     assert [patient(deployment, one.key) for one in small] == [one.key for one in small]
     assert [outcome.object.digest for outcome in outcomes.values()] == [
-        telemetry.object_name(one.key, log_object_keys=False).digest for one in small
+        safe_names.object_name(one.key, log_object_keys=False).digest for one in small
     ]
 
 
@@ -157,14 +157,14 @@ def test_every_one_looks_at_the_time_that_is_left(deployment: Deployment, store:
 
     outcomes = publish_all(small, store, SETTINGS, lambda: MARGIN - 1)
 
-    errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, telemetry.ObjectFailed)]
+    errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, log_events.ObjectFailed)]
     assert errors == ["OutOfTimeError too little time is left"] * 5
 
 
 def test_what_many_threads_say_at_once_is_all_said_and_counted(
     said: pytest.CaptureFixture[str],
 ) -> None:
-    event, interval = telemetry.DocumentAnswered(200, extracted=1), sys.getswitchinterval()
+    event, interval = log_events.DocumentAnswered(200, extracted=1), sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # so that threads meet everywhere
 
     def speak(_event: object, _context: object) -> None:
@@ -172,7 +172,7 @@ def test_what_many_threads_say_at_once_is_all_said_and_counted(
             list(threads.map(telemetry.emit, [event] * 2000))
 
     try:
-        telemetry.traced(speak)({}, CONTEXT)
+        telemetry.instrumented(speak)({}, CONTEXT)
     finally:
         sys.setswitchinterval(interval)
 
