@@ -1,4 +1,4 @@
-"""What became of an object, worded for the log."""
+"""The log events that say what became of an object."""
 
 import time
 
@@ -9,7 +9,7 @@ from chalicelib.object_store import Head
 
 
 class Outcomes:
-    """The outcomes that the extraction of one object can have; their milliseconds count from here on."""
+    """Makes the event of each outcome of an extraction. Milliseconds count from the creation of this."""
 
     def __init__(self, name: safe_names.ObjectName, head: Head) -> None:
         self._name = name
@@ -17,7 +17,7 @@ class Outcomes:
         self._started = time.monotonic()
 
     def extracted(self, summary: Summary, *, replaced: bool) -> log_events.ObjectEvent:
-        """Say that it was published, or refused because no record is valid."""
+        """Return that it was published, or refused because none of its records is valid."""
         if summary.refused:
             return log_events.ObjectRefused(
                 self._name,
@@ -37,7 +37,7 @@ class Outcomes:
         )
 
     def malformed(self, error: MalformedScan) -> log_events.ObjectMalformed:
-        """Say that it was no use as a whole."""
+        """Return that the document as a whole cannot be parsed."""
         return log_events.ObjectMalformed(
             self._name,
             version=self._version,
@@ -47,7 +47,7 @@ class Outcomes:
         )
 
     def empty(self) -> log_events.ObjectEmpty:
-        """Say that it had 0 bytes."""
+        """Return that the object has 0 bytes."""
         return log_events.ObjectEmpty(self._name, self._version)
 
     def _milliseconds(self) -> int:
@@ -55,5 +55,5 @@ class Outcomes:
 
 
 def version_of(head: Head) -> safe_names.Version:
-    """Name a version in the log. One that goes by its ETag, a digest of its content, is not for the log."""
+    """Return the version for the log: "null" if it is an ETag, which is a digest of the content."""
     return safe_names.Version("null" if head.version == head.etag.strip('"') else head.version)

@@ -99,7 +99,7 @@ def fail(*_: object, **__: object) -> None:
     raise KeyError(CANARY)
 
 
-@pytest.mark.parametrize("step", ["extract", "Upload", "_origin", "Outcomes", "_is_current"])
+@pytest.mark.parametrize("step", ["extract", "Upload", "_metadata", "Outcomes", "_is_current"])
 def test_a_bug_in_the_processing_is_told_without_its_words(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str
 ) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from chalicelib.object_store import (
-    ANYWAY,
     IF_ABSENT,
+    UNCONDITIONAL,
     Absence,
     Condition,
     ObjectStore,
@@ -22,7 +22,9 @@ def store(deployment: Deployment) -> ObjectStore:
     return ObjectStore(deployment.s3)
 
 
-def uploading(store: ObjectStore, deployment: Deployment, key: str, condition: Condition = ANYWAY) -> Upload:
+def uploading(
+    store: ObjectStore, deployment: Deployment, key: str, condition: Condition = UNCONDITIONAL
+) -> Upload:
     return Upload(store, deployment.processed, key, condition, "application/json", {"source-version": "1"})
 
 
@@ -101,7 +103,7 @@ def test_an_upload_overtaken_by_another_is_not_published(
         deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=b"before")
         head = store.head(deployment.processed, key)
         assert head is not None
-        condition = head.unchanged
+        condition = head.if_unchanged
 
     with pytest.raises(OvertakenError), uploading(store, deployment, key, condition) as upload:
         upload.write(b"x" * size)

@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.object_store import ObjectStore, ObjectStoreError, OvertakenError, Source
 from chalicelib.s3 import READ_SIZE
-from chalicelib.source import RESUMES
+from chalicelib.source import MAX_RESUMES
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut, Lied, OtherRange, Refused, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3
@@ -46,7 +46,7 @@ def test_a_stream_that_stalls_goes_on_from_there(
 def test_a_stream_survives_any_number_of_breaks_as_long_as_bytes_come(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str
 ) -> None:
-    breaks = [Cut(0.3, Ending.CLOSED), Cut(0.3)] * (RESUMES + 1)
+    breaks = [Cut(0.3, Ending.CLOSED), Cut(0.3)] * (MAX_RESUMES + 1)
     s3.policy = planned(get_object=[*breaks])
 
     assert read(faulty_store, deployment.processed, stored_key) == BODY
@@ -60,11 +60,11 @@ def test_a_stream_that_gives_nothing_any_more_is_an_error(
     s3.policy = lambda _: Cut(0)
 
     with pytest.raises(
-        ObjectStoreError, match=rf"^get_object: connection lost {RESUMES + 1} times in a row$"
+        ObjectStoreError, match=rf"^get_object: connection lost {MAX_RESUMES + 1} times in a row$"
     ):
         read(faulty_store, deployment.processed, stored_key)
 
-    assert s3.operations["get_object"] == RESUMES + 1
+    assert s3.operations["get_object"] == MAX_RESUMES + 1
 
 
 @pytest.mark.parametrize("fault", [*PASSING, *CONNECTIONS, Cut(0)], ids=named)

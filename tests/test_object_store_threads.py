@@ -9,9 +9,9 @@ from math import ceil
 import pytest
 
 from chalicelib import source
-from chalicelib.deadline import MARGIN, within
+from chalicelib.deadline import MARGIN, time_limit
 from chalicelib.object_store import (
-    ANYWAY,
+    UNCONDITIONAL,
     ObjectStore,
     ObjectStoreError,
     OutOfTimeError,
@@ -19,7 +19,7 @@ from chalicelib.object_store import (
     Source,
     Upload,
 )
-from chalicelib.source import RESUMES, STREAMS
+from chalicelib.source import MAX_RESUMES, PARALLEL_RANGES
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut, OtherRange, Refused, Slow, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3, Wire
@@ -32,8 +32,8 @@ RANGES = ceil(len(BODY) / RANGE)
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch, stored_key: str) -> str:
     """Make up a key with an object under it that is read in ranges."""
-    monkeypatch.setattr(source, "RANGE", RANGE)
-    monkeypatch.setattr(source, "SMALL", RANGE)
+    monkeypatch.setattr(source, "RANGE_SIZE", RANGE)
+    monkeypatch.setattr(source, "SINGLE_REQUEST_SIZE", RANGE)
     return stored_key
 
 
@@ -79,7 +79,7 @@ def test_a_large_object_is_read_in_ranges_of_one_version(
 def test_ranges_are_read_side_by_side(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
 ) -> None:
-    held = [Held() for _ in range(STREAMS)]
+    held = [Held() for _ in range(PARALLEL_RANGES)]
     s3.policy = planned(get_object=[None, *held])
 
     with opened(faulty_store, deployment, large) as it:
@@ -100,7 +100,7 @@ def test_no_more_is_read_ahead_than_is_promised(
         next(iter(it))
         time.sleep(0.3)
 
-        assert s3.operations["get_object"] == 1 + STREAMS + 1
+        assert s3.operations["get_object"] == 1 + PARALLEL_RANGES + 1
 
 
 def test_small_objects_take_no_thread(
@@ -109,7 +109,9 @@ def test_small_objects_take_no_thread(
     with opened(faulty_store, deployment, stored_key) as it:
         assert len(b"".join(it)) == len(BODY)
         assert not ours()
-    with Upload(faulty_store, deployment.processed, new_key(), ANYWAY, "application/json", {}) as upload:
+    with Upload(
+        faulty_store, deployment.processed, new_key(), UNCONDITIONAL, "application/json", {}
+    ) as upload:
         upload.write(b"x" * 1000)
         upload.complete()
         assert not ours()
@@ -161,7 +163,7 @@ def test_a_range_that_gives_nothing_any_more_is_an_error(
     s3.policy = lambda request: Cut(0) if request.range else None
 
     with pytest.raises(
-        ObjectStoreError, match=rf"^get_object: connection lost {RESUMES + 1} times in a row$"
+        ObjectStoreError, match=rf"^get_object: connection lost {MAX_RESUMES + 1} times in a row$"
     ):
         read(faulty_store, deployment.processed, large)
 
@@ -203,7 +205,7 @@ def test_no_thread_begins_a_step_when_too_little_time_is_left(
 ) -> None:
     clock = chain(repeat(MARGIN, steps), repeat(MARGIN - 1))
 
-    with within(lambda: next(clock)), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: next(clock)), pytest.raises(OutOfTimeError):
         read(faulty_store, deployment.processed, large)
 
     assert s3.operations["get_object"] <= steps
@@ -220,7 +222,7 @@ def test_a_reader_that_stops_waits_for_no_more_than_the_steps_that_have_begun(
         _ = 1 / 0
 
     asked = s3.operations["get_object"]
-    assert asked <= 1 + (STREAMS + 1) * ATTEMPTS
+    assert asked <= 1 + (PARALLEL_RANGES + 1) * ATTEMPTS
     time.sleep(0.2)
     assert s3.operations["get_object"] == asked
 
@@ -231,7 +233,7 @@ def test_a_part_is_sent_while_the_next_is_written(
     key, held = new_key(), Held()
     s3.policy = planned(upload_part=[held])
 
-    with Upload(faulty_store, deployment.processed, key, ANYWAY, "application/json", {}) as upload:
+    with Upload(faulty_store, deployment.processed, key, UNCONDITIONAL, "application/json", {}) as upload:
         upload.write(b"x" * PART)
         upload.write(b"y" * (PART - 1))
         assert held.came.wait(5)
@@ -249,7 +251,7 @@ def test_an_upload_that_is_left_is_aborted_after_the_part_on_its_way(
 
     with (
         pytest.raises(ZeroDivisionError),
-        Upload(faulty_store, deployment.processed, key, ANYWAY, "application/json", {}) as upload,
+        Upload(faulty_store, deployment.processed, key, UNCONDITIONAL, "application/json", {}) as upload,
     ):
         upload.write(b"x" * PART)
         while not s3.operations["upload_part"]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from chalicelib.deadline import LAST_MARGIN, MARGIN
-from chalicelib.object_store import ObjectStore, OutOfTimeError, within
+from chalicelib.object_store import ObjectStore, OutOfTimeError, time_limit
 from chalicelib.s3 import CONFIG as SDK
 from chalicelib.s3 import READ_SIZE
-from chalicelib.source import RESUMES
+from chalicelib.source import MAX_RESUMES
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut
@@ -39,13 +39,13 @@ def test_a_stream_that_is_mended_as_often_as_allowed_fits_in_the_functions_time(
 
     for stage in stages.values():
         timeout = stage["lambda_functions"]["data-processor"]["lambda_timeout"]
-        assert (RESUMES + 1) * (request + READ) <= timeout - MARGIN / 1000
+        assert (MAX_RESUMES + 1) * (request + READ) <= timeout - MARGIN / 1000
 
 
 def test_no_request_begins_when_too_little_time_is_left(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str
 ) -> None:
-    with within(lambda: MARGIN - 1), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: MARGIN - 1), pytest.raises(OutOfTimeError):
         faulty_store.head(deployment.processed, stored_key)
 
     assert not s3.exchanges
@@ -57,7 +57,7 @@ def test_no_retry_begins_when_too_little_time_is_left(
     s3.policy = lambda _: REFUSALS["SlowDown"]
     left = iter([MARGIN, MARGIN - 1])
 
-    with within(lambda: next(left)), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: next(left)), pytest.raises(OutOfTimeError):
         faulty_store.open(deployment.processed, stored_key)
 
     assert s3.operations["get_object"] == 1
@@ -69,7 +69,7 @@ def test_no_stream_is_mended_when_too_little_time_is_left(
     s3.policy = lambda _: Cut(0, Ending.CLOSED)
     left = iter([MARGIN, MARGIN - 1])
 
-    with within(lambda: next(left)), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: next(left)), pytest.raises(OutOfTimeError):
         read(faulty_store, deployment.processed, stored_key)
 
     assert s3.operations["get_object"] == 1
@@ -81,7 +81,7 @@ def test_no_read_begins_when_too_little_time_is_left(
     received = bytearray()
     left = iter([MARGIN, MARGIN, MARGIN - 1])
 
-    with within(lambda: next(left)), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: next(left)), pytest.raises(OutOfTimeError):
         read(faulty_store, deployment.processed, stored_key, received)
 
     assert received == BODY[: 2 * READ_SIZE]
@@ -94,7 +94,7 @@ def test_an_upload_that_runs_out_of_time_is_aborted_while_that_can_be_done_in_ti
 ) -> None:
     clock = itertools.chain([MARGIN] * 2, itertools.repeat(left))  # enough to begin it and to send a part
 
-    with within(lambda: next(clock)), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: next(clock)), pytest.raises(OutOfTimeError):
         publish(faulty_store, deployment.processed, key := new_key(), PART)
 
     assert s3.operations["upload_part"] == 1

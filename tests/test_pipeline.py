@@ -80,7 +80,7 @@ def key() -> Key:
 
 @pytest.fixture(autouse=True)
 def cold_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.GUESS, "new", True)
+    monkeypatch.setattr(pipeline.PREDICTION, "new", True)
 
 
 NEW = ["get_object", "put_object"]
@@ -174,7 +174,7 @@ def test_what_is_rejected_of_a_small_object_is_kept_before_anything_is_published
 
 
 def test_one_that_took_longer_is_looked_at_afterwards(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 0)
     key.upload("A")
 
     assert key.handle(size=1).requests == [*NEW, "head_object"]
@@ -184,7 +184,7 @@ def test_one_that_took_longer_is_looked_at_afterwards(key: Key, monkeypatch: pyt
 def test_an_older_version_does_not_come_back_when_what_was_published_is_deleted_after_a_while(
     key: Key, monkeypatch: pytest.MonkeyPatch, size: int | None
 ) -> None:
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 0)
     key.upload("A")
     store = Steps()
 
@@ -289,7 +289,7 @@ def test_an_upload_that_is_always_overtaken_fails_in_the_end(key: Key) -> None:
     with pytest.raises(UploadsFailedError, match=r"^1 of 1 uploads: [0-9a-f]{16} ContentionError$"):
         key.handle(store)
 
-    assert store.requests.count("put_object") == pipeline.ATTEMPTS
+    assert store.requests.count("put_object") == pipeline.MAX_ATTEMPTS
 
 
 def test_a_crash_before_publishing_loses_nothing(key: Key) -> None:

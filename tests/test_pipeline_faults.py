@@ -239,7 +239,7 @@ def test_a_document_malformed_at_its_last_byte_leaves_no_upload(
 def test_time_that_runs_out_at_any_step_is_told_and_leaves_nothing(
     key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 0)
     key.upload(scans(LARGE))
     words = []
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import queues
-from chalicelib.events import DEEPEST, arrivals
+from chalicelib.events import MAX_DEPTH, arrivals
 from chalicelib.invocations import UploadsFailedError, answer
 from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
@@ -114,7 +114,7 @@ def test_what_is_no_batch_fails_as_ever(answers: Answers, event: Any) -> None:
 
 def test_a_message_that_only_a_batch_finds_too_deep_is_told_as_failed_and_not_deleted() -> None:
     inside = s3_event(("raw", "a.json"))
-    for _ in range(DEEPEST - 2):
+    for _ in range(MAX_DEPTH - 2):
         inside = {"requestContext": {"functionArn": "arn"}, "requestPayload": inside}
     event = batch(inside)
 

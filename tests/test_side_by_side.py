@@ -67,7 +67,7 @@ def buckets(deployment: Deployment) -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    monkeypatch.setattr(pipeline.GUESS, "new", True)
+    monkeypatch.setattr(pipeline.PREDICTION, "new", True)
     return Watched()
 
 

@@ -99,7 +99,7 @@ def test_the_upload_queue_is_told_what_the_function_is() -> None:
     text = sources(INFRA, "s3.tf")
     (listed,) = re.findall(r"events = \[(.+)]", text)
 
-    assert re.findall(r'"([^"]+)"', listed) == events.CHANGES_OF_WHAT_IS_CURRENT
+    assert re.findall(r'"([^"]+)"', listed) == events.S3_EVENT_TYPES
     assert f'filter_suffix = "{events.SUFFIX}"' in text
 
 

@@ -68,7 +68,7 @@ class Read(NamedTuple):
 
 
 class Written(NamedTuple):
-    """The answer to a write that succeeds; `late` if FAST_WITHIN went by since the object was read."""
+    """The answer to a write that succeeds; `late` if RECHECK_AFTER went by since the object was read."""
 
     late: bool = False
 
@@ -83,7 +83,7 @@ class Window(Enum):
 
     NOTHING = "nothing that matters"
     CHANGED = "the raw object changed"
-    ERASED = "and then the processed object was deleted: by what is assumed, FAST_WITHIN went by"
+    ERASED = "and then the processed object was deleted: by what is assumed, RECHECK_AFTER went by"
 
 
 class Handler(NamedTuple):
@@ -118,7 +118,7 @@ def next_request(handler: Handler) -> Request | Ended:
     """Run the pipeline on the answers of a handler; returns what it asks for next, or how it ends."""
     client = Client(handler.answers)
     arrival = Arrival(SETTINGS.raw_bucket, KEY, time.time() if handler.young else LONG_AGO, size=1)
-    pipeline.GUESS.new = bool(handler.guesses)
+    pipeline.PREDICTION.new = bool(handler.guesses)
     try:
         with patch("time.monotonic", lambda: client.now):
             handle([arrival], ObjectStore(cast("Any", client)), SETTINGS, lambda: FIFTEEN_MINUTES)
@@ -196,7 +196,7 @@ class Client:
             response: Any = {"Error": {"Code": answered.code}, "ResponseMetadata": {"HTTPHeaders": headers}}
             raise ClientError(response, operation)
         if answered == Written(late=True):
-            self.now += pipeline.FAST_WITHIN
+            self.now += pipeline.RECHECK_AFTER
         return answered
 
 

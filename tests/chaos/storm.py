@@ -10,7 +10,7 @@ from random import Random
 
 import boto3
 
-from chalicelib.pipeline import FAST_WITHIN
+from chalicelib.pipeline import RECHECK_AFTER
 from tests.chaos.crew import BUCKETS, Crew
 from tests.chaos.documents import NAMES, Expected, document, scans
 from tests.events import s3_event
@@ -97,7 +97,7 @@ class Storm:
 
     def _has_stood(self, key: str) -> bool:
         """Tell whether the raw object has stood for as long as the pipeline assumes, and a second more."""
-        return time.monotonic() - self._changed[key] > FAST_WITHIN + 1
+        return time.monotonic() - self._changed[key] > RECHECK_AFTER + 1
 
     def _some(self, random: Random, name: str) -> list[str]:
         keys = [key for key in tuple(self.expected) if name in key]
