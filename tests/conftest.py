@@ -47,8 +47,8 @@ class Stdout:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    """All that the code under test writes, its log included."""
+def captured(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Everything that the code under test prints, including its log."""
     telemetry.instrumented(lambda _event, _context: telemetry.emit(log_events.NoUploads()))({}, CONTEXT)
     for handler in logging.getLogger(telemetry.LOGGER_NAME).handlers:
         if isinstance(handler, logging.StreamHandler):

@@ -1,4 +1,4 @@
-"""What the functions say: a closed vocabulary, in which no patient's word has a place."""
+"""Log events and metrics: a closed list without free text, so that no patient data is logged."""
 
 import json
 from typing import Any, get_type_hints
@@ -34,7 +34,7 @@ def test_no_field_of_an_event_takes_free_text(event: type[log_events.Event]) -> 
     assert {types[field] for field in event.__struct_fields__} <= allowed
 
 
-def test_an_object_is_named_by_digest_and_by_key_only_if_allowed() -> None:
+def test_an_object_is_logged_by_its_digest_and_by_its_key_only_if_allowed() -> None:
     assert safe_names.object_name("in/Ada Lovelace.json", log_object_keys=False).key is None
     assert safe_names.object_name("in/Ada Lovelace.json", log_object_keys=True).key == "in/Ada Lovelace.json"
     # The first digits of: printf %s 'in/Ada Lovelace.json' | sha256sum
@@ -43,12 +43,12 @@ def test_an_object_is_named_by_digest_and_by_key_only_if_allowed() -> None:
 
 
 @pytest.mark.parametrize("event", events())
-def test_an_event_counts_registered_metrics_from_fields_that_it_has(event: type[log_events.Event]) -> None:
+def test_an_event_counts_known_metrics_from_its_own_fields(event: type[log_events.Event]) -> None:
     assert set(event.counts) <= set(log_events.METRICS)
     assert set(event.counts.values()) - {""} <= set(event.__struct_fields__)
 
 
-def test_every_metric_is_moved_by_some_event() -> None:
+def test_every_metric_is_counted_by_an_event() -> None:
     assert {metric for event in events() for metric in event.counts} == set(log_events.METRICS)
 
 
@@ -56,57 +56,57 @@ def lines(captured: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in captured.splitlines()]
 
 
-def test_an_event_is_one_line_and_its_metrics_another(said: pytest.CaptureFixture[str]) -> None:
+def test_an_event_is_one_line_and_its_metrics_are_another(captured: pytest.CaptureFixture[str]) -> None:
     outcome = log_events.DocumentAnswered(status=200, extracted=3, rejected=1, bytes_read=99)
 
     telemetry.instrumented(lambda _event, _context: telemetry.emit(outcome))({}, CONTEXT)
 
-    *_, logged, metrics = lines(said.readouterr().out)
+    *_, logged, metrics = lines(captured.readouterr().out)
     assert logged["message"] == "document_answered"
     assert logged["function_request_id"] == "request"
     assert {field: logged[field] for field in outcome.__struct_fields__} == msgspec.to_builtins(outcome)
-    # Alarms and dashboard are built on this one dimension.
+    # The alarms and the dashboard use this dimension only.
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["function_name"]]
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == telemetry.NAMESPACE
     assert (metrics["RecordsExtracted"], metrics["RecordsRejected"], metrics["BytesRead"]) == ([3], [1], [99])
 
 
-def test_no_environment_variable_makes_it_log_events(
-    said: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_no_environment_variable_has_whole_events_logged(
+    captured: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
 
     telemetry.instrumented(lambda _event, _context: None)({"body": "CANARY"}, CONTEXT)
 
-    assert "CANARY" not in "".join(said.readouterr())
+    assert "CANARY" not in "".join(captured.readouterr())
 
 
 def test_no_environment_variable_adds_a_dimension(
-    said: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    captured: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "other")
-    telemetry._metrics.cache_clear()  # noqa: SLF001 - as at a cold start
+    telemetry._metrics.cache_clear()  # noqa: SLF001 - as after a cold start
 
     telemetry.instrumented(lambda _event, _context: telemetry.emit(log_events.DocumentAnswered(200)))(
         {}, CONTEXT
     )
 
-    (directive,) = lines(said.readouterr().out)[-1]["_aws"]["CloudWatchMetrics"]
+    (directive,) = lines(captured.readouterr().out)[-1]["_aws"]["CloudWatchMetrics"]
     assert directive["Dimensions"] == [["function_name"]]
 
 
-def test_the_trace_id_that_a_caller_sends_is_not_logged(
-    said: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_trace_id_from_the_caller_is_not_logged(
+    captured: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=CANARY;Parent=CANARY")
 
     telemetry.instrumented(lambda _event, _context: telemetry.emit(log_events.NoUploads()))({}, CONTEXT)
 
-    assert "CANARY" not in "".join(said.readouterr())
+    assert "CANARY" not in "".join(captured.readouterr())
 
 
-def test_what_an_alarm_points_at_is_logged_louder_than_what_goes_well(
-    said: pytest.CaptureFixture[str],
+def test_events_that_an_alarm_refers_to_have_a_higher_level(
+    captured: pytest.CaptureFixture[str],
 ) -> None:
     name = safe_names.object_name("a.json", log_object_keys=False)
     reason, version, error = (
@@ -123,12 +123,12 @@ def test_what_an_alarm_points_at_is_logged_louder_than_what_goes_well(
     ):
         telemetry.emit(event)
 
-    levels = [line["level"] for line in lines(said.readouterr().out)]
+    levels = [line["level"] for line in lines(captured.readouterr().out)]
 
     assert levels == ["INFO", "WARNING", "ERROR", "ERROR", "ERROR"]
 
 
-def test_metrics_are_flushed_when_the_handler_fails(said: pytest.CaptureFixture[str]) -> None:
+def test_metrics_are_flushed_when_the_handler_fails(captured: pytest.CaptureFixture[str]) -> None:
     def failing(_event: object, _context: object) -> None:
         telemetry.emit(log_events.DocumentAnswered(200, bytes_read=7))
         raise ValueError
@@ -136,21 +136,21 @@ def test_metrics_are_flushed_when_the_handler_fails(said: pytest.CaptureFixture[
     with pytest.raises(ValueError, match=r"^$"):
         telemetry.instrumented(failing)({}, CONTEXT)
 
-    assert lines(said.readouterr().out)[-1]["BytesRead"] == [7]
+    assert lines(captured.readouterr().out)[-1]["BytesRead"] == [7]
 
 
-def test_an_error_is_told_by_class_and_place_not_by_its_words() -> None:
+def test_an_error_is_logged_by_class_and_location_without_its_message() -> None:
     try:
         int("CANARY")
     except ValueError as error:
-        told = [safe_names.error_name(error), *safe_names.locations(error)]
+        logged = [safe_names.error_name(error), *safe_names.locations(error)]
 
-    assert told[0] == "ValueError"
-    assert told[-1].startswith("test_telemetry.py:")
-    assert "CANARY" not in str(told)
+    assert logged[0] == "ValueError"
+    assert logged[-1].startswith("test_telemetry.py:")
+    assert "CANARY" not in str(logged)
 
 
-def test_an_error_out_of_a_recursion_is_told_in_few_words() -> None:
+def test_a_recursion_error_is_logged_with_few_locations() -> None:
     def recurse() -> None:
         recurse()
 
