@@ -1,8 +1,12 @@
 import json
+from typing import Any
 
 import pytest
+from chalice.test import Client
 
+from app import app
 from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT, Answer, TooLargeError, bounded
+from tests.deployment import structured
 
 
 def test_a_document_may_have_the_maximum_size_and_no_byte_more() -> None:
@@ -53,3 +57,29 @@ def test_the_size_of_the_answer_includes_the_escapes_of_lambda() -> None:
 
     with pytest.raises(TooLargeError, match=str(MAX_ANSWER)):
         answer.body(extracted=1, rejected=0)
+
+
+@pytest.mark.filterwarnings("ignore:IAMAuthorizer is not a supported in local mode")  # the words of Chalice
+@pytest.mark.parametrize(
+    ("document", "content_type", "logged"),
+    [
+        (
+            b'[{"patient_id":"1","patient_name":"A"},{"patient_id":"2","patient_name":"B"},1]',
+            "application/json",
+            {"status": 200, "extracted": 2, "rejected": 1, "bytes_read": 79},
+        ),
+        (b"[", "application/json", {"status": 400, "extracted": 0, "rejected": 0, "bytes_read": 0}),
+        (b" " * (MAX_DOCUMENT + 1), "application/json", {"status": 413}),
+        (b"[]", "text/plain", {"status": 415}),
+    ],
+    ids=["200", "400", "413", "415"],
+)
+def test_every_answer_is_logged_once_with_its_status_and_counts(
+    captured: pytest.CaptureFixture[str], document: bytes, content_type: str, logged: dict[str, Any]
+) -> None:
+    with Client(app, stage_name="local") as client:
+        answer = client.http.post("/process", headers={"Content-Type": content_type}, body=document)
+
+    (event,) = structured(captured.readouterr().out.splitlines())
+    assert answer.status_code == logged["status"]
+    assert {"message": "document_answered", **logged}.items() <= event.items()

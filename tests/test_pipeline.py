@@ -1,5 +1,6 @@
 """Publish one key against the local cloud's S3, while other writers act between two of its requests."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from chalicelib.events import Arrival
 from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
 from chalicelib.settings import Settings
-from tests.deployment import Deployment, new_key
+from tests.deployment import Deployment, new_key, structured
 
 SETTINGS = Settings("pipeline-raw", "pipeline-processed", "pipeline-rejected")
 
@@ -78,6 +79,12 @@ def key() -> Key:
     return Key()
 
 
+def logged(captured: pytest.CaptureFixture[str], message: str) -> list[dict[str, Any]]:
+    """Read the events with this message that were logged since the last call."""
+    lines = captured.readouterr().out.splitlines()
+    return [event for event in structured(lines) if event["message"] == message]
+
+
 @pytest.fixture(autouse=True)
 def cold_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline.PREDICTION, "new", True)
@@ -111,6 +118,62 @@ def test_an_object_whose_upload_time_is_unknown_is_looked_up_first(key: Key) -> 
     handle([Arrival(SETTINGS.raw_bucket, key.name, size=1)], store, SETTINGS, lambda: 60_000)
 
     assert store.requests == LOOKS_FIRST
+
+
+def test_an_object_of_a_replay_is_looked_up_first_and_does_not_change_the_prediction(key: Key) -> None:
+    key.upload("A")
+    replayed = Arrival(SETTINGS.raw_bucket, key.name, uploaded=1, size=1, replayed=True)
+    requests = []
+    for _ in range(2):
+        handle([replayed], store := RecordingStore(), SETTINGS, lambda: 60_000)
+        requests.append(store.requests)
+
+    assert requests == [LOOKS_FIRST, UNCHANGED]
+    (new := Key()).upload("A")
+    assert new.handle(size=1).requests == NEW
+
+
+@pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
+def test_the_log_tells_whether_an_object_was_new_or_replaced(
+    key: Key, captured: pytest.CaptureFixture[str], size: int | None
+) -> None:
+    for name in "AB":
+        key.upload(name)
+        key.handle(size=size)
+    key.s3.delete_object(Bucket=SETTINGS.processed_bucket, Key=key.name)
+    key.handle(size=size)
+
+    published = logged(captured, "object_published")
+    assert [event["replaced"] for event in published] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "fields"),
+    [
+        (
+            b'[{"patient_id":"1","patient_name":"A"},{"patient_id":"2","patient_name":"B"},1]',
+            "object_published",
+            {"extracted": 2, "rejected": 1, "bytes_read": 79},
+        ),
+        (b"[1,2]", "object_refused", {"rejected": 2, "bytes_read": 5}),
+        (b"[1,", "object_malformed", {"reason": "truncated", "offset": 3}),
+    ],
+    ids=["published", "refused", "malformed"],
+)
+def test_the_log_has_the_counts_and_the_duration_of_an_extraction(
+    key: Key, captured: pytest.CaptureFixture[str], body: bytes, message: str, fields: dict[str, Any]
+) -> None:
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+    store = RecordingStore()
+    store.before["put_object"] = lambda: time.sleep(0.1)
+    began = time.monotonic()
+
+    key.handle(store)
+
+    elapsed = (time.monotonic() - began) * 1000
+    (event,) = logged(captured, message)
+    assert {"version": version, **fields}.items() <= event.items()
+    assert 100 <= event["milliseconds"] <= elapsed + 1
 
 
 @pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
@@ -266,17 +329,21 @@ def test_a_slow_writer_of_an_older_version_loses_even_if_earlier_return_to_earli
     assert key.published() == "A"
 
 
-def test_an_object_that_is_deleted_in_between_is_no_failure(key: Key) -> None:
+def test_an_object_that_is_deleted_in_between_is_no_failure(
+    key: Key, captured: pytest.CaptureFixture[str]
+) -> None:
     key.upload("A")
     store = RecordingStore()
     store.before["get_object"] = key.delete
 
     key.handle(store)
+    Key().handle()  # never uploaded
 
     assert store.requests == ["head_object", "get_object"]
+    assert [event["deleted"] for event in logged(captured, "object_missing")] == [True, False]
 
 
-def test_an_upload_that_loses_every_attempt_fails(key: Key) -> None:
+def test_an_upload_that_loses_every_attempt_fails(key: Key, captured: pytest.CaptureFixture[str]) -> None:
     key.upload("A")
 
     class Contended(RecordingStore):
@@ -294,6 +361,8 @@ def test_an_upload_that_loses_every_attempt_fails(key: Key) -> None:
         key.handle(store)
 
     assert store.requests.count("put_object") == pipeline.MAX_ATTEMPTS
+    attempts = [event["attempt"] for event in logged(captured, "object_overtaken")]
+    assert attempts == [*range(1, pipeline.MAX_ATTEMPTS + 1)]
 
 
 def test_an_upload_that_fails_before_publishing_is_published_by_the_retry(key: Key) -> None:

@@ -8,14 +8,15 @@ import boto3
 import pytest
 
 from app import data_processor
-from chalicelib import invocations, pipeline
+from chalicelib import invocations, pipeline, replays
+from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION
 from chalicelib.invocations import UploadsFailedError
 from chalicelib.object_store import ObjectStore
 from chalicelib.safe_names import object_name
 from chalicelib.settings import Settings
 from tests.canaries import CANARY
-from tests.deployment import Deployment, new_key, without_permission
+from tests.deployment import Deployment, new_key, structured, without_permission
 from tests.events import CONTEXT
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
@@ -138,7 +139,9 @@ def test_a_scheduled_replay_counts_an_object_as_repaired_if_its_event_is_late(
     answer({"Items": items})
     answer({"Items": items})
 
-    assert captured.readouterr().out.count('"message":"objects_repaired"') == repaired
+    events = structured(captured.readouterr().out.splitlines())
+    counts = [event["objects"] for event in events if event["message"] == "objects_repaired"]
+    assert counts == ([2] if repaired else [])
 
 
 def test_a_key_that_fails_does_not_stop_the_others_and_is_reported_with_its_error(
@@ -251,12 +254,24 @@ def test_the_key_of_a_task_is_decoded_to_the_uploaded_key(encoded: Any) -> None:
 def test_a_task_of_schema_2_names_its_bucket_and_can_be_forced() -> None:
     key = put()
     second = {"taskId": "t", "s3Key": key, "s3VersionId": None, "s3Bucket": SETTINGS.raw_bucket}
-    arguments = {"id": "j", "userArguments": {"force": "true"}}
+    versions_after = []
 
-    for _ in range(2):
+    for force in ("false", "false", "true"):
+        arguments = {"id": "j", "userArguments": {"force": force}}
         answer(job(second, invocationSchemaVersion="2.0", job=arguments))
+        versions_after.append(versions(key))
 
-    assert versions(key) == 2
+    assert versions_after == [1, 1, 2]
+
+
+@pytest.mark.parametrize("event", [{"Items": [{"Key": "a.json"}]}, {"Key": "a.json"}, job(task("a.json"))])
+def test_every_object_of_a_batch_is_marked_as_replayed(event: Any) -> None:
+    batch = replays.read(event, SETTINGS.raw_bucket)
+
+    assert batch
+    assert [item and item.arrival for item in batch.items] == [
+        Arrival(SETTINGS.raw_bucket, "a.json", replayed=True)
+    ]
 
 
 def test_a_task_about_another_bucket_is_a_temporary_failure() -> None:

@@ -105,27 +105,76 @@ def test_a_trace_id_from_the_caller_is_not_logged(
     assert "CANARY" not in "".join(captured.readouterr())
 
 
-def test_events_that_an_alarm_refers_to_have_a_higher_level(
-    captured: pytest.CaptureFixture[str],
+OBJECT = safe_names.object_name("a.json", log_object_keys=False)
+VERSION, ERROR = safe_names.Version("1"), safe_names.ErrorName("KeyError")
+# Every event, with its level and the metrics that it counts.
+EVENTS: list[tuple[log_events.Event, str, dict[str, int]]] = [
+    (log_events.FunctionStarted(VERSION, []), "INFO", {}),
+    (log_events.NoUploads(), "INFO", {}),
+    (log_events.RecordsUnreadable(2), "ERROR", {"RecordsUnreadable": 2}),
+    (log_events.ObjectsRepaired(2), "WARNING", {"ObjectsRepaired": 2}),
+    (log_events.MessagesFailed(2), "ERROR", {"MessagesFailed": 2}),
+    (
+        log_events.ObjectPublished(OBJECT, VERSION, 2, 3, 4, 5, replaced=False),
+        "INFO",
+        {
+            "ObjectsProcessed": 1,
+            "RecordsExtracted": 2,
+            "RecordsRejected": 3,
+            "BytesRead": 4,
+            "Duration": 5,
+        },
+    ),
+    (log_events.ObjectUnchanged(OBJECT, VERSION), "INFO", {"ObjectsUnchanged": 1}),
+    (log_events.ObjectMissing(OBJECT, deleted=False), "INFO", {"ObjectsMissing": 1}),
+    (
+        log_events.ObjectMalformed(OBJECT, VERSION, Reason.EMPTY, 2, 3),
+        "WARNING",
+        {"ObjectsMalformed": 1, "Duration": 3},
+    ),
+    (
+        log_events.ObjectRefused(OBJECT, VERSION, 2, 3, 4),
+        "WARNING",
+        {
+            "ObjectsMalformed": 1,
+            "ObjectsRefused": 1,
+            "RecordsRejected": 2,
+            "BytesRead": 3,
+            "Duration": 4,
+        },
+    ),
+    (log_events.ObjectEmpty(OBJECT, VERSION), "INFO", {"ObjectsEmpty": 1}),
+    (log_events.ObjectOvertaken(OBJECT, 2), "INFO", {}),
+    (log_events.ObjectFailed(OBJECT, ERROR, []), "ERROR", {"ObjectsFailed": 1}),
+    (
+        log_events.DocumentAnswered(200, 2, 3, 4),
+        "INFO",
+        {"RecordsExtracted": 2, "RecordsRejected": 3, "BytesRead": 4},
+    ),
+    (log_events.DocumentFailed(ERROR, []), "ERROR", {"DocumentsFailed": 1}),
+]
+UNITS = {"BytesRead": "Bytes", "Duration": "Milliseconds"}  # all others are counts
+
+
+def test_every_event_is_in_the_list_above() -> None:
+    assert {type(event) for event, *_ in EVENTS} == set(events()) - {log_events.ObjectEvent}
+
+
+@pytest.mark.parametrize(("event", "level", "counted"), EVENTS, ids=lambda value: type(value).__name__)
+def test_an_event_has_this_level_and_counts_these_metrics(
+    captured: pytest.CaptureFixture[str], event: log_events.Event, level: str, counted: dict[str, int]
 ) -> None:
-    name = safe_names.object_name("a.json", log_object_keys=False)
-    reason, version, error = (
-        Reason.EMPTY,
-        safe_names.Version("1"),
-        safe_names.ErrorName("KeyError"),
-    )
-    for event in (
-        log_events.NoUploads(),
-        log_events.ObjectMalformed(name, version=version, reason=reason, offset=0, milliseconds=1),
-        log_events.ObjectFailed(name, error, []),
-        log_events.DocumentFailed(error, []),
-        log_events.RecordsUnreadable(1),
-    ):
-        telemetry.emit(event)
+    telemetry.instrumented(lambda _event, _context: telemetry.emit(event))({}, CONTEXT)
 
-    levels = [line["level"] for line in lines(captured.readouterr().out)]
-
-    assert levels == ["INFO", "WARNING", "ERROR", "ERROR", "ERROR"]
+    logged, *metrics = lines(captured.readouterr().out)
+    assert logged["level"] == level
+    assert {name: [value] for name, value in counted.items()} == {
+        name: line[name] for line in metrics for name in log_events.METRICS if name in line
+    }
+    for directive in (line["_aws"]["CloudWatchMetrics"][0] for line in metrics):
+        assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
+            name: UNITS.get(name, "Count") for name in counted
+        }
 
 
 def test_metrics_are_flushed_when_the_handler_fails(captured: pytest.CaptureFixture[str]) -> None:
