@@ -60,9 +60,7 @@ def _answer_messages(event: Any, store: ObjectStore, settings: Settings, remaini
         handle(events.arrivals(event), store, settings, remaining)
     except UploadsFailedError as error:
         failed = queues.failed_messages(event, error.failed)
-        if len(failed) == len(
-            event["Records"]
-        ):  # all messages come again either way, and Lambda counts an error
+        if len(failed) == len(event["Records"]):  # same effect as naming all, and Lambda counts an error
             raise
     if failed:
         telemetry.emit(log_events.MessagesFailed(len(failed)))

@@ -98,10 +98,8 @@ def _parsed(parse: Callable[..., Item], *parts: Any) -> Item | None:
 def _item(item: Any, common: Any, bucket: str) -> Item:
     fields = {**common, **item}
     created = _timestamp(fields.get("LastModified", 0))
-    after, before = (
-        _timestamp(fields.get("created_after", 0)),
-        _timestamp(fields.get("created_before", math.inf)),
-    )
+    after = _timestamp(fields.get("created_after", 0))
+    before = _timestamp(fields.get("created_before", math.inf))
     size = int(fields["Size"]) if "Size" in fields else None
     arrival = Arrival(bucket, fields["Key"], created, size, replayed=True, force=_boolean(fields, "force"))
     wanted = arrival.key.endswith(SUFFIX) and after <= created < before
