@@ -92,9 +92,8 @@ def test_no_read_begins_if_too_little_time_remains(
 def test_an_upload_that_runs_out_of_time_is_aborted_if_enough_time_remains_for_that(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, left: int, aborts: int
 ) -> None:
-    clock = itertools.chain(
-        [MARGIN] * 2, itertools.repeat(left)
-    )  # enough to create the upload and to send a part
+    # Enough to create the upload and to send a part.
+    clock = itertools.chain([MARGIN] * 2, itertools.repeat(left))
 
     with time_limit(lambda: next(clock)), pytest.raises(OutOfTimeError):
         publish(faulty_store, deployment.processed, key := new_key(), PART)

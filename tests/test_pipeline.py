@@ -310,9 +310,7 @@ def test_a_newer_version_that_is_uploaded_in_between_is_published_by_its_own_eve
 
 
 @pytest.mark.parametrize("step", ["get_object", "put_object"])
-def test_a_slow_writer_of_an_older_version_loses_even_if_earlier_return_to_earlier_content(
-    key: Key, step: str
-) -> None:
+def test_a_slow_writer_of_an_older_version_loses_even_if_earlier_content_returns(key: Key, step: str) -> None:
     key.upload("A")
     key.handle()
     key.upload("B")

@@ -110,9 +110,7 @@ def test_an_unchanged_object_costs_two_requests_and_is_not_read(key: Key) -> Non
     head, get = key.handle()
 
     assert (head.operation, get.operation) == ("head_object", "get_object")
-    assert (
-        get.delivered < len(body) / 2
-    )  # the socket buffers are filled before the client closes the connection
+    assert get.delivered < len(body) / 2  # socket buffers are filled before the client closes the connection
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["new", "replaced"])

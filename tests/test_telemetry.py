@@ -42,12 +42,6 @@ def test_an_object_is_logged_by_its_digest_and_by_its_key_only_if_allowed() -> N
     assert name.digest == "26c299b37601a2bb"
 
 
-@pytest.mark.parametrize("event", events())
-def test_an_event_counts_known_metrics_from_its_own_fields(event: type[log_events.Event]) -> None:
-    assert set(event.counts) <= set(log_events.METRICS)
-    assert set(event.counts.values()) - {""} <= set(event.__struct_fields__)
-
-
 def test_every_metric_is_counted_by_an_event() -> None:
     assert {metric for event in events() for metric in event.counts} == set(log_events.METRICS)
 
