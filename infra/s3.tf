@@ -10,7 +10,7 @@ resource "aws_s3_bucket_notification" "uploads" {
     queue_arn     = aws_sqs_queue.uploads[0].arn
     filter_suffix = ".json"
 
-    # CHANGES_OF_WHAT_IS_CURRENT in chalicelib/events.py. A test compares the two.
+    # S3_EVENT_TYPES in chalicelib/events.py. A test compares the two.
     events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:Delete", "s3:ObjectRestore:Completed"]
   }
 

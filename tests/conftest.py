@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib import telemetry, upload
+from chalicelib import log_events, telemetry, upload
 from chalicelib.object_store import ObjectStore
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import local_cloud
@@ -47,10 +47,10 @@ class Stdout:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    """All that the code under test writes, its log included."""
-    telemetry.traced(lambda _event, _context: telemetry.emit(telemetry.NoUploads()))({}, CONTEXT)
-    for handler in logging.getLogger(telemetry.LOG).handlers:
+def captured(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Everything that the code under test prints, including its log."""
+    telemetry.instrumented(lambda _event, _context: telemetry.emit(log_events.NoUploads()))({}, CONTEXT)
+    for handler in logging.getLogger(telemetry.LOGGER_NAME).handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.stream = Stdout()
     capsys.readouterr()

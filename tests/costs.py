@@ -9,9 +9,9 @@ from itertools import starmap
 from math import ceil
 
 from chalicelib import events, source
-from chalicelib.pipeline import FAST_WITHIN
-from chalicelib.source import RANGE, STREAMS
-from chalicelib.telemetry import ObjectPublished
+from chalicelib.log_events import ObjectPublished
+from chalicelib.pipeline import RECHECK_AFTER
+from chalicelib.source import PARALLEL_RANGES, RANGE_SIZE
 from chalicelib.upload import PART_SIZE
 from infra.ops.local.cloud import ROOT
 
@@ -63,8 +63,8 @@ def reads(size: int) -> int:
     """Count the requests that read: GET, and ranges; HEAD before, if it is not small, and after a while."""
     if size <= events.SMALL:
         return 1
-    ranges = ceil(size / RANGE) if size > source.SMALL else 0
-    return 2 + ranges + (_worked(size) >= FAST_WITHIN)
+    ranges = ceil(size / RANGE_SIZE) if size > source.SINGLE_REQUEST_SIZE else 0
+    return 2 + ranges + (_worked(size) >= RECHECK_AFTER)
 
 
 def writes(size: int) -> int:
@@ -75,15 +75,15 @@ def writes(size: int) -> int:
 
 def seconds(size: int) -> float:
     """Say how long a function takes over an object."""
-    looks = 0 if size <= events.SMALL else 1 + (_worked(size) >= FAST_WITHIN)
+    looks = 0 if size <= events.SMALL else 1 + (_worked(size) >= RECHECK_AFTER)
     return looks * REQUEST_SECONDS + _worked(size)
 
 
 def _worked(size: int) -> float:
     """Say how long it takes from the GET to the last write: of a large one, everything at once."""
-    if size <= source.SMALL:
+    if size <= source.SINGLE_REQUEST_SIZE:
         return (1 + writes(size)) * REQUEST_SECONDS + size / STREAM + size / (EXTRACTION * VCPU)
-    return IN_TURN * REQUEST_SECONDS + max(size / (STREAMS * STREAM), size / (WHOLE_PATH * VCPU))
+    return IN_TURN * REQUEST_SECONDS + max(size / (PARALLEL_RANGES * STREAM), size / (WHOLE_PATH * VCPU))
 
 
 def costs(objects: int, size: int) -> dict[str, float]:

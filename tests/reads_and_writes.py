@@ -3,7 +3,7 @@
 import boto3
 from botocore.config import Config
 
-from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Source, Upload
+from chalicelib.object_store import UNCONDITIONAL, Condition, ObjectStore, Source, Upload
 from tests.faults import REFUSALS, Lost, Unsent
 from tests.faulty_s3 import Ending, Fault, FaultyS3
 
@@ -35,7 +35,9 @@ def read(store: ObjectStore, bucket: str, key: str, into: bytearray | None = Non
     return bytes(received)
 
 
-def publish(store: ObjectStore, bucket: str, key: str, size: int, condition: Condition = ANYWAY) -> None:
+def publish(
+    store: ObjectStore, bucket: str, key: str, size: int, condition: Condition = UNCONDITIONAL
+) -> None:
     with Upload(store, bucket, key, condition, "application/json", {}) as upload:
         for start in range(0, size, PIECE):
             upload.write(b"x" * min(PIECE, size - start))

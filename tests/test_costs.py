@@ -61,8 +61,8 @@ def test_a_new_object_takes_as_many_requests_as_are_counted(
     monkeypatch: pytest.MonkeyPatch,
     size: int,
 ) -> None:
-    monkeypatch.setattr(pipeline.GUESS, "new", True)
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 60)  # this machine may be slower than Lambda
+    monkeypatch.setattr(pipeline.PREDICTION, "new", True)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 60)  # this machine may be slower than Lambda
     key, body = new_key(), scans(size)
     deployment.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key, Body=body)
     proxy.policy = planned()

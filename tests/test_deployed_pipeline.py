@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from chalicelib.extraction import REVISION
-from chalicelib.telemetry import object_name
+from chalicelib.safe_names import object_name
 from infra.ops.aws.place import locate
 from infra.ops.aws.uploads import refusal_key, report_key
 from infra.ops.commands.redrive import redrive

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib import pipeline
-from chalicelib.object_store import ANYWAY, Head
+from chalicelib.object_store import UNCONDITIONAL, Head
 from chalicelib.pipeline import Publication
 from tests.chaos import schedules
 from tests.chaos.model_s3 import Answer, Handler, Request, Written
@@ -55,8 +55,8 @@ def test_so_does_every_schedule_in_which_some_handlers_are_fast_and_some_are_not
 
 
 def test_without_the_condition_an_older_version_can_end_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Head, "unchanged", ANYWAY)
-    monkeypatch.setattr(pipeline, "IF_ABSENT", ANYWAY)
+    monkeypatch.setattr(Head, "if_unchanged", UNCONDITIONAL)
+    monkeypatch.setattr(pipeline, "IF_ABSENT", UNCONDITIONAL)
 
     with pytest.raises(WrongError, match="published over a newer one"):
         Exploration((A, B)).run()
@@ -128,7 +128,7 @@ def test_without_an_event_of_what_is_removed_what_was_below_it_can_stay_unpublis
 
 
 def test_a_calm_answer_to_what_is_not_to_be_seen_yet_can_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "SEEN_WITHIN", 0)
+    monkeypatch.setattr(pipeline, "MAX_VISIBILITY_DELAY", 0)
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
         Exploration((A,), faults=1).run()

@@ -9,9 +9,9 @@ def test_settings_are_read_from_the_environment() -> None:
     assert Settings.load(ENVIRONMENT) == Settings("raw", "processed", "rejected", log_object_keys=False)
 
 
-@pytest.mark.parametrize(("value", "meant"), [("true", True), ("True", True), ("false", False)])
-def test_object_keys_are_logged_only_when_asked_for(value: str, *, meant: bool) -> None:
-    assert Settings.load(ENVIRONMENT | {"LOG_OBJECT_KEYS": value}).log_object_keys is meant
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("True", True), ("false", False)])
+def test_object_keys_are_logged_only_if_the_setting_says_so(value: str, *, expected: bool) -> None:
+    assert Settings.load(ENVIRONMENT | {"LOG_OBJECT_KEYS": value}).log_object_keys is expected
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from chalicelib.telemetry import object_name
+from chalicelib.safe_names import object_name
 from infra.ops.aws.reports import Reason, Report, summarised
 from tests.deployment import Deployment, new_key, without_permission
 from tests.operating import WIDTH, Done, await_failures, failing_at_once, ops

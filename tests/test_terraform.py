@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import events, telemetry
+from chalicelib import events, log_events, telemetry
 from infra.ops.tools import terraform
 from infra.ops.tools.roots import HANDED_ON
 from tests.rendering import INFRA, Terraform, environment, initialised, run
@@ -90,8 +90,8 @@ def test_alarms_and_dashboard_know_every_metric_of_the_code_and_no_other() -> No
     text = sources(INFRA / "operations", "cloudwatch.tf")
     (listed,) = re.findall(r"metric_names = \[(.*?)\]", text, re.DOTALL)
 
-    assert set(re.findall(r'"(\w+)"', listed)) == set(telemetry.METRICS)
-    assert set(re.findall(r"local\.metrics\.(\w+)", text)) == set(telemetry.METRICS)
+    assert set(re.findall(r'"(\w+)"', listed)) == set(log_events.METRICS)
+    assert set(re.findall(r"local\.metrics\.(\w+)", text)) == set(log_events.METRICS)
     assert f'application = "{telemetry.NAMESPACE}"' in sources(INFRA / "operations", "main.tf")
 
 
@@ -99,7 +99,7 @@ def test_the_upload_queue_is_told_what_the_function_is() -> None:
     text = sources(INFRA, "s3.tf")
     (listed,) = re.findall(r"events = \[(.+)]", text)
 
-    assert re.findall(r'"([^"]+)"', listed) == events.CHANGES_OF_WHAT_IS_CURRENT
+    assert re.findall(r'"([^"]+)"', listed) == events.S3_EVENT_TYPES
     assert f'filter_suffix = "{events.SUFFIX}"' in text
 
 

@@ -1,5 +1,5 @@
 locals {
-  # What the functions emit: METRICS in chalicelib/telemetry.py. A test compares the two.
+  # What the functions emit: METRICS in chalicelib/log_events.py. A test compares the two.
   metric_names = [
     "BytesRead",
     "DocumentsFailed",

@@ -9,7 +9,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 from chalice.awsclient import TypedAWSClient
 
-from chalicelib.events import CHANGES_OF_WHAT_IS_CURRENT, SUFFIX
+from chalicelib.events import S3_EVENT_TYPES, SUFFIX
 from infra.ops.stage import Stage
 from infra.ops.tools.run import ToolError
 
@@ -44,7 +44,7 @@ def tell_function(stage: Stage, raw_bucket: str, function: str) -> None:
     session = botocore.session.get_session()
     session.set_config_variable("region", stage.region)
     TypedAWSClient(session).add_permission_for_s3_event(raw_bucket, function, function.split(":")[4])
-    uploads: Any = {"LambdaFunctionArn": function, "Events": CHANGES_OF_WHAT_IS_CURRENT, "Filter": FILTER}
+    uploads: Any = {"LambdaFunctionArn": function, "Events": S3_EVENT_TYPES, "Filter": FILTER}
     told: Any = {"LambdaFunctionConfigurations": [uploads]}
     s3 = boto3.client("s3", region_name=stage.region)
     until_s3_knows(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from chalicelib.telemetry import object_name
+from chalicelib.safe_names import object_name
 from infra.ops.aws.standing import Standing, Wanted
 from infra.ops.aws.versions import Version
 from infra.ops.cli.telling import (

@@ -23,7 +23,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from chalicelib.pipeline import SEEN_WITHIN
+from chalicelib.pipeline import MAX_VISIBILITY_DELAY
 from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place
 from infra.ops.aws.standing import Standing, Wanted, standing
@@ -39,7 +39,7 @@ type Kept = Mapping[str, set[str]]
 
 def patience(place: Place) -> int:
     """Say for how many seconds something may come back: handlers have ended then, and uploads are not new."""
-    return max(place.timeout, SEEN_WITHIN) + GRACE
+    return max(place.timeout, MAX_VISIBILITY_DELAY) + GRACE
 
 
 class Forgetting:

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 
 from chalicelib.events import SUFFIX
 from chalicelib.extraction import REVISION
-from chalicelib.telemetry import object_name
+from chalicelib.safe_names import object_name
 from infra.ops.aws.peeking import peek
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import FIRST, Report

@@ -5,7 +5,7 @@ from typing import Any
 
 import boto3
 
-from chalicelib.events import CHANGES_OF_WHAT_IS_CURRENT, SUFFIX
+from chalicelib.events import S3_EVENT_TYPES, SUFFIX
 
 VISIBILITY = 6 * 900  # seconds
 RECEIVES = 5
@@ -63,7 +63,7 @@ def _notify(raw_bucket: str, queue: str) -> None:
     rules: Any = [{"Name": "suffix", "Value": SUFFIX}]
     uploads: Any = {
         "QueueArn": queue,
-        "Events": CHANGES_OF_WHAT_IS_CURRENT,
+        "Events": S3_EVENT_TYPES,
         "Filter": {"Key": {"FilterRules": rules}},
     }
     boto3.client("s3").put_bucket_notification_configuration(
