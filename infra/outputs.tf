@@ -28,11 +28,6 @@ output "failure_queue_arn" {
   value       = aws_sqs_queue.failures.arn
 }
 
-output "failure_queue_url" {
-  description = "URL of that queue, to look into it and to put uploads back."
-  value       = aws_sqs_queue.failures.url
-}
-
 output "lambda_architecture" {
   description = "Processor of the functions, for .chalice/config.json."
   value       = var.lambda_architecture
@@ -81,11 +76,6 @@ output "rejected_data_bucket_name" {
 output "rejected_records_threshold" {
   description = "Records that may be rejected in five minutes before the alarm rings; for operations/."
   value       = var.rejected_records_threshold
-}
-
-output "replay_arn" {
-  description = "ARN of the state machine that publishes many objects again."
-  value       = aws_sfn_state_machine.replay.arn
 }
 
 output "reserved_concurrency" {

@@ -15,6 +15,7 @@ from infra.ops.aws import failures
 from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, WITHIN, Deployment
+from tests.function_code import packed, running
 
 WIDTH = 80
 
@@ -63,6 +64,14 @@ def failing_at_once(deployment: Deployment) -> Iterator[str]:
     yield url
     sqs.purge_queue(QueueUrl=url)
     local_stage.add_failure_queue()
+
+
+@contextmanager
+def answering(deployment: Deployment, code: str) -> Iterator[None]:
+    """Replace the body of data-processor by a line of code."""
+    source = f"def data_processor(event, context):\n    {code}\n"
+    with running(deployment, FUNCTION, packed({"app.py": source})):
+        yield
 
 
 def left(queue: str) -> int:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.standing import Wanted, standing
 from infra.ops.aws.uploads import upload_by
-from infra.ops.commands.forget import Forgetting
+from infra.ops.commands.forget import Erasure
 from infra.ops.commands.redrive import redrive
 from infra.ops.local import stage as local_stage
 from tests.account import acting_as
@@ -75,7 +75,7 @@ def test_redrive_takes_these_rights(
     with allowed(REDRIVES, monkeypatch) as place:
         redriven = redrive(place, lambda *_: None)
 
-    assert (redriven.accepted, len(redriven.aside)) == (1, 1)
+    assert (redriven.accepted, len(redriven.set_aside)) == (1, 1)
     deployment.await_key(deployment.processed, key)
 
 
@@ -88,11 +88,11 @@ def test_forget_takes_these_rights(
         messages.send_message(MessageBody=json.dumps(s3_event((deployment.raw, one))))
 
     with allowed(FORGETS, monkeypatch) as place:
-        forgetting = Forgetting(place, [Wanted(key), Wanted(again)])
+        erasure = Erasure(place, [Wanted(key), Wanted(again)])
         upload_by(deployment.s3, deployment.buckets, again, SCAN + b" ", seconds=WITHIN)
-        forgetting.run(lambda *_: None, patience=0)
+        erasure.run(lambda *_: None, seconds=0)
 
-    assert (forgetting.again, forgetting.messages) == ({again}, 1)
+    assert (erasure.uploaded_again, erasure.messages_removed) == ({again}, 1)
     assert not any(standing(deployment.s3, deployment.buckets, [Wanted(key)]))
 
 
@@ -105,4 +105,4 @@ def test_whoever_lacks_one_of_them_is_told_and_no_success_is_claimed(
 
     rights = [right for right in FORGETS if right[0] != missing]
     with allowed(rights, monkeypatch) as place, pytest.raises(ClientError, match="AccessDenied"):
-        Forgetting(place, [Wanted(key)]).run(lambda *_: None, patience=0)
+        Erasure(place, [Wanted(key)]).run(lambda *_: None, seconds=0)

@@ -146,7 +146,7 @@ def test_make_wants_the_stage_said(target: str) -> None:
     code, said = operate("make", "--no-print-directory", target)
 
     assert code == 2
-    assert "Which stage? There are: dev, prod. Say --stage NAME, or STAGE=NAME to make." in said
+    assert "Which stage? There are: dev, prod. Add --stage NAME (for make: STAGE=NAME)." in said
 
 
 def test_a_stage_that_nobody_has_made_cannot_be_configured(deployment: Deployment) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import events, telemetry
 from infra.ops.tools import terraform
-from infra.ops.tools.roots import HANDED_ON
+from infra.ops.tools.roots import PASSED_TO_OPERATIONS
 from tests.rendering import INFRA, Terraform, environment, initialised, run
 
 ROOTS = {"foundation": INFRA, "bootstrap": INFRA / "bootstrap", "operations": INFRA / "operations"}
@@ -57,9 +57,9 @@ def test_operations_are_told_all_that_they_want() -> None:
     page = (INFRA / "README.md").read_text()
     (by_hand,) = re.findall(r"^for name in ([^;]+); do$", page, re.MULTILINE)
 
-    assert wanted == {*HANDED_ON, "rest_api_id", "timeout_seconds"}
-    assert set(by_hand.replace("\\\n", "").split()) == set(HANDED_ON)
-    for name in HANDED_ON:
+    assert wanted == {*PASSED_TO_OPERATIONS, "rest_api_id", "timeout_seconds"}
+    assert set(by_hand.replace("\\\n", "").split()) == set(PASSED_TO_OPERATIONS)
+    for name in PASSED_TO_OPERATIONS:
         assert f'output "{name}"' in sources(INFRA, "outputs.tf")
 
 

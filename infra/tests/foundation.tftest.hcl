@@ -192,7 +192,7 @@ run "a_replay_runs_by_itself_when_asked" {
     condition = (
       aws_scheduler_schedule.replay[0].schedule_expression == "rate(1 day)" &&
       one(aws_scheduler_schedule.replay[0].flexible_time_window).mode == "FLEXIBLE" &&
-      one(aws_scheduler_schedule.replay[0].target).arn == output.replay_arn
+      one(aws_scheduler_schedule.replay[0].target).arn == aws_sfn_state_machine.replay.arn
     )
     error_message = "The scheduler starts the replay, sometime in the window."
   }

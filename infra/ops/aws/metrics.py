@@ -25,13 +25,15 @@ class Day(NamedTuple):
     """The last day of data-processor: counts, and milliseconds that an upload took.
 
     `malformed` are documents that are no use as a whole, without those that were `refused`; `failed` and
-    `throttled` are attempts. None if CloudWatch has nothing.
+    `throttled` are invocations: an object that failed within a replay is in `objects_failed` alone. None if
+    CloudWatch has nothing.
     """
 
     published: float | None
     unchanged: float | None
     malformed: float | None
     refused: float | None
+    objects_failed: float | None
     records_rejected: float | None
     p50_milliseconds: float | None
     p99_milliseconds: float | None
@@ -51,6 +53,7 @@ METRICS = {
     "unchanged": Metric(OURS, "ObjectsUnchanged"),
     "malformed": Metric(OURS, "ObjectsMalformed"),
     "refused": Metric(OURS, "ObjectsRefused"),
+    "objects_failed": Metric(OURS, "ObjectsFailed"),
     "records_rejected": Metric(OURS, "RecordsRejected"),
     "p50_milliseconds": Metric(OURS, "Duration", "p50"),
     "p99_milliseconds": Metric(OURS, "Duration", "p99"),

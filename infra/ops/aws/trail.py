@@ -10,7 +10,7 @@ import boto3
 
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import Report, read_report
-from infra.ops.aws.uploads import head, refusal_key
+from infra.ops.aws.uploads import revision_that_published_nothing
 
 SHOWN = 10  # versions
 CHUNK = 1024 * 1024  # bytes
@@ -35,12 +35,15 @@ class Published(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """All of it: the newest versions, the newest first; the report is of the current one."""
+    """All of it: the newest versions, the newest first; the report is of the current one.
+
+    `refused_by` is the revision by which the current one is malformed, or has no valid record.
+    """
 
     versions: list[Version]
     published: Published | None
     report: Report | None
-    refused: bool
+    refused_by: str | None
 
     @property
     def current(self) -> Version | None:
@@ -54,10 +57,10 @@ def follow(place: Place, key: str) -> Trail:
     s3: Any = boto3.client("s3", region_name=place.region)
     raw, processed, rejected = place.buckets
     versions = list(islice(_versions(s3, raw, key), SHOWN))
-    trail = Trail(versions, _published(s3, processed, key), None, refused=False)
+    trail = Trail(versions, _published(s3, processed, key), None, None)
     if current := trail.current:
-        refused = head(s3, rejected, refusal_key(key, current.name)) is not None
-        trail = trail._replace(report=read_report(s3, rejected, key, current.name), refused=refused)
+        refused_by = revision_that_published_nothing(s3, rejected, key, current.name)
+        trail = trail._replace(report=read_report(s3, rejected, key, current.name), refused_by=refused_by)
     return trail
 
 
