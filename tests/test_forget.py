@@ -65,7 +65,7 @@ def left(deployment: Deployment, *wanted: Wanted) -> list[str]:
 
 def test_the_command_waits_for_as_long_as_a_handler_may_run(place: Place) -> None:
     assert wait_seconds(place) == 960
-    assert wait_seconds(place._replace(timeout=60)) == 960  # an upload is new for longer than that
+    assert wait_seconds(place._replace(timeout=60)) == 960  # an upload counts as new for 900 seconds
 
 
 def test_every_version_of_a_key_is_deleted_and_no_other_key_is_changed(

@@ -1,4 +1,4 @@
-"""Events that failed finally wait in the failure queue, complete, and `redrive` retries them."""
+"""Events that failed for good wait in the failure queue, complete, and `redrive` retries them."""
 
 import json
 import time

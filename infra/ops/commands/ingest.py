@@ -24,7 +24,7 @@ from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
 from infra.ops.tools.roots import Foundation, Operations
 
-SETTLE_SECONDS = 120  # after that, S3 sends nothing to the old destination any more
+SETTLE_SECONDS = 120  # after a change, until S3 sends nothing to the old destination
 TIMEOUT = 16 * 60  # seconds in which a message leaves the queue, unless it fails: a function has 15 minutes
 POLL_SECONDS = 2
 
