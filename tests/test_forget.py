@@ -21,7 +21,7 @@ from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
 from infra.ops.__main__ import ops
 from infra.ops.aws.place import Place, locate
-from infra.ops.aws.standing import Wanted, standing
+from infra.ops.aws.stored import Wanted, list_stored
 from infra.ops.aws.uploads import read
 from infra.ops.aws.versions import hide, remove
 from infra.ops.cli import forget as command
@@ -59,7 +59,7 @@ def forgotten(place: Place, *wanted: Wanted, seconds: float = 0) -> Forgetting:
 
 
 def left(deployment: Deployment, *wanted: Wanted) -> list[str]:
-    found = standing(deployment.s3, deployment.buckets, wanted)
+    found = list_stored(deployment.s3, deployment.buckets, wanted)
     return [one.key for each in found for one in each]
 
 
@@ -130,7 +130,7 @@ def test_what_is_uploaded_again_meanwhile_stays_with_all_that_is_made_of_it(
     forgetting.run(lambda *_: None, patience=2, pause=0.5)
 
     assert forgetting.again == {key}
-    found = standing(deployment.s3, deployment.buckets, [Wanted(key)])
+    found = list_stored(deployment.s3, deployment.buckets, [Wanted(key)])
     assert [one.id for one in found.raw] == [again.version]
     # Maybe twice: a handler that has to start again writes it again.
     assert {one.key for one in found.rejected} == {f"{key}/{again.version}.jsonl"}
@@ -280,7 +280,7 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("infra.ops.commands.forget._wait", interrupt)
         interrupted = run(key, "--yes")
-    (marker,) = standing(deployment.s3, deployment.buckets, [Wanted(key)]).raw
+    (marker,) = list_stored(deployment.s3, deployment.buckets, [Wanted(key)]).raw
     assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time())) is None
     ended = run(key, "--yes")
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.ops.aws.machine import Machine, NoReplayError, Run
 from infra.ops.aws.place import locate
 from infra.ops.aws.results import Result, results
+from infra.ops.aws.state_machine import NoReplayError, Run, StateMachine
 from infra.ops.cli.replay import replay_command
 from infra.ops.commands import replay
 from infra.ops.commands.replay import (
@@ -42,11 +42,11 @@ ODD = ["a b", "a+b", "ü", "100%", "%41", "\u202e", "a\tb", '"quoted"', "+ plus"
 
 
 @pytest.fixture(scope="module")
-def machine(deployment: Deployment) -> Iterator[Machine]:
+def machine(deployment: Deployment) -> Iterator[StateMachine]:
     assert deployment
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay, "LOOK_EVERY", 0.1)
-        yield Machine(locate("local"))
+        yield StateMachine(locate("local"))
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def put(deployment: Deployment, *keys: str, body: bytes = SCAN) -> None:
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
 
 
-def run(machine: Machine, selection: Selection, *keys: str) -> Report:
+def run(machine: StateMachine, selection: Selection, *keys: str) -> Report:
     name, asked = new_name(), selection.asked(max_concurrency=2)
     if keys:
         asked["manifest"] = hand_over(machine, name, keys)
@@ -80,7 +80,7 @@ def found(outcomes: Report) -> dict[str, int]:
 
 
 def test_300_objects_that_stood_there_before_are_published_and_a_second_replay_publishes_nothing(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     prefix = new_key().replace(".json", "/")
     odd = [f"{prefix}{name}.json" for name in ODD]
@@ -111,7 +111,9 @@ def test_300_objects_that_stood_there_before_are_published_and_a_second_replay_p
     assert sorted(versions) == sorted([*odd, *plain] * 2)
 
 
-def test_swallowed_events_are_repaired_by_the_scheduled_run(deployment: Deployment, machine: Machine) -> None:
+def test_swallowed_events_are_repaired_by_the_scheduled_run(
+    deployment: Deployment, machine: StateMachine
+) -> None:
     """With the input that Terraform gives the schedule, but for the prefix."""
     prefix = new_key().replace(".json", "/")
     keys = [f"{prefix}{number}.json" for number in range(5)]
@@ -142,7 +144,7 @@ def test_the_schedule_and_the_command_say_all_that_the_state_machine_asks_for() 
     assert asked >= {"Payload", "manifest"}
 
 
-def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: Machine) -> None:
+def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: StateMachine) -> None:
     keys = [new_key().replace(".json", f"{name}.json") for name in ODD]
     with swallowed(deployment):
         put(deployment, *keys)
@@ -151,7 +153,9 @@ def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machin
     assert not deployment.keys(deployment.processed, keys[0])
 
 
-def test_what_failed_in_a_run_is_what_the_next_one_does(deployment: Deployment, machine: Machine) -> None:
+def test_what_failed_in_a_run_is_what_the_next_one_does(
+    deployment: Deployment, machine: StateMachine
+) -> None:
     keys = [new_key() for _ in range(4)]
     with swallowed(deployment):
         put(deployment, *keys)
@@ -166,7 +170,7 @@ def test_what_failed_in_a_run_is_what_the_next_one_does(deployment: Deployment, 
 
 
 def test_a_run_without_a_key_or_about_one_that_still_runs_is_not_started(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(NothingToDoError, match="No key"):
         hand_over(machine, new_name(), [])
@@ -221,7 +225,7 @@ def line(items: list[str], outcomes: list[str] | None) -> str:
 
 
 def test_results_are_read_from_where_step_functions_writes_them(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     folder = f"results/{new_name()}/4977ded7"
     files = {
@@ -286,7 +290,7 @@ def test_a_report_adds_up_records_and_bytes_and_says_how_fast_it_was() -> None:
     assert (facts["seconds"], facts["objects a second"], facts["MB a second"]) == ("2", "1.0", "4.0")
 
 
-def test_a_run_is_braked_while_it_runs(deployment: Deployment, machine: Machine) -> None:
+def test_a_run_is_braked_while_it_runs(deployment: Deployment, machine: StateMachine) -> None:
     key = new_key()
     put(deployment, key)
     name = new_name()
@@ -367,7 +371,7 @@ def test_uploads_are_named_in_one_way() -> None:
 
 @pytest.mark.usefixtures("deployment")
 def test_ctrl_c_leaves_the_run_alone_and_says_how_to_look_again(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -10,8 +10,8 @@ import boto3
 import pytest
 
 from chalicelib.extraction import REVISION
-from infra.ops.aws import overview
-from infra.ops.aws.peeking import LOOKED_AT
+from infra.ops.aws import inspection
+from infra.ops.aws.failure_sample import SAMPLE_SIZE
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.switch import Switch
 from infra.ops.commands.status import LOOKS, status
@@ -120,7 +120,7 @@ def test_what_waits_in_the_failure_queue_is_counted_by_its_cause_and_stays_there
 def test_more_failures_than_are_looked_at_are_counted_all_the_same(
     queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.ops.aws.peeking.LOOKED_AT", 20)
+    monkeypatch.setattr("infra.ops.aws.failure_sample.SAMPLE_SIZE", 20)
     sqs = boto3.client("sqs")
     for _ in range(35):
         sqs.send_message(QueueUrl=queue, MessageBody="no JSON")
@@ -129,7 +129,7 @@ def test_more_failures_than_are_looked_at_are_counted_all_the_same(
 
     assert found["waiting"] == 35
     assert sum(found["why"].values()) == 20
-    assert LOOKED_AT > 20
+    assert SAMPLE_SIZE > 20
     assert "35 waiting, the oldest of 20 looked at for" in ops("status").printed
 
 
@@ -170,7 +170,7 @@ def test_a_function_that_does_not_say_its_revision_is_not_taken_for_another(
         done = ops("status", "--json")
 
     assert done.code == 0
-    assert "does not say it" in done.findings["revision"]["unknown"]
+    assert "does not say which revision" in done.findings["revision"]["unknown"]
 
 
 def test_the_last_day_is_added_up_from_what_the_function_has_counted(place: Place) -> None:
@@ -286,8 +286,8 @@ def test_a_stage_that_is_not_there_is_an_error_and_a_wrong_option_is_wrong_usage
 
 def test_a_function_in_a_vpc_that_logs_keys_is_told_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     # The stand-in has no network to put a function into.
-    found = overview.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
-    monkeypatch.setattr(overview, "settings", lambda _place: found)
+    found = inspection.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
+    monkeypatch.setattr(inspection, "settings", lambda _place: found)
 
     assert LOOKS["set"](place).words == [
         "2,048 MB, 900 s; in a VPC",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from chalicelib.telemetry import object_name
-from infra.ops.aws.standing import Standing, Wanted
+from infra.ops.aws.stored import Stored, Wanted
 from infra.ops.aws.versions import Version
 from infra.ops.cli.telling import (
     AGAIN,
@@ -97,7 +97,7 @@ def _record(forgetting: Forgetting, begun: datetime) -> None:
         "objects": " ".join(_digests(forgetting.keys)),
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"versions removed, {use}": str(forgetting.removed[use]) for use in Standing._fields},
+        **{f"versions removed, {use}": str(forgetting.removed[use]) for use in Stored._fields},
         "messages removed": str(forgetting.messages),
         "messages kept, since they name others, too": str(forgetting.shared),
         "failure queue read to its end": "no: run it again" if forgetting.unread else "yes",

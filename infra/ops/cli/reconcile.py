@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from infra.ops.aws.revisions import deployed
+from infra.ops.aws.revisions import deployed_revision
 from infra.ops.cli.telling import SOMETHING_TO_DO, any_stage_option, json_option, told_place
 from infra.ops.commands.reconcile import MEANINGS, TO_DO, Selection, State, reconcile
 from infra.ops.screen.progress import Advance, bar, speak_aside, speaks_json
@@ -49,7 +49,7 @@ def reconcile_command(  # noqa: PLR0913 - an option each
     if combined and combined.name == "<stdout>":
         speak_aside()
     with told_place(name) as place:
-        now = deployed(place)
+        now = deployed_revision(place)
         found = reconcile(place, now, Selection(prefix, **times), thorough=thorough)
         # On one terminal, a bar and lines would run into each other.
         with nullcontext(_silent) if combined and combined.isatty() else bar("Comparing") as advance:

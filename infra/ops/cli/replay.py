@@ -7,8 +7,8 @@ from typing import Any, TextIO
 
 import click
 
-from infra.ops.aws.machine import Machine
 from infra.ops.aws.place import Place
+from infra.ops.aws.state_machine import StateMachine
 from infra.ops.cli.telling import SOMETHING_TO_DO, any_stage_option, failure, json_option, told_place
 from infra.ops.commands.replay import Selection, count, failed, hand_over, named, new_name, report, watch
 from infra.ops.screen.summary import summarise
@@ -69,7 +69,7 @@ def replay_command(  # noqa: PLR0913 - an option each
     if sum(map(bool, (prefix or times, files_from, failed_of, watched or brake))) > 1:
         raise click.UsageError("Name the uploads, or a run, in one way only.")
     with told_place(name) as place:
-        machine = Machine(place)
+        machine = StateMachine(place)
         if brake:
             _brake(machine, brake, [watched] if watched else machine.running())
         if watched:
@@ -84,7 +84,7 @@ def replay_command(  # noqa: PLR0913 - an option each
             _follow(machine, _start(machine, selection.asked(max_concurrency), keys))
 
 
-def _brake(machine: Machine, batches: int, runs: list[str]) -> None:
+def _brake(machine: StateMachine, batches: int, runs: list[str]) -> None:
     for run in runs:
         if not machine.brake(run, batches):
             raise failure(f"{run} has not begun to hand out batches: try again in a moment.")
@@ -98,7 +98,7 @@ def _count(place: Place, selection: Selection, keys: Iterable[str] | None) -> No
     summarise("Nothing was started.", {"it would look at": f"{number} uploads"})
 
 
-def _start(machine: Machine, asked: dict[str, Any], keys: Iterable[str] | None) -> str:
+def _start(machine: StateMachine, asked: dict[str, Any], keys: Iterable[str] | None) -> str:
     run = new_name()
     if keys is not None:
         asked["manifest"] = hand_over(machine, run, keys)
@@ -107,7 +107,7 @@ def _start(machine: Machine, asked: dict[str, Any], keys: Iterable[str] | None) 
     return run
 
 
-def _follow(machine: Machine, name: str) -> None:
+def _follow(machine: StateMachine, name: str) -> None:
     try:
         run = watch(machine, name)
     except KeyboardInterrupt:

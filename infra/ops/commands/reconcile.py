@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.events import SUFFIX
-from infra.ops.aws.listing import Pair, Upload, side_by_side
+from infra.ops.aws.listing import Pair, Upload, merge_listings
 from infra.ops.aws.place import Place
 from infra.ops.aws.revisions import Deployed, Revisions
 from infra.ops.aws.uploads import Buckets, head, revision_that_published_nothing
@@ -68,7 +68,7 @@ def reconcile(
     config = Config(max_pool_connections=AT_ONCE, retries={"mode": "standard", "total_max_attempts": 10})
     s3 = boto3.client("s3", region_name=place.region, config=config)
     judge = Judge(s3, place.buckets, now, timedelta(seconds=place.timeout), thorough=thorough)
-    pairs = filter(selection.has, side_by_side(s3, place.buckets, selection.prefix))
+    pairs = filter(selection.has, merge_listings(s3, place.buckets, selection.prefix))
     return ((key, state) for key, state in _judged(pairs, judge) if state)
 
 
@@ -118,7 +118,7 @@ class Judge:
             if not upload:
                 # One that is younger may be of an upload that came after its part of the listing.
                 return State.GONE if published < self._began - SURE else None
-            if self._is_made_from(upload, published) and self._revisions.tell(published):
+            if self._is_made_from(upload, published) and self._revisions.proven_by(published):
                 return State.CURRENT
         return None
 

@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.ops.aws.failures import AT_ONCE, FailureQueue, Waiting
+from infra.ops.aws.failures import AT_ONCE, FailureQueue, Message
 from infra.ops.aws.place import Place
 from infra.ops.screen.progress import Advance
 
@@ -30,7 +30,7 @@ class Redriven(NamedTuple):
     """
 
     accepted: int
-    aside: list[Waiting]
+    aside: list[Message]
     later: int
     more: bool
 
@@ -59,7 +59,7 @@ def look(place: Place, *, limit: int | None = None) -> list[tuple[str, list[floa
         return _by_cause(message for batch in queue.batches(limit) for message in batch)
 
 
-def _send(functions: Any, function: str, message: Waiting) -> str:
+def _send(functions: Any, function: str, message: Message) -> str:
     """Hand an event to Lambda; returns why that cannot be done, if so."""
     if not message.event:
         return message.cause
@@ -72,7 +72,7 @@ def _send(functions: Any, function: str, message: Waiting) -> str:
     return ""
 
 
-def _by_cause(messages: Iterable[Waiting]) -> list[tuple[str, list[float]]]:
+def _by_cause(messages: Iterable[Message]) -> list[tuple[str, list[float]]]:
     sent: dict[str, list[float]] = {}
     for message in messages:
         sent.setdefault(message.cause, []).append(message.sent)

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import boto3
 
 from chalicelib.events import SUFFIX
-from infra.ops.aws.machine import RUNNING, Machine, Run
 from infra.ops.aws.place import Place
 from infra.ops.aws.results import Result, results
+from infra.ops.aws.state_machine import RUNNING, Run, StateMachine
 from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import bar
 
@@ -84,14 +84,14 @@ def _read(line: str) -> tuple[str, str]:
     return state, json.loads(key) if key.startswith('"') else key
 
 
-def failed(machine: Machine, run: str) -> Iterator[str]:
+def failed(machine: StateMachine, run: str) -> Iterator[str]:
     """Read the keys that failed in an earlier run, which has ended."""
     if machine.look(run).status == RUNNING:
         raise NothingToDoError(f"{run} still runs.")
     return (key for result in results(machine, run) for key in result.failed)
 
 
-def hand_over(machine: Machine, run: str, keys: Iterable[str]) -> str:
+def hand_over(machine: StateMachine, run: str, keys: Iterable[str]) -> str:
     """Write a manifest of keys for a run; returns where it stands."""
     manifest = f"manifests/{run}.jsonl"
     with tempfile.TemporaryFile() as file:
@@ -104,7 +104,7 @@ def hand_over(machine: Machine, run: str, keys: Iterable[str]) -> str:
     return manifest
 
 
-def watch(machine: Machine, name: str) -> Run:
+def watch(machine: StateMachine, name: str) -> Run:
     """Follow a run until it ends."""
     with bar("Looking at objects") as advance:
         while (run := machine.look(name)).status == RUNNING:
@@ -160,6 +160,6 @@ class Report:
         return max((end - self._run.started).total_seconds(), 0.001)
 
 
-def report(machine: Machine, run: Run) -> Report:
+def report(machine: StateMachine, run: Run) -> Report:
     """Read what a run that has ended has come to."""
     return Report(run, results(machine, run.name))

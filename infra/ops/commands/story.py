@@ -12,10 +12,11 @@ from rich.filesize import decimal
 from chalicelib.events import SUFFIX
 from chalicelib.extraction import REVISION
 from chalicelib.telemetry import object_name
-from infra.ops.aws.peeking import peek
+from infra.ops.aws.failure_sample import peek
+from infra.ops.aws.history import SHOWN, History, Published, read_history
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import FIRST, Report
-from infra.ops.aws.trail import SHOWN, Published, Trail, Version, follow
+from infra.ops.aws.versions import Version
 from infra.ops.errors import OperatorError
 from infra.ops.screen.findings import Finding, unknown
 
@@ -26,7 +27,7 @@ class UnknownObjectError(OperatorError):
 
 def tell_story(place: Place, key: str) -> list[Finding]:
     """Tell what became of the object under a key; raises UnknownObjectError."""
-    trail = follow(place, key)
+    trail = read_history(place, key)
     if not (trail.versions or trail.published):
         raise UnknownObjectError("There is no such object: no version of it, and nothing is published.")
     why_not = _why_not(trail, key)
@@ -37,25 +38,32 @@ def tell_story(place: Place, key: str) -> list[Finding]:
     return [_uploads(trail), published, _rejected(trail), waiting, _log(place, key)]
 
 
-def _is_published(trail: Trail) -> bool:
+def _is_published(trail: History) -> bool:
     made, current = trail.published, trail.current
-    return made is not None and current is not None and made.version == current.name
+    return made is not None and current is not None and made.version == current.source
 
 
-def _uploads(trail: Trail) -> Finding:
+def _uploads(trail: History) -> Finding:
     words = [_worded(one) for one in trail.versions] or ["no version is left"]
     if len(trail.versions) == SHOWN:
         words.append("and, maybe, older ones")
-    facts = [{"version": one.name, "at": one.at.isoformat(), "bytes": one.size} for one in trail.versions]
+    facts = [
+        {"version": one.source, "at": one.modified.isoformat(), "bytes": _size(one)} for one in trail.versions
+    ]
     return Finding("uploads", words, {"versions": facts})
 
 
 def _worded(version: Version) -> str:
-    size = "deleted" if version.size is None else decimal(version.size)
-    return f"{version.at:%Y-%m-%d %H:%M}  {size:9}  {version.name}"
+    size = _size(version)
+    words = "deleted" if size is None else decimal(size)
+    return f"{version.modified:%Y-%m-%d %H:%M}  {words:9}  {version.source}"
 
 
-def _published(trail: Trail, why_not: str) -> Finding:
+def _size(version: Version) -> int | None:
+    return None if version.is_marker else version.size
+
+
+def _published(trail: History, why_not: str) -> Finding:
     published, because = trail.published, why_not and f": {why_not}"
     if published is None:
         return Finding("published", [f"nothing{because}"], {"published": None, "why_not": why_not})
@@ -73,7 +81,7 @@ def _made(published: Published) -> Iterator[str]:
     yield f"by revision {published.revision}{other}"
 
 
-def _why_not(trail: Trail, key: str) -> str:
+def _why_not(trail: History, key: str) -> str:
     """Say why nothing is to be published of what is current; empty if it is to be."""
     if not key.endswith(SUFFIX):
         return f"its name does not end in {SUFFIX}"
@@ -86,7 +94,7 @@ def _why_not(trail: Trail, key: str) -> str:
     return "none of its records is valid" if trail.refused else ""
 
 
-def _rejected(trail: Trail) -> Finding:
+def _rejected(trail: History) -> Finding:
     report = trail.report or Report({})
     if report.malformed:
         words = [f"malformed: {report.malformed}, at byte {report.offset:,}"]
@@ -107,7 +115,7 @@ def _waiting(place: Place, key: str) -> Finding:
     named = (place.buckets.raw, key)
     ours = [one for one in look.messages if named in {name[:2] for name in one.names}]
     if not ours:
-        sample = f"the {len(look.messages)} looked at of " if look.is_sample else "the "
+        sample = f"the {len(look.messages)} looked at of " if look.is_partial else "the "
         return Finding("failures", [f"not among {sample}{look.waiting} waiting"], {"waiting": 0})
     words = [f"waiting for {timedelta(seconds=round(time.time() - one.sent))}: {one.cause}" for one in ours]
     facts = {"waiting": len(ours), "why": [one.cause for one in ours]}
