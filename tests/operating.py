@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from infra.ops.__main__ import ops as group
 from infra.ops.aws import failures
+from infra.ops.aws.queues import depth
 from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, WITHIN, Deployment
@@ -75,10 +76,8 @@ def answering(deployment: Deployment, code: str) -> Iterator[None]:
 
 
 def left(queue: str) -> int:
-    """Count the messages in a queue, in sight or not."""
-    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
-    counts = [value for name, value in answer["Attributes"].items() if name.startswith("ApproximateNumber")]
-    return sum(map(int, counts))
+    """Count the messages in a queue, hidden ones too."""
+    return depth(boto3.client("sqs"), queue)
 
 
 def await_failures(queue: str, number: int) -> None:

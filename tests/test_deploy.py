@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.ops.aws import notification
-from infra.ops.aws.notification import UNKNOWN_YET, until_s3_knows
+from infra.ops.aws.notification import NOT_YET_PERMITTED, retry_until_permitted
 from infra.ops.commands import deploy
 from infra.ops.stage import Stage
 from infra.ops.tools.run import ToolError
@@ -34,9 +34,9 @@ def refused(words: str) -> list[Exception]:
 
 
 def test_connecting_s3_to_a_function_that_it_does_not_know_yet_is_retried() -> None:
-    connection = Connection(*refused(UNKNOWN_YET))
+    connection = Connection(*refused(NOT_YET_PERMITTED))
 
-    until_s3_knows(connection)
+    retry_until_permitted(connection)
 
     assert connection.runs == 3
 
@@ -46,7 +46,7 @@ def test_any_other_error_is_not_retried(failure: Exception) -> None:
     connection = Connection(failure)
 
     with pytest.raises(type(failure), match="AccessDenied"):
-        until_s3_knows(connection)
+        retry_until_permitted(connection)
 
     assert connection.runs == 1
 

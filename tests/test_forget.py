@@ -21,7 +21,7 @@ from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
 from infra.ops.__main__ import ops
 from infra.ops.aws.place import Place, locate
-from infra.ops.aws.standing import Wanted, standing
+from infra.ops.aws.stored import Wanted, list_stored
 from infra.ops.aws.uploads import read
 from infra.ops.aws.versions import hide, remove
 from infra.ops.cli import forget as command
@@ -59,7 +59,7 @@ def forget(place: Place, *wanted: Wanted, seconds: float = 0) -> Erasure:
 
 
 def left(deployment: Deployment, *wanted: Wanted) -> list[str]:
-    found = standing(deployment.s3, deployment.buckets, wanted)
+    found = list_stored(deployment.s3, deployment.buckets, wanted)
     return [one.key for each in found for one in each]
 
 
@@ -130,7 +130,7 @@ def test_an_upload_of_the_key_meanwhile_stays_with_everything_that_is_made_from_
     erasure.run(lambda *_: None, seconds=2, sweep_seconds=0.5)
 
     assert erasure.uploaded_again == {key}
-    found = standing(deployment.s3, deployment.buckets, [Wanted(key)])
+    found = list_stored(deployment.s3, deployment.buckets, [Wanted(key)])
     assert [one.id for one in found.raw] == [again.version]
     # Possibly two versions: a handler that starts again writes it again.
     assert {one.key for one in found.rejected} == {f"{key}/{again.version}.jsonl"}
@@ -280,7 +280,7 @@ def test_after_ctrl_c_it_says_how_to_continue_and_a_second_run_finishes(
     with monkeypatch.context() as patch:
         patch.setattr("infra.ops.commands.forget._wait", interrupt)
         interrupted = run(key, "--yes")
-    (marker,) = standing(deployment.s3, deployment.buckets, [Wanted(key)]).raw
+    (marker,) = list_stored(deployment.s3, deployment.buckets, [Wanted(key)]).raw
     assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time())) is None
     ended = run(key, "--yes")
 

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.ops.aws.place import Place, locate
-from infra.ops.aws.standing import Wanted, standing
-from infra.ops.aws.uploads import upload_by
+from infra.ops.aws.stored import Wanted, list_stored
+from infra.ops.aws.uploads import upload_with
 from infra.ops.commands.forget import Erasure
 from infra.ops.commands.redrive import redrive
 from infra.ops.local import stage as local_stage
@@ -89,11 +89,11 @@ def test_forget_takes_these_rights(
 
     with allowed(FORGETS, monkeypatch) as place:
         erasure = Erasure(place, [Wanted(key), Wanted(again)])
-        upload_by(deployment.s3, deployment.buckets, again, SCAN + b" ", seconds=WITHIN)
+        upload_with(deployment.s3, deployment.buckets, again, SCAN + b" ", seconds=WITHIN)
         erasure.run(lambda *_: None, seconds=0)
 
     assert (erasure.uploaded_again, erasure.messages_removed) == ({again}, 1)
-    assert not any(standing(deployment.s3, deployment.buckets, [Wanted(key)]))
+    assert not any(list_stored(deployment.s3, deployment.buckets, [Wanted(key)]))
 
 
 @pytest.mark.parametrize("missing", ["s3:DeleteObject", "s3:ListBucketVersions"])

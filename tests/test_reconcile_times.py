@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.ops.aws.listing import OutOfOrderError, Pair, Upload, side_by_side
+from infra.ops.aws.listing import OutOfOrderError, Pair, Upload, merge_listings
 from infra.ops.aws.place import Place
-from infra.ops.aws.revisions import Deployed, Revisions, SilentError, deployed
+from infra.ops.aws.revisions import Deployed, NoRevisionError, Revisions, deployed_revision
 from infra.ops.aws.uploads import Buckets
 from infra.ops.commands.reconcile import Classifier, State
 
@@ -106,7 +106,7 @@ def test_timestamps_of_objects_without_versions_are_not_trusted() -> None:
         "LastModified": START,
     }
 
-    (pair,) = side_by_side(Pages(raw=[{"Versions": [null]}]), BUCKETS, "")
+    (pair,) = merge_listings(Pages(raw=[{"Versions": [null]}]), BUCKETS, "")
 
     assert pair.upload == Upload("e", 1, START, in_parts=False, alone=False)
 
@@ -133,7 +133,7 @@ def test_versions_of_a_key_on_two_pages_are_one_upload() -> None:
         "DeleteMarkers": [version("c", 2, latest=True, marker=True)],
     }
 
-    found = {pair.key: pair.upload for pair in side_by_side(Pages(raw=[first, then]), BUCKETS, "")}
+    found = {pair.key: pair.upload for pair in merge_listings(Pages(raw=[first, then]), BUCKETS, "")}
 
     assert found == {
         "a": Upload("1", 1, START, in_parts=False, alone=False),
@@ -145,7 +145,7 @@ def test_a_bucket_that_lists_its_keys_out_of_order_is_refused() -> None:
     contents = [{"Key": key, "LastModified": START} for key in ("b", "a")]
 
     with pytest.raises(OutOfOrderError):
-        list(side_by_side(Pages(processed=[{"Contents": contents}]), BUCKETS, ""))
+        list(merge_listings(Pages(processed=[{"Contents": contents}]), BUCKETS, ""))
 
 
 @given(st.sets(st.text(st.characters(codec="utf-8"), min_size=1)))
@@ -163,7 +163,7 @@ class Learning:
         self.looks = 0
 
     def is_current(self, published: float, revision: str) -> bool:
-        if self.revisions.tell(at(published)):
+        if self.revisions.proven_by(at(published)):
             return True
         self.looks += 1
         self.revisions.learn(at(published), revision)
@@ -227,15 +227,17 @@ def test_the_error_of_a_function_that_does_not_report_its_revision_says_what_to_
 ) -> None:
     monkeypatch.setattr(boto3, "client", lambda *_, **__: Function(answer))
 
-    with pytest.raises(SilentError, match=words):
-        deployed(place())
+    with pytest.raises(NoRevisionError, match=words):
+        deployed_revision(place())
 
 
 def test_the_function_is_asked_by_a_replay_of_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     function = Function(b'{"revision": "2:abc", "outcomes": []}')
     monkeypatch.setattr(boto3, "client", lambda *_, **__: function)
 
-    assert deployed(place()) == Deployed("2:abc", datetime(2026, 11, 25, 15, 55, 25, 123000, tzinfo=UTC))
+    assert deployed_revision(place()) == Deployed(
+        "2:abc", datetime(2026, 11, 25, 15, 55, 25, 123000, tzinfo=UTC)
+    )
     assert function.asked == {"FunctionName": "f", "Payload": '{"Items": []}'}
 
 

@@ -267,8 +267,8 @@ def test_killed_at_any_request_it_loses_nothing_and_hides_nothing_for_longer_tha
     done: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert failures.HIDDEN <= 60
-    monkeypatch.setattr(failures, "HIDDEN", 1)
+    assert failures.VISIBILITY_TIMEOUT <= 60
+    monkeypatch.setattr(failures, "VISIBILITY_TIMEOUT", 1)
     keys = []
     for step in range(6):  # queue URL, its length, receive, invoke, delete, receive
         keys.append(unpublished(deployment))

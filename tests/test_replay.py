@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.ops.aws.machine import Machine, NoReplayError, Run
 from infra.ops.aws.place import locate
 from infra.ops.aws.results import Result, results
+from infra.ops.aws.state_machine import NoReplayError, Run, StateMachine
 from infra.ops.cli.replay import replay_command
 from infra.ops.commands import replay
 from infra.ops.commands.replay import (
@@ -43,11 +43,11 @@ ODD = ["a b", "a+b", "ü", "100%", "%41", "\u202e", "a\tb", '"quoted"', "+ plus"
 
 
 @pytest.fixture(scope="module")
-def machine(deployment: Deployment) -> Iterator[Machine]:
+def machine(deployment: Deployment) -> Iterator[StateMachine]:
     assert deployment
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay, "POLL_SECONDS", 0.1)
-        yield Machine(locate("local"))
+        yield StateMachine(locate("local"))
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def put(deployment: Deployment, *keys: str, body: bytes = SCAN) -> None:
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
 
 
-def run(machine: Machine, selection: Selection, *keys: str) -> Report:
+def run(machine: StateMachine, selection: Selection, *keys: str) -> Report:
     name, run_input = new_run_name(), selection.as_input(max_concurrency=2)
     if keys:
         run_input["manifest"] = upload_manifest(machine, name, keys)
@@ -83,7 +83,7 @@ def counts(outcomes: Report) -> dict[str, int]:
 
 
 def test_300_uploads_without_events_are_published_and_a_second_replay_publishes_nothing(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     prefix = new_key().replace(".json", "/")
     odd = [f"{prefix}{name}.json" for name in ODD]
@@ -115,7 +115,7 @@ def test_300_uploads_without_events_are_published_and_a_second_replay_publishes_
 
 
 def test_a_scheduled_run_publishes_the_uploads_whose_events_were_lost(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     """The input is the one that Terraform gives the schedule, plus a prefix."""
     prefix = new_key().replace(".json", "/")
@@ -147,7 +147,7 @@ def test_the_schedule_and_the_command_give_every_input_that_the_state_machine_re
     assert read >= {"Payload", "manifest"}
 
 
-def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: Machine) -> None:
+def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: StateMachine) -> None:
     keys = [new_key().replace(".json", f"{name}.json") for name in ODD]
     with events_lost(deployment):
         put(deployment, *keys)
@@ -156,7 +156,7 @@ def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machin
     assert not deployment.keys(deployment.processed, keys[0])
 
 
-def test_the_failed_keys_of_a_run_can_be_read(deployment: Deployment, machine: Machine) -> None:
+def test_the_failed_keys_of_a_run_can_be_read(deployment: Deployment, machine: StateMachine) -> None:
     keys = [new_key() for _ in range(4)]
     with events_lost(deployment):
         put(deployment, *keys)
@@ -171,7 +171,7 @@ def test_the_failed_keys_of_a_run_can_be_read(deployment: Deployment, machine: M
 
 
 def test_a_run_without_a_key_or_of_the_failures_of_a_run_that_has_not_ended_is_not_started(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(NothingToDoError, match="No key"):
         upload_manifest(machine, new_run_name(), [])
@@ -229,7 +229,7 @@ def line(items: list[str], outcomes: list[str] | None) -> str:
 
 
 def test_results_are_read_from_where_step_functions_writes_them(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     folder = f"results/{new_run_name()}/4977ded7"
     files = {
@@ -294,7 +294,7 @@ def test_a_report_has_the_sums_of_records_and_bytes_and_the_speed() -> None:
 
 
 def test_the_concurrency_of_a_run_can_be_lowered_while_it_runs(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     key = new_key()
     put(deployment, key)
@@ -404,7 +404,7 @@ def interrupted(*_: object) -> None:
     [("watch", "keeps running"), ("report", "has ended: nothing of it runs any more")],
 )
 def test_ctrl_c_says_whether_the_run_goes_on_and_how_to_see_its_report(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, during: str, state: str
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch, during: str, state: str
 ) -> None:
     monkeypatch.setattr(f"infra.ops.cli.replay.{during}", interrupted)
 

@@ -39,7 +39,7 @@ def taken(deployment: Deployment, stage: Stage) -> Iterator[str]:
     deployment.s3.delete_bucket(Bucket=bucket)
 
 
-@pytest.mark.parametrize("call", [deployed.fetch, deployed.keep, deployed.forget])
+@pytest.mark.parametrize("call", [deployed.fetch, deployed.save, deployed.delete])
 def test_what_chalice_deployed_is_not_kept_in_somebody_elses_bucket(
     call: Callable[[Stage, str], None], stage: Stage, taken: str
 ) -> None:

@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from chalicelib.extraction import REVISION
-from infra.ops.aws import overview
-from infra.ops.aws.peeking import LOOKED_AT
+from infra.ops.aws import inspection
+from infra.ops.aws.failure_sample import SAMPLE_SIZE
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.switch import Switch
 from infra.ops.commands.status import CHECKS, status
@@ -109,7 +109,7 @@ def test_messages_in_the_failure_queue_are_counted_by_cause_and_stay_there(
 def test_failures_are_all_counted_even_if_only_some_are_looked_at(
     queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.ops.aws.peeking.LOOKED_AT", 20)
+    monkeypatch.setattr("infra.ops.aws.failure_sample.SAMPLE_SIZE", 20)
     sqs = boto3.client("sqs")
     for _ in range(35):
         sqs.send_message(QueueUrl=queue, MessageBody="no JSON")
@@ -118,7 +118,7 @@ def test_failures_are_all_counted_even_if_only_some_are_looked_at(
 
     assert found["waiting"] == 35
     assert sum(found["why"].values()) == 20
-    assert LOOKED_AT > 20
+    assert SAMPLE_SIZE > 20
     assert "35 waiting, the oldest of 20 looked at for" in ops("status").printed
 
 
@@ -161,7 +161,7 @@ def test_a_function_that_does_not_report_its_revision_does_not_count_as_outdated
         done = ops("status", "--json")
 
     assert done.code == 0
-    assert "does not report it" in done.findings["revision"]["unknown"]
+    assert "does not say which revision" in done.findings["revision"]["unknown"]
 
 
 def test_the_last_day_is_added_up_from_the_metrics_of_the_function(place: Place) -> None:
@@ -277,8 +277,8 @@ def test_an_unknown_stage_ends_with_1_and_an_unknown_option_with_2(
 
 def test_a_vpc_and_logged_keys_are_shown(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     # The local cloud has no VPC for functions.
-    found = overview.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
-    monkeypatch.setattr(overview, "settings", lambda _place: found)
+    found = inspection.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
+    monkeypatch.setattr(inspection, "settings", lambda _place: found)
 
     assert CHECKS["settings"](place).lines == [
         "2,048 MB, 900 s; in a VPC",

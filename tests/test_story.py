@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from chalicelib.telemetry import object_name
-from infra.ops.aws.reports import Reason, Report, summarised
+from infra.ops.aws.reports import ReasonCount, Report, summarise
 from tests.deployment import Deployment, new_key, without_permission
 from tests.operating import WIDTH, Done, answering, await_failures, failing_at_once, ops
 
@@ -170,7 +170,7 @@ def test_if_the_deployed_revision_is_unknown_the_published_one_counts_as_current
         done = story(key)
 
     assert done.code == 0
-    assert "does not report it" in done.findings["revision"]["unknown"]
+    assert "does not say which revision" in done.findings["revision"]["unknown"]
 
 
 @pytest.mark.usefixtures("queue")
@@ -248,9 +248,9 @@ def test_a_report_is_summed_up_whatever_the_size_of_its_chunks(size: int) -> Non
     lines = [f'{{"index":{index},"reason":"a \\"b\\"","record":{record}}}\n' for index in (3, 5, 7, 8)]
     text = "".join([*lines, '{"index":9,"reason":"c","record_base64":"AA=="}\n']).encode()
 
-    report = summarised(text[at : at + size] for at in range(0, len(text), size))
+    report = summarise(text[at : at + size] for at in range(0, len(text), size))
 
-    assert report == Report({'a "b"': Reason(4, [3, 5, 7]), "c": Reason(1, [9])})
+    assert report == Report({'a "b"': ReasonCount(4, [3, 5, 7]), "c": ReasonCount(1, [9])})
 
 
 def test_a_report_with_a_very_large_record_takes_little_memory() -> None:
@@ -259,4 +259,4 @@ def test_a_report_with_a_very_large_record_takes_little_memory() -> None:
         for _ in range(20_000):
             yield b"x" * 65536  # 1.3 GB
 
-    assert summarised(chunks()) == Report({"x": Reason(1, [0])})
+    assert summarise(chunks()) == Report({"x": ReasonCount(1, [0])})

@@ -20,11 +20,11 @@ from mypy_boto3_s3.literals import EventType
 from mypy_boto3_s3.type_defs import TagTypeDef
 
 from infra.ops.aws import verification
-from infra.ops.aws.asking import Processor
+from infra.ops.aws.processor import Processor
 from infra.ops.aws.target import PREFIX, Patience, Target, UnexpectedError
-from infra.ops.aws.trying_posts import Posts
-from infra.ops.aws.trying_uploads import Uploads
-from infra.ops.aws.uploads import versions
+from infra.ops.aws.verify_posts import PostChecks
+from infra.ops.aws.verify_uploads import UploadChecks
+from infra.ops.aws.versions import Version, versions
 from infra.ops.local.cloud import REGION, ROOT
 from tests.deployment import FUNCTION, Deployment, without_permission
 from tests.function_code import deployed_code, edited, packed, running
@@ -65,7 +65,7 @@ API = FUNCTION.removesuffix("-data-processor")
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "ENDS", 0.3)
+    monkeypatch.setattr(verification, "PAUSE", 0.3)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def broken(target: Target) -> dict[str, str]:
 
 
 def left(deployment: Deployment) -> list[str]:
-    return [one["Key"] for bucket in deployment.buckets for one in versions(deployment.s3, bucket, PREFIX)]
+    return [one.key for bucket in deployment.buckets for one in versions(deployment.s3, bucket, PREFIX)]
 
 
 def test_a_stage_that_keeps_its_promises_passes_and_nothing_is_left_in_it(deployment: Deployment) -> None:
@@ -135,7 +135,7 @@ def test_a_processor_that_does_nothing_keeps_no_promise_about_uploads(
         seen = broken(target._replace(patience=Patience(bucket=0, api=0, upload=0.5)))
 
     assert seen.keys() == UPLOADS
-    assert all("asked for it, the function said nothing" in words for words in seen.values())
+    assert all("invoked for it, the function reports no error" in words for words in seen.values())
     assert left(deployment) == []
 
 
@@ -158,7 +158,7 @@ def test_what_is_published_or_answered_is_read_and_what_is_published_again_is_no
 def test_a_new_bucket_is_given_the_time_that_its_versioning_takes(
     deployment: Deployment, target: Target
 ) -> None:
-    uploads = Uploads(target._replace(patience=Patience(bucket=60, api=0, upload=1)), "new")
+    uploads = UploadChecks(target._replace(patience=Patience(bucket=60, api=0, upload=1)), "new")
     new = {deployment.raw: 1, deployment.processed: 4, deployment.rejected: 7}
 
     with settling(new):
@@ -184,7 +184,7 @@ def settling(buckets: dict[str, int]) -> Iterator[None]:
 
 def test_what_a_new_bucket_shows_only_now_and_then_is_looked_at_again(target: Target) -> None:
     with every_other_look_in_vain():
-        uploads = Uploads(target, "now-and-then")
+        uploads = UploadChecks(target, "now-and-then")
         for seen in (uploads.rejected, uploads.event_again, uploads.removed):
             assert seen()
 
@@ -218,8 +218,8 @@ def test_a_failure_that_passes_in_a_new_bucket_is_given_time_and_no_other_is(
 ) -> None:
     passing = ["1 of 1 uploads: 0a1b ContentionError", "1 of 1 uploads: 0a1b UnseenError"]
     answers = iter([*passing, None, "1 of 1 uploads: 0a1b ObjectStoreError put_object: AccessDenied"])
-    monkeypatch.setattr(Processor, "ask", lambda *_: next(answers))
-    uploads = Uploads(target._replace(patience=Patience(bucket=60)), "passing")
+    monkeypatch.setattr(Processor, "process", lambda *_: next(answers))
+    uploads = UploadChecks(target._replace(patience=Patience(bucket=60)), "passing")
 
     assert "no error" in uploads.event_again()
     with pytest.raises(UnexpectedError, match="AccessDenied"):
@@ -232,9 +232,9 @@ def test_a_function_that_is_busy_is_asked_again(deployment: Deployment, target: 
     functions.put_function_concurrency(FunctionName=FUNCTION, ReservedConcurrentExecutions=0)
     try:
         with pytest.raises(ClientError, match="TooManyRequestsException"):
-            Processor(target._replace(patience=Patience(upload=0))).ask(key)
+            Processor(target._replace(patience=Patience(upload=0))).process(key)
         threading.Timer(0.5, free).start()
-        assert Processor(target).ask(key) is None
+        assert Processor(target).process(key) is None
     finally:
         free()
 
@@ -250,7 +250,7 @@ def test_what_comes_while_the_rest_is_removed_is_removed_too(deployment: Deploym
 
 
 def test_what_comes_again_and_again_is_told(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    def come_again(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
+    def come_again(s3: Any, bucket: str, prefix: str) -> Iterator[Version]:
         s3.put_object(Bucket=bucket, Key=f"{prefix}again")
         return versions(s3, bucket, prefix)
 
@@ -262,11 +262,11 @@ def test_what_comes_again_and_again_is_told(deployment: Deployment, monkeypatch:
 
 
 def test_a_notification_of_uploads_alone_is_seen(deployment: Deployment, target: Target) -> None:
-    uploads = Uploads(target._replace(patience=Patience(bucket=0, api=0, upload=3)), "uploads-alone")
+    uploads = UploadChecks(target._replace(patience=Patience(bucket=0, api=0, upload=3)), "uploads-alone")
 
     with notified_of(deployment, ["s3:ObjectCreated:*"]):
         for not_told in (uploads.removed, uploads.undeleted):
-            with pytest.raises(UnexpectedError, match=r"not published .* the function said nothing"):
+            with pytest.raises(UnexpectedError, match=r"not published .* the function reports no error"):
                 not_told()
 
 
@@ -284,7 +284,7 @@ def notified_of(deployment: Deployment, events: list[EventType]) -> Iterator[Non
 
 
 def test_an_api_that_is_not_there_is_not_taken_for_a_closed_one(target: Target) -> None:
-    posts = Posts(target._replace(url=target.url.replace("/restapis/", "/restapis/no")))
+    posts = PostChecks(target._replace(url=target.url.replace("/restapis/", "/restapis/no")))
 
     for refused in (posts.unsigned, posts.by_nobody):
         with pytest.raises(UnexpectedError, match="even with your signature"):
@@ -294,7 +294,7 @@ def test_an_api_that_is_not_there_is_not_taken_for_a_closed_one(target: Target) 
 def test_an_api_that_is_open_to_all_is_seen(deployment: Deployment, target: Target) -> None:
     with open_to_all(target.url.split("/")[4]):
         assert deployment.post(b"[]", signed=False).status == 200
-        posts = Posts(target)
+        posts = PostChecks(target)
 
         for refused in (posts.unsigned, posts.by_nobody):
             with pytest.raises(UnexpectedError, match="200"):

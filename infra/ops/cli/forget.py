@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from chalicelib.telemetry import object_name
-from infra.ops.aws.standing import Standing, Wanted
+from infra.ops.aws.stored import Stored, Wanted
 from infra.ops.aws.versions import Version
 from infra.ops.cli.common import (
     RUN_AGAIN,
@@ -97,7 +97,7 @@ def _print_record(erasure: Erasure, began: datetime) -> None:
         "objects": " ".join(_digests(erasure.keys)),
         "begun": began.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"versions removed, {use}": str(erasure.removed[use]) for use in Standing._fields},
+        **{f"versions removed, {use}": str(erasure.removed[use]) for use in Stored._fields},
         "messages removed": str(erasure.messages_removed),
         "messages kept, since they name others, too": str(erasure.messages_kept),
         "failure queue read to its end": "no: run it again" if erasure.has_unread_messages else "yes",

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from infra.ops.aws.revisions import deployed
+from infra.ops.aws.revisions import deployed_revision
 from infra.ops.cli.common import SOMETHING_TO_DO, deployed_stage, json_option, stage_or_local_option
 from infra.ops.commands.reconcile import MEANINGS, TO_DO, Selection, State, reconcile
 from infra.ops.screen.progress import Advance, bar, print_to_stderr, uses_json
@@ -51,12 +51,12 @@ def reconcile_command(  # noqa: PLR0913 - an option each
     if combined and combined.name == "<stdout>":
         print_to_stderr()
     with deployed_stage(name) as place:
-        current = deployed(place)
-        found = reconcile(place, current, Selection(prefix, **times), thorough=thorough)
+        deployed = deployed_revision(place)
+        found = reconcile(place, deployed, Selection(prefix, **times), thorough=thorough)
         # On the same terminal, a progress bar and lines would overwrite each other.
         with nullcontext(_no_progress) if combined and combined.isatty() else bar("Comparing") as advance:
             counts = _counted(found, combined, advance)
-    title = f"{counts.total():,} keys of the stage {name} compared, for revision {current.revision}."
+    title = f"{counts.total():,} keys of the stage {name} compared, for revision {deployed.revision}."
     summarise(title, {f"{state} {MEANINGS[state]}": str(counts[state]) for state in State})
     if any(counts[state] for state in TO_DO):
         sys.exit(SOMETHING_TO_DO)

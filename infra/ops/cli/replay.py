@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 import click
 
-from infra.ops.aws.machine import Machine
 from infra.ops.aws.place import Place
+from infra.ops.aws.state_machine import StateMachine
 from infra.ops.cli.common import (
     SOMETHING_TO_DO,
     deployed_stage,
@@ -89,7 +89,7 @@ def replay_command(  # noqa: PLR0913 - an option each
     if sum(map(bool, (prefix or times, files_from, failed_of, watched or brake))) > 1:
         raise click.UsageError("Name the uploads, or a run, in one way only.")
     with deployed_stage(name) as place:
-        machine = Machine(place)
+        machine = StateMachine(place)
         if brake:
             _brake(machine, brake, [watched] if watched else machine.running())
         if watched:
@@ -113,7 +113,7 @@ def _listed(lines: TextIO) -> Iterator[str]:
         console.print(f"lines left out {number}: {why}", highlight=False)
 
 
-def _brake(machine: Machine, batches: int, runs: list[str]) -> None:
+def _brake(machine: StateMachine, batches: int, runs: list[str]) -> None:
     for run in runs:
         if not machine.brake(run, batches):
             raise failure(f"{run} has not started its first batch: try again in a moment.")
@@ -127,7 +127,7 @@ def _count(place: Place, selection: Selection, keys: Iterable[str] | None) -> No
     summarise("Nothing was started.", {"uploads to check": str(number)})
 
 
-def _start(machine: Machine, run_input: dict[str, Any], keys: Iterable[str] | None) -> str:
+def _start(machine: StateMachine, run_input: dict[str, Any], keys: Iterable[str] | None) -> str:
     run = new_run_name()
     if keys is not None:
         run_input["manifest"] = upload_manifest(machine, run, keys)
@@ -136,7 +136,7 @@ def _start(machine: Machine, run_input: dict[str, Any], keys: Iterable[str] | No
     return run
 
 
-def _follow(machine: Machine, name: str) -> None:
+def _follow(machine: StateMachine, name: str) -> None:
     state = "keeps running"
     try:
         run = watch(machine, name)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from infra.ops.aws import deployed
-from infra.ops.aws.notification import until_s3_knows
+from infra.ops.aws.notification import retry_until_permitted
 from infra.ops.aws.target import Target
 from infra.ops.commands.configure import prepare
 from infra.ops.commands.ingest import enter_queue, leave_queue
@@ -26,8 +26,8 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
     enter_queue(stage, foundation, step)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     prepare(stage, bucket, foundation)
-    until_s3_knows(lambda: chalice(stage, "deploy"))
-    deployed.keep(stage, bucket)
+    retry_until_permitted(lambda: chalice(stage, "deploy"))
+    deployed.save(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")
     changes = Operations(stage, bucket, foundation).apply()
     there = target(stage, foundation)

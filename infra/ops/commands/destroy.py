@@ -46,10 +46,10 @@ def _destroy_stage(
     step("Alarms, throttle, failure destination: terraform destroy in infra/operations")
     Operations(stage, bucket, outputs).destroy()
     step(f"Functions and API: chalice delete --stage {stage.name}")
-    deployed.survey(stage, outputs["raw_data_bucket_name"])
+    deployed.rebuild(stage, outputs["raw_data_bucket_name"])
     stage.render(outputs)
     chalice(stage, "delete")
-    deployed.forget(stage, bucket)
+    deployed.delete(stage, bucket)
     step("Buckets, roles, logs: terraform destroy in infra")
     foundation.destroy(delete_data=delete_data)
 

@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 from chalicelib.pipeline import SEEN_WITHIN
 from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place
-from infra.ops.aws.standing import Standing, Wanted, standing
+from infra.ops.aws.stored import Stored, Wanted, list_stored
 from infra.ops.aws.versions import Version, hide, remove, versions_of
 from infra.ops.screen.progress import Advance
 
@@ -49,7 +49,7 @@ class Erasure:
         self._s3: Any = boto3.client("s3", region_name=place.region)
         self._place = place
         self._wanted = wanted
-        self.found = self._standing()
+        self.found = self._list_stored()
         self._requested = {one[:2] for one in self.found.raw}
         self._markers: dict[str, str] = {}
         self.keys = self.found.keys | {one.text for one in wanted if not one.is_prefix}
@@ -75,11 +75,11 @@ class Erasure:
         self._remove_markers(self.keys)
         self._clear_queue()
 
-    def _standing(self) -> Standing:
-        return standing(self._s3, self._place.buckets, self._wanted)
+    def _list_stored(self) -> Stored:
+        return list_stored(self._s3, self._place.buckets, self._wanted)
 
     def _sweep(self) -> None:
-        found = self._standing()
+        found = self._list_stored()
         others = [one for one in found.raw if one[:2] not in self._requested]
         kept = _sources(one for one in others if not one.is_marker)
         self._remove("raw", [one for one in found.raw if one[:2] in self._requested])

@@ -18,7 +18,8 @@ from typing import Any
 import boto3
 
 from infra.ops.aws import deployed
-from infra.ops.aws.notification import function_arn, invoked_by_s3, tell_function
+from infra.ops.aws.notification import function_arn, invoked_by_s3, notify_function
+from infra.ops.aws.queues import depth
 from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import Step
 from infra.ops.stage import Stage
@@ -47,7 +48,7 @@ def leave_queue(stage: Stage, bucket: str, root: Foundation, step: Step) -> None
     step("Leaving the upload queue: S3 invokes the function, which empties the queue")
     deployed.fetch(stage, bucket)
     Operations(stage, bucket, made).apply()  # the queue may have been paused, or never connected
-    tell_function(stage, made["raw_data_bucket_name"], function)
+    notify_function(stage, made["raw_data_bucket_name"], function)
     root.remove_from_state("aws_s3_bucket_notification.uploads[0]")
     await_empty(boto3.client("sqs", region_name=stage.region), made["upload_queue_url"])
 
@@ -87,10 +88,7 @@ def await_empty(sqs: Any, queue: str) -> None:
 
 
 def _left(sqs: Any, queue: str) -> int:
-    """Count the messages in a queue, visible or being handled."""
-    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     try:
-        answer = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)
+        return depth(sqs, queue)
     except sqs.exceptions.QueueDoesNotExist:  # an earlier deployment was cut short after the queue was empty
         return 0
-    return sum(map(int, answer["Attributes"].values()))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
-from infra.ops.aws.peeking import depth
+from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place
 from infra.ops.aws.switch import Switch
 from infra.ops.commands.configure import made
@@ -52,6 +52,6 @@ def _reserved(stage: str) -> int | None:
 
 def _waiting(place: Place) -> int:
     try:
-        return depth(place)
+        return len(FailureQueue(place))
     except ClientError:  # whoever may resume may lack the permission to read the queue
         return 0

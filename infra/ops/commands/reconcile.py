@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.events import SUFFIX
-from infra.ops.aws.listing import Pair, Upload, side_by_side
+from infra.ops.aws.listing import Pair, Upload, merge_listings
 from infra.ops.aws.place import Place
 from infra.ops.aws.revisions import Deployed, Revisions
 from infra.ops.aws.uploads import Buckets, head, revision_that_published_nothing
@@ -70,7 +70,7 @@ def reconcile(
     s3 = boto3.client("s3", region_name=place.region, config=config)
     longest_run = timedelta(seconds=place.timeout)
     classifier = Classifier(s3, place.buckets, deployed, longest_run, thorough=thorough)
-    pairs = filter(selection.has, side_by_side(s3, place.buckets, selection.prefix))
+    pairs = filter(selection.has, merge_listings(s3, place.buckets, selection.prefix))
     return ((key, state) for key, state in _classified(pairs, classifier) if state)
 
 
@@ -120,7 +120,7 @@ class Classifier:
             if not upload:
                 # A younger one may belong to an upload that came after that page was listed.
                 return State.GONE if published < self._began - MARGIN else None
-            if self._is_made_from(upload, published) and self._revisions.tell(published):
+            if self._is_made_from(upload, published) and self._revisions.proven_by(published):
                 return State.CURRENT
         return None
 

@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.ops.aws.failures import AT_ONCE, FailureQueue, Waiting
+from infra.ops.aws.failures import AT_ONCE, FailureQueue, Message
 from infra.ops.aws.place import Place
 from infra.ops.screen.progress import Advance
 
@@ -31,7 +31,7 @@ class Redriven(NamedTuple):
     """
 
     accepted: int
-    set_aside: list[Waiting]
+    set_aside: list[Message]
     came_meanwhile: int
     more: bool
 
@@ -60,7 +60,7 @@ def waiting_by_cause(place: Place, *, limit: int | None = None) -> list[tuple[st
         return _by_cause(message for batch in queue.batches(limit) for message in batch)
 
 
-def _send(functions: Any, function: str, message: Waiting) -> str:
+def _send(functions: Any, function: str, message: Message) -> str:
     """Send an event to Lambda; returns why that is impossible, or an empty text."""
     if not message.event:
         return message.cause
@@ -73,7 +73,7 @@ def _send(functions: Any, function: str, message: Waiting) -> str:
     return ""
 
 
-def _by_cause(messages: Iterable[Waiting]) -> list[tuple[str, list[float]]]:
+def _by_cause(messages: Iterable[Message]) -> list[tuple[str, list[float]]]:
     sent: dict[str, list[float]] = {}
     for message in messages:
         sent.setdefault(message.cause, []).append(message.sent)

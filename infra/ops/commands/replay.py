@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import boto3
 
 from chalicelib.events import SUFFIX
-from infra.ops.aws.machine import RUNNING, Machine, Run
 from infra.ops.aws.place import Place
 from infra.ops.aws.results import Result, results
+from infra.ops.aws.state_machine import RUNNING, Run, StateMachine
 from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import bar
 
@@ -91,14 +91,14 @@ def _read(line: str) -> tuple[str, str]:
     return state, json.loads(key) if key.startswith('"') else key
 
 
-def failed_keys(machine: Machine, run: str) -> Iterator[str]:
+def failed_keys(machine: StateMachine, run: str) -> Iterator[str]:
     """Read the keys that failed in an earlier run. NothingToDoError if it has not ended."""
     if machine.look(run).status == RUNNING:
         raise NothingToDoError(f"{run} is still running.")
     return (key for result in results(machine, run) for key in result.failed)
 
 
-def upload_manifest(machine: Machine, run: str, keys: Iterable[str]) -> str:
+def upload_manifest(machine: StateMachine, run: str, keys: Iterable[str]) -> str:
     """Upload the manifest of a run, which lists its keys; returns the manifest's own key."""
     manifest = f"manifests/{run}.jsonl"
     with tempfile.TemporaryFile() as file:
@@ -111,7 +111,7 @@ def upload_manifest(machine: Machine, run: str, keys: Iterable[str]) -> str:
     return manifest
 
 
-def watch(machine: Machine, name: str) -> Run:
+def watch(machine: StateMachine, name: str) -> Run:
     """Follow a run until it ends."""
     with bar("Checking objects") as advance:
         while (run := machine.look(name)).status == RUNNING:
@@ -167,6 +167,6 @@ class Report:
         return max((end - self._run.started).total_seconds(), 0.001)
 
 
-def report(machine: Machine, run: Run) -> Report:
+def report(machine: StateMachine, run: Run) -> Report:
     """Read the outcomes of a run that has ended."""
     return Report(run, results(machine, run.name))

@@ -8,10 +8,11 @@ from datetime import timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.extraction import REVISION
-from infra.ops.aws import overview
+from infra.ops.aws import inspection
+from infra.ops.aws.failure_sample import Sample, peek
 from infra.ops.aws.metrics import last_day
-from infra.ops.aws.peeking import Look, peek
 from infra.ops.aws.place import Place
+from infra.ops.aws.revisions import NoRevisionError, deployed_revision
 from infra.ops.aws.switch import Switch
 from infra.ops.screen.findings import Finding, unknown
 
@@ -50,9 +51,10 @@ def _paused(place: Place) -> Finding:
 def _revision(place: Place) -> Finding:
     if Switch(place).position().at_once == 0:
         return unknown("revision", "a paused function does not answer")
-    deployed = overview.revision(place)
-    if deployed is None:
-        return unknown("revision", "the function does not report it (is it older than this command?)")
+    try:
+        deployed = deployed_revision(place).revision
+    except NoRevisionError as error:
+        return unknown("revision", str(error))
     facts = {"deployed": deployed, "checkout": REVISION}
     if deployed == REVISION:
         return Finding("revision", [f"{deployed}, as in this checkout"], facts)
@@ -61,7 +63,7 @@ def _revision(place: Place) -> Finding:
 
 
 def _alarms(place: Place) -> Finding:
-    number, ringing = overview.alarms(place)
+    number, ringing = inspection.alarms(place)
     facts = {"alarms": number, "ringing": list(ringing)}
     if ringing:
         return Finding("alarms", [f"{one}: {meaning}" for one, meaning in ringing.items()], facts, RUNBOOK)
@@ -79,10 +81,10 @@ def _failures(place: Place) -> Finding:
     return Finding("failures", lines, facts, f"make redrive STAGE={place.stage}")
 
 
-def _age(look: Look, oldest: int | None) -> str:
+def _age(look: Sample, oldest: int | None) -> str:
     if oldest is None:
         return "none visible: another reader has received them"
-    sample = f" of {len(look.messages)} looked at" if look.is_sample else ""
+    sample = f" of {len(look.messages)} looked at" if look.is_partial else ""
     return f"the oldest{sample} for {timedelta(seconds=oldest)}"
 
 
@@ -117,14 +119,14 @@ def _number(value: float | None) -> str:
 
 
 def _logs(place: Place) -> Finding:
-    retention = overview.retention(place)
+    retention = inspection.retention(place)
     kept = sorted({f"{days} days" if days else "for ever" for days in retention.values()})
     line = f"kept {' and '.join(kept)}" if kept else "there are none"
     return Finding("logs", [line], {"retention_days": retention})
 
 
 def _settings(place: Place) -> Finding:
-    found = overview.settings(place)
+    found = inspection.settings(place)
     network = "in a VPC" if found.subnets else "no VPC"
     lines = [
         f"{found.memory_mb:,} MB, {found.timeout_seconds} s; {network}",

@@ -11,10 +11,11 @@ from rich.filesize import decimal
 
 from chalicelib.events import SUFFIX
 from chalicelib.telemetry import object_name
-from infra.ops.aws.peeking import peek
+from infra.ops.aws.failure_sample import peek
+from infra.ops.aws.history import SHOWN, History, Published, read_history
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import FIRST, Report
-from infra.ops.aws.trail import SHOWN, Published, Trail, Version, follow
+from infra.ops.aws.versions import Version
 from infra.ops.commands.status import check
 from infra.ops.errors import OperatorError
 from infra.ops.screen.findings import Finding, unknown
@@ -26,24 +27,24 @@ class UnknownObjectError(OperatorError):
 
 def story(place: Place, key: str) -> list[Finding]:
     """Tell what happened to the object with a key. Raises UnknownObjectError."""
-    trail = follow(place, key)
-    if not (trail.versions or trail.published):
+    history = read_history(place, key)
+    if not (history.versions or history.published):
         raise UnknownObjectError("There is no such object: no version of it, and nothing is published.")
     revision = check("revision", place)._replace(todo="")
     # None if the function cannot say it: then any revision counts as the deployed one.
     deployed = revision.facts.get("deployed")
-    why_not = _why_not(trail, key, deployed)
+    why_not = _why_not(history, key, deployed)
     waiting = _waiting(place, key)
     # An event that waits in the failure queue is published by a redrive.
-    todo = "" if why_not or _is_current(trail, deployed) else waiting.todo or _replay(place, key)
-    published = _published(trail, why_not, deployed)._replace(todo=todo)
-    return [_uploads(trail), published, _rejected(trail, deployed), revision, waiting, _log(place, key)]
+    todo = "" if why_not or _is_current(history, deployed) else waiting.todo or _replay(place, key)
+    published = _published(history, why_not, deployed)._replace(todo=todo)
+    return [_uploads(history), published, _rejected(history, deployed), revision, waiting, _log(place, key)]
 
 
-def _is_current(trail: Trail, deployed: str | None) -> bool:
+def _is_current(history: History, deployed: str | None) -> bool:
     """Say whether the current version is published, by the deployed revision: as `reconcile` does."""
-    published, current = trail.published, trail.current
-    if published is None or current is None or published.version != current.name:
+    published, current = history.published, history.current
+    if published is None or current is None or published.version != current.source:
         return False
     return _is_deployed(published.revision, deployed)
 
@@ -52,25 +53,33 @@ def _is_deployed(revision: str | None, deployed: str | None) -> bool:
     return deployed is None or revision == deployed
 
 
-def _uploads(trail: Trail) -> Finding:
-    lines = [_describe(one) for one in trail.versions] or ["no version is left"]
-    if len(trail.versions) == SHOWN:
+def _uploads(history: History) -> Finding:
+    lines = [_describe(one) for one in history.versions] or ["no version is left"]
+    if len(history.versions) == SHOWN:
         lines.append("there may be older ones")
-    facts = [{"version": one.name, "at": one.at.isoformat(), "bytes": one.size} for one in trail.versions]
+    facts = [
+        {"version": one.source, "at": one.modified.isoformat(), "bytes": _size(one)}
+        for one in history.versions
+    ]
     return Finding("uploads", lines, {"versions": facts})
 
 
 def _describe(version: Version) -> str:
-    size = "deleted" if version.size is None else decimal(version.size)
-    return f"{version.at:%Y-%m-%d %H:%M}  {size:9}  {version.name}"
+    size = _size(version)
+    text = "deleted" if size is None else decimal(size)
+    return f"{version.modified:%Y-%m-%d %H:%M}  {text:9}  {version.source}"
 
 
-def _published(trail: Trail, why_not: str, deployed: str | None) -> Finding:
-    published, because = trail.published, why_not and f": {why_not}"
+def _size(version: Version) -> int | None:
+    return None if version.is_marker else version.size
+
+
+def _published(history: History, why_not: str, deployed: str | None) -> Finding:
+    published, because = history.published, why_not and f": {why_not}"
     if published is None:
         return Finding("published", [f"nothing{because}"], {"published": None, "why_not": why_not})
     lines = list(_origin(published, deployed))
-    if not _is_current(trail, deployed):
+    if not _is_current(history, deployed):
         lines.append(f"That is not current{because}.")
     facts = published._asdict() | {"at": published.at.isoformat()}
     return Finding("published", lines, {"published": facts, "why_not": why_not})
@@ -88,24 +97,25 @@ def _by(revision: str | None, deployed: str | None) -> str:
     )
 
 
-def _why_not(trail: Trail, key: str, deployed: str | None) -> str:
+def _why_not(history: History, key: str, deployed: str | None) -> str:
     """Say why the current version is not to be published; empty if it is."""
     if not key.endswith(SUFFIX):
         return f"its name does not end in {SUFFIX}"
-    if trail.current is None:
+    if history.current is None:
         return "the upload was deleted"
-    if trail.current.size == 0:
+    if history.current.size == 0:
         return "it has 0 bytes, which is nothing yet"
-    if trail.refused_by is None or not _is_deployed(trail.refused_by, deployed):
+    if history.refused_by is None or not _is_deployed(history.refused_by, deployed):
         return ""
-    return "it is malformed" if trail.report and trail.report.malformed else "none of its records is valid"
+    is_malformed = history.report and history.report.malformed
+    return "it is malformed" if is_malformed else "none of its records is valid"
 
 
-def _rejected(trail: Trail, deployed: str | None) -> Finding:
-    report = trail.report or Report({})
+def _rejected(history: History, deployed: str | None) -> Finding:
+    report = history.report or Report({})
     lines, facts = list(_reasons(report)), _facts(report)
-    if trail.refused_by is not None:
-        lines.append(_by(trail.refused_by, deployed))
+    if history.refused_by is not None:
+        lines.append(_by(history.refused_by, deployed))
     return Finding("rejected", lines or ["nothing"], facts)
 
 
@@ -131,7 +141,7 @@ def _waiting(place: Place, key: str) -> Finding:
     wanted = (place.buckets.raw, key)
     ours = [one for one in look.messages if wanted in {name[:2] for name in one.names}]
     if not ours:
-        sample = f"the {len(look.messages)} looked at of " if look.is_sample else "the "
+        sample = f"the {len(look.messages)} looked at of " if look.is_partial else "the "
         return Finding("failures", [f"not among {sample}{look.waiting} waiting"], {"waiting": 0})
     lines = [f"waiting for {timedelta(seconds=round(time.time() - one.sent))}: {one.cause}" for one in ours]
     facts = {"waiting": len(ours), "why": [one.cause for one in ours]}
