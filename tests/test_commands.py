@@ -1,5 +1,6 @@
 """What all commands have in common, and the page infra/COMMANDS.md."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -42,3 +43,12 @@ def test_wrong_usage_ends_with_2(name: str) -> None:
     result = CliRunner().invoke(ops.commands[name], ["--no-such-option"])
 
     assert result.exit_code == 2
+
+
+def test_every_error_has_the_base_class_that_the_command_line_reports() -> None:
+    sources = (ROOT / "infra" / "ops").rglob("*.py")
+    nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text())))
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    own = {one.name for one in classes for base in one.bases if ast.unparse(base).endswith("Exception")}
+
+    assert own == {"OperatorError"}

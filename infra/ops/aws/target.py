@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from infra.ops.aws.uploads import Buckets
+from infra.ops.errors import OperatorError
 
 # Every key of `verify` starts with it, and no other key may.
 PREFIX = "smoke-test/"
@@ -34,5 +35,5 @@ class Target(NamedTuple):
     patience: Patience = Patience()
 
 
-class UnexpectedError(Exception):
+class UnexpectedError(OperatorError):
     """A check failed; says what was observed."""
