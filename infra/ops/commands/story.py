@@ -92,9 +92,8 @@ def _origin(published: Published, deployed: str | None) -> Iterator[str]:
 
 
 def _by(revision: str | None, deployed: str | None) -> str:
-    return (
-        f"by revision {revision}{'' if _is_deployed(revision, deployed) else ', which is not deployed now'}"
-    )
+    note = "" if _is_deployed(revision, deployed) else ", which is not deployed now"
+    return f"by revision {revision}{note}"
 
 
 def _why_not(history: History, key: str, deployed: str | None) -> str:
