@@ -431,7 +431,7 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
     operator = Account(account.checkout)  # not in GitHub's role
-    assert "1 handed to Lambda" in operator.ops("redrive", "--stage", STAGE)
+    assert "1 accepted by Lambda" in operator.ops("redrive", "--stage", STAGE)
     wait_for(lambda: key in keys(account.buckets().processed))
 
 

@@ -157,8 +157,8 @@ def test_a_stage_that_nobody_has_made_cannot_be_configured(deployment: Deploymen
 
     assert code == 1
     assert said.startswith(f"account {account(Stage('dev').region)}\nregion {Stage('dev').region}\n")
-    assert "The stage dev is not made yet: there is no bucket" in said
-    assert said.endswith("as infra/README.md shows.\n")  # and nothing of "the same command again"
+    assert "The stage dev is not complete: there is no bucket" in said
+    assert said.endswith("or the steps in infra/README.md.\n")  # and nothing of "the same command again"
 
 
 # The steps themselves are tried in test_account.py; here, what is told of a stage that then fails.

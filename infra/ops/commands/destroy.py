@@ -77,7 +77,7 @@ def _refuse_other_stages(stage: Stage, bucket: str) -> None:
     others = [key for key in keys if key.endswith(".tfstate") and not key.startswith(f"{stage.name}/")]
     in_use = {key.partition("/")[0] for key in others if _has_resources(s3, bucket, key)}
     if in_use:
-        raise InUseError(f"{stage.name} is not the last stage: there is also {' and '.join(sorted(in_use))}.")
+        raise InUseError(f"{stage.name} is not the last stage: there is {' and '.join(sorted(in_use))}.")
 
 
 def _has_resources(s3: Any, bucket: str, key: str) -> bool:
