@@ -169,7 +169,7 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
     printed = account.ops("deploy", "--stage", STAGE)
 
     assert url in printed
-    assert "what is undeleted is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
+    assert "an undeleted object is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
     assert "infra 0 added, 0 changed, 0 destroyed" in printed
     assert "No changes." in account.ops("plan", "--stage", STAGE)
 

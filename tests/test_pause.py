@@ -128,7 +128,7 @@ def test_resume_allows_as_many_uploads_at_once_as_terraform_says(
 def test_a_mapping_that_never_changes_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     # The stand-in changes one at once.
     monkeypatch.setattr(switch, "SWITCHES_WITHIN", 0)
-    monkeypatch.setattr(switch, "LOOK", 0)
+    monkeypatch.setattr(switch, "POLL", 0)
     monkeypatch.setattr(Switch, "_mappings", lambda _self: {"uuid": "Updating"})
 
     with pytest.raises(SwitchError, match="uuid"):

@@ -118,7 +118,7 @@ def test_the_endpoint_of_a_stopped_local_cloud_is_refused(command: str) -> None:
     code, said = ops(command, "--stage", "dev", AWS_ENDPOINT_URL=DEAD)
 
     assert code == 1
-    assert said.startswith(f"Error: AWS_ENDPOINT_URL is {DEAD}: neither AWS nor a local cloud")
+    assert said.startswith(f"Error: AWS_ENDPOINT_URL is {DEAD}: neither AWS nor a running local cloud")
 
 
 @pytest.mark.parametrize("command", ["bootstrap", "configure", "deploy", "destroy", "plan", "redrive"])

@@ -86,7 +86,7 @@ def _read(line: str) -> tuple[str, str]:
 
 def failed(machine: StateMachine, run: str) -> Iterator[str]:
     """Read the keys that failed in an earlier run, which has ended."""
-    if machine.look(run).status == RUNNING:
+    if machine.describe(run).status == RUNNING:
         raise NothingToDoError(f"{run} still runs.")
     return (key for result in results(machine, run) for key in result.failed)
 
@@ -107,7 +107,7 @@ def hand_over(machine: StateMachine, run: str, keys: Iterable[str]) -> str:
 def watch(machine: StateMachine, name: str) -> Run:
     """Follow a run until it ends."""
     with bar("Looking at objects") as advance:
-        while (run := machine.look(name)).status == RUNNING:
+        while (run := machine.describe(name)).status == RUNNING:
             advance(*machine.progress(name))
             time.sleep(LOOK_EVERY)
         advance(*machine.progress(name))
