@@ -276,7 +276,7 @@ def run(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int,
         return done.exit_code, done.stdout, done.stderr
 
     monkeypatch.setattr("infra.ops.cli.telling.locate", lambda _: keys.place)
-    monkeypatch.setattr(command, "deployed", lambda _: LONG_AGO)
+    monkeypatch.setattr(command, "deployed_revision", lambda _: LONG_AGO)
     monkeypatch.setattr(console, "quiet", False)
     monkeypatch.setattr(console, "stderr", False)
     return run

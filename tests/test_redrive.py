@@ -268,7 +268,7 @@ def test_killed_at_any_step_it_loses_nothing_and_hides_nothing_for_longer_than_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert failures.VISIBILITY_TIMEOUT <= 60
-    monkeypatch.setattr(failures, "HIDDEN", 1)
+    monkeypatch.setattr(failures, "VISIBILITY_TIMEOUT", 1)
     keys = []
     for step in range(6):  # where is the queue, how much is in it, what; Lambda; away with it; what else
         keys.append(unpublished(deployment))

@@ -176,7 +176,7 @@ def test_a_run_without_a_key_or_about_one_that_still_runs_is_not_started(
         hand_over(machine, new_name(), [])
     with pytest.raises(NoReplayError, match="no run gone of ikerian-data-pipeline-local-replay"):
         list(replay.failed(machine, "gone"))
-    monkeypatch.setattr(machine, "look", lambda name: Run(name, "RUNNING", "", NOW, None))
+    monkeypatch.setattr(machine, "describe", lambda name: Run(name, "RUNNING", "", NOW, None))
     with pytest.raises(NothingToDoError, match="still runs"):
         list(replay.failed(machine, "busy"))
 
