@@ -45,7 +45,7 @@ from tests.account import (
     listed,
     role_session,
     wait_for,
-    widen_for_the_stand_in,
+    widen_for_ministack,
 )
 from tests.readme import block
 
@@ -72,7 +72,7 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]
         printed = account.ops("bootstrap", "--stage", STAGE)
         for stage in (STAGE, "staging"):
             assert f"{stage} is deployed by arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}" in printed
-            widen_for_the_stand_in(deployer_role(stage))
+            widen_for_ministack(deployer_role(stage))
         yield account
 
 
@@ -169,7 +169,7 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
     printed = account.ops("deploy", "--stage", STAGE)
 
     assert url in printed
-    assert "what is undeleted is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
+    assert "an undeleted object is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
     assert "infra 0 added, 0 changed, 0 destroyed" in printed
     assert "No changes." in account.ops("plan", "--stage", STAGE)
 

@@ -128,7 +128,7 @@ def test_a_mapping_that_does_not_change_in_time_is_an_error(
 ) -> None:
     # The local cloud changes a mapping at once.
     monkeypatch.setattr(switch, "SWITCHES_WITHIN", 0)
-    monkeypatch.setattr(switch, "LOOK", 0)
+    monkeypatch.setattr(switch, "POLL", 0)
     monkeypatch.setattr(Switch, "_mappings", lambda _self: {"uuid": "Updating"})
 
     with pytest.raises(SwitchError, match="uuid"):

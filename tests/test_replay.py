@@ -177,7 +177,7 @@ def test_a_run_without_a_key_or_of_the_failures_of_a_run_that_has_not_ended_is_n
         upload_manifest(machine, new_run_name(), [])
     with pytest.raises(NoReplayError, match="no run gone of ikerian-data-pipeline-local-replay"):
         list(replay.failed_keys(machine, "gone"))
-    monkeypatch.setattr(machine, "look", lambda name: Run(name, "RUNNING", "", NOW, None))
+    monkeypatch.setattr(machine, "describe", lambda name: Run(name, "RUNNING", "", NOW, None))
     with pytest.raises(NothingToDoError, match="is still running"):
         list(replay.failed_keys(machine, "busy"))
 

@@ -86,6 +86,6 @@ def _configured() -> Iterator[tuple[str, str]]:
 def _refuse_foreign(name: str, endpoint: str) -> None:
     if not (AWS.fullmatch(endpoint) or runs_at(endpoint)):
         raise ForeignEndpointError(
-            f"{name} is {endpoint}: neither AWS nor a local cloud (`make up`) that runs. "
+            f"{name} is {endpoint}: neither AWS nor a running local cloud (`make up`). "
             "Nothing was changed. To reach AWS, remove that setting, and the keys that came with it."
         )

@@ -19,7 +19,7 @@ class OutOfOrderError(OperatorError):
 class Upload(NamedTuple):
     """The current version of a raw object, named as the pipeline names it.
 
-    `modified` is when its upload began, in whole seconds; S3 rounds the time of a multipart upload
+    `modified` is when its upload began, in whole seconds: S3 gives no finer time for a multipart upload
     (`in_parts`). `alone` says that the listing shows no other version of the key and no delete marker.
     """
 

@@ -13,7 +13,7 @@ from infra.ops.errors import OperatorError
 
 # For some minutes after an update, Lambda may still run the old code; and clocks differ.
 GRACE = timedelta(minutes=10)
-EMPTY_REPLAY = json.dumps({"Items": []})  # its answer has nothing but the revision
+EMPTY_REPLAY = json.dumps({"Items": []})  # does nothing; its answer contains the revision
 ANSWERS_WITHIN = 30  # seconds, including a cold start
 
 

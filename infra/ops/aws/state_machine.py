@@ -56,7 +56,7 @@ class StateMachine:
         """Start a run. Idempotent for the same name and input while the run is running."""
         self.client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(options))
 
-    def look(self, name: str) -> Run:
+    def describe(self, name: str) -> Run:
         """Return the state of a run."""
         try:
             found = self.client.describe_execution(executionArn=f"{self._ours}:execution:{self._name}:{name}")

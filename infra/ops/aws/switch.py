@@ -14,7 +14,7 @@ from infra.ops.aws.place import Place
 from infra.ops.errors import OperatorError
 
 SWITCHES_WITHIN = 120  # seconds
-LOOK = 1  # second
+POLL = 1  # second
 SETTLED = {"Enabled", "Disabled"}
 
 
@@ -83,4 +83,4 @@ class Switch:
                 raise SwitchError(
                     f"After {SWITCHES_WITHIN} seconds, these mappings have not changed: {others}."
                 )
-            time.sleep(LOOK)
+            time.sleep(POLL)

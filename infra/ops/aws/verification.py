@@ -38,7 +38,7 @@ def verify(target: Target, step: Step) -> list[Line]:
         lines = [_run(name, check, step) for name, check in checks.items()]
     finally:
         clear = partial(clear_away, s3, target.buckets, target.patience.upload)
-        last = _run("nothing of that is left", clear, step)
+        last = _run("all test objects are removed", clear, step)
     return [*lines, last]
 
 

@@ -36,7 +36,7 @@ class PostChecks:
         """Return the checks by name."""
         return {
             "POST is answered with the patients": self.plain,
-            "POST of gzip is, too": self.packed,
+            "POST with gzip is answered with the patients": self.packed,
             "POST without a signature is refused": self.unsigned,
             "POST signed by nobody is refused": self.by_nobody,
         }

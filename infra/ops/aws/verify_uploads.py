@@ -39,9 +39,9 @@ class UploadChecks:
             "the same key is replaced": self.replaced,
             "records that are not valid are rejected": self.rejected,
             "a malformed document is reported": self.malformed,
-            "an event that comes again changes nothing": self.event_again,
-            "the version below a removed one is published": self.removed,
-            "what is undeleted is published": self.undeleted,
+            "a repeated event changes nothing": self.event_again,
+            "after a removal the previous version is published": self.removed,
+            "an undeleted object is published": self.undeleted,
         }
 
     def small(self) -> str:
@@ -104,7 +104,7 @@ class UploadChecks:
         self._remove(self._target.buckets.raw, newest.key, newest.version)
         self._await(before)
         self._expect(before, first)
-        return "the first of two versions, when the second was removed"
+        return "the first of two versions, after the second was removed"
 
     def _delete_and_undelete(self) -> str:
         outcome = self._upload_versioned("undeleted", scan := scans(1))
@@ -117,7 +117,7 @@ class UploadChecks:
         self._remove(raw, outcome.key, marker)
         self._await(outcome)
         self._expect(outcome, scan)
-        return "again, when its delete marker was removed"
+        return "again, after its delete marker was removed"
 
     def _publish(self, name: str, expected: Scans) -> str:
         outcome = self._upload(name, expected.packed)

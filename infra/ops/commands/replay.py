@@ -93,7 +93,7 @@ def _read(line: str) -> tuple[str, str]:
 
 def failed_keys(machine: StateMachine, run: str) -> Iterator[str]:
     """Read the keys that failed in an earlier run. NothingToDoError if it has not ended."""
-    if machine.look(run).status == RUNNING:
+    if machine.describe(run).status == RUNNING:
         raise NothingToDoError(f"{run} is still running.")
     return (key for result in results(machine, run) for key in result.failed)
 
@@ -114,7 +114,7 @@ def upload_manifest(machine: StateMachine, run: str, keys: Iterable[str]) -> str
 def watch(machine: StateMachine, name: str) -> Run:
     """Follow a run until it ends."""
     with bar("Checking objects") as advance:
-        while (run := machine.look(name)).status == RUNNING:
+        while (run := machine.describe(name)).status == RUNNING:
             advance(*machine.progress(name))
             time.sleep(POLL_SECONDS)
         advance(*machine.progress(name))
