@@ -1,4 +1,4 @@
-"""Whole objects through the S3 edge, as the tests of its faults read and write them."""
+"""Reads and writes of whole objects through the object store, for tests of faults."""
 
 import boto3
 from botocore.config import Config
@@ -9,8 +9,8 @@ from tests.faulty_s3 import Ending, Fault, FaultyS3
 
 ATTEMPTS = 3
 BODY = bytes(range(251)) * 1200
-PART = 5 * 1024 * 1024  # the least that S3 takes, but for the last one
-PIECE = 64 * 1024  # written at a time
+PART = 5 * 1024 * 1024  # bytes; S3's minimum for all parts but the last
+PIECE = 64 * 1024  # bytes in one write
 PASSING: list[Fault] = [fault for code, fault in REFUSALS.items() if code != "ExpiredToken"]
 CONNECTIONS: list[Fault] = [Unsent(), Unsent(Ending.CLOSED), Lost(), Lost(Ending.CLOSED)]
 

@@ -19,7 +19,8 @@ import pytest
 
 from infra.ops.aws.posting import post
 from infra.ops.aws.target import PREFIX
-from infra.ops.aws.uploads import upload, versions
+from infra.ops.aws.uploads import upload
+from infra.ops.aws.versions import versions
 from infra.ops.local.cloud import ROOT, local_cloud
 from tests import by_hand
 from tests.account import (
@@ -44,7 +45,7 @@ from tests.account import (
     listed,
     role_session,
     wait_for,
-    widen_for_the_stand_in,
+    widen_for_ministack,
 )
 from tests.readme import block
 
@@ -71,7 +72,7 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]
         printed = account.ops("bootstrap", "--stage", STAGE)
         for stage in (STAGE, "staging"):
             assert f"{stage} is deployed by arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}" in printed
-            widen_for_the_stand_in(deployer_role(stage))
+            widen_for_ministack(deployer_role(stage))
         yield account
 
 
@@ -168,7 +169,7 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
     printed = account.ops("deploy", "--stage", STAGE)
 
     assert url in printed
-    assert "what is undeleted is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
+    assert "an undeleted object is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
     assert "infra 0 added, 0 changed, 0 destroyed" in printed
     assert "No changes." in account.ops("plan", "--stage", STAGE)
 
@@ -177,7 +178,7 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
 def test_who_deploys_verifies_a_stage_and_leaves_nothing_in_it(account: Account) -> None:
     assert f"The stage {STAGE} does what it should." in account.ops("verify", "--stage", STAGE)
 
-    assert [versions(client("s3"), bucket, PREFIX) for bucket in account.buckets()] == [[], [], []]
+    assert not [one for bucket in account.buckets() for one in versions(client("s3"), bucket, PREFIX)]
 
 
 def test_chalice_on_another_machine_deploys_the_same_api(url: str, tmp_path: Path) -> None:
@@ -430,7 +431,7 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
     operator = Account(account.checkout)  # not in GitHub's role
-    assert "1 handed to Lambda" in operator.ops("redrive", "--stage", STAGE)
+    assert "1 accepted by Lambda" in operator.ops("redrive", "--stage", STAGE)
     wait_for(lambda: key in keys(account.buckets().processed))
 
 

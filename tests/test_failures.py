@@ -47,7 +47,7 @@ def failed(error: str | None, words: str) -> dict[str, Any]:
     ],
 )
 def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None:
-    cause, _, names = failures.read(json.dumps(body))
+    cause, _, names = failures.parse(json.dumps(body))
 
     assert cause == why
     assert [name[:2] for name in names] == [("raw", f"{CANARY}.json")]
@@ -56,7 +56,7 @@ def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None
 
 @pytest.mark.parametrize("body", ["{", "{}", json.dumps(CANARY), "[" * 100_000, '{"a":' * 100_000, "NaN"])
 def test_what_is_no_event_names_no_object_and_is_not_quoted(body: str) -> None:
-    cause, _, names = failures.read(body)
+    cause, _, names = failures.parse(body)
 
     assert not names
     assert CANARY not in cause
