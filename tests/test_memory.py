@@ -1,11 +1,11 @@
-"""The memory of a worker does not depend on what it handles, nor on how much it has handled already."""
+"""A worker's memory depends neither on the size of objects nor on the number already handled."""
 
 import pytest
 
 from tests.chaos.memory import HALF_VALID, LEAK, MB, PEAK, PEAK_OF_MANY, growth, peak
 
 
-def test_a_large_object_takes_no_more_memory_than_is_promised() -> None:
+def test_a_large_object_takes_no_more_memory_than_promised() -> None:
     memory, _ = peak(HALF_VALID, 300 * MB)
 
     assert memory <= PEAK
