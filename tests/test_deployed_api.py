@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from chalicelib.answer import MAX_DOCUMENT
+from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
 from tests.deployment import Deployment
 
 RECORD = '{"patient_id":"P-1","patient_name":"Ada","diagnosis":"normal"}'
@@ -81,6 +81,15 @@ def test_the_limit_holds_for_the_decompressed_size(deployment: Deployment) -> No
     answer = deployment.post(gzip.compress(b" " * (MAX_DOCUMENT + 1)), Content_Encoding="gzip")
 
     assert answer.status == 413
+
+
+def test_an_answer_just_below_the_limit_passes_lambda_and_api_gateway(deployment: Deployment) -> None:
+    name = r"\"" * (MAX_ANSWER // 4 - 100)  # 2 bytes in the document, 4 in the answer, escaped twice
+
+    answer = deployment.post(f'[{{"patient_id":"P-1","patient_name":"{name}"}}]'.encode())
+
+    assert answer.status == 200
+    assert json.loads(answer.body)["records"][0]["patient_name"] == json.loads(f'"{name}"')
 
 
 def test_an_answer_over_the_limit_is_answered_with_413(deployment: Deployment) -> None:

@@ -10,8 +10,10 @@ from urllib.parse import unquote
 
 import pytest
 
+from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
 from chalicelib.extraction import extract
-from chalicelib.malformed import MalformedScan
+from chalicelib.malformed import MIB, RECORD_LIMIT, MalformedScan
+from chalicelib.records import PatientRecord
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
 from tests.deployment import Deployment
@@ -214,6 +216,36 @@ def test_each_setting_is_in_the_file_that_the_readme_names(asked: str, found: st
     files = [place] if place.is_file() else sorted(path for path in place.rglob("*.tf*") if path.is_file())
 
     assert any(found in path.read_text() for path in files)
+
+
+def test_the_readme_names_the_published_fields() -> None:
+    table = (ROOT / "README.md").read_text().partition("\n## The contract\n")[2]
+    _, _, first, *_ = re.findall(r"^\|.+\|(.+)\|$", table, re.MULTILINE)
+
+    assert re.findall(r"`(\w+)`", first) == list(PatientRecord.__struct_fields__)
+
+
+def test_the_page_of_the_application_states_the_limits_of_the_code() -> None:
+    page = (ROOT / "chalicelib" / "README.md").read_text()
+    contract = page.partition("\n## Change the contract\n")[0]
+    api = contract.partition("\n### POST /process\n")[2]
+    (too_large,) = re.findall(r"^\| 413 .+$", api, re.MULTILINE)
+    record, document, answer = (f"{size / MIB:g}" for size in (RECORD_LIMIT, MAX_DOCUMENT, MAX_ANSWER))
+
+    assert re.findall(r"([\d.]+) MiB", too_large) == [document, answer]
+    assert set(re.findall(r"([\d.]+) MiB", api)) == {document, answer}
+    assert set(re.findall(r"([\d.]+) MiB", contract.replace(api, ""))) == {record}
+
+
+def test_the_page_of_the_application_states_the_throttle_that_is_the_default() -> None:
+    (row,) = re.findall(r"^\| 429 .+$", (ROOT / "chalicelib" / "README.md").read_text(), re.MULTILINE)
+    variables = (ROOT / "infra" / "variables.tf").read_text()
+    limits = [
+        re.findall(rf'^variable "{name}" .+?default +=  *(\S+)', variables, re.MULTILINE | re.DOTALL)[0]
+        for name in ("api_rate_limit", "api_burst_limit")
+    ]
+
+    assert re.findall(r"\d+", row)[1:] == limits
 
 
 def links(page: Path) -> Iterator[str]:

@@ -103,7 +103,7 @@ EDITS = {
         replaces=True,
     ),
     "a maximum length": Edit(
-        "    patient_name: Annotated[str, Meta(max_length=20)]",
+        "    patient_name: Annotated[Text, Meta(max_length=20)]",
         NAME,
         "Ikerian A",
         "CANARY" * 4,
@@ -136,12 +136,16 @@ def test_one_line_of_the_contract_changes_everything_derived_from_it(checkout: P
     assert contract.count(edit.after) == 1
 
     records.write_text(contract.replace(edit.after, ("" if edit.replaces else edit.after) + edit.line + "\n"))
-    after = tried(checkout, [good, bad])
+    blank = good | {"patient_name": " "}
+    after = tried(checkout, [good, bad, blank])
 
     published = good if edit.published else base
     assert after["processed"] == after["answer"]["records"] == [published]
-    assert after["rejected"] == [{"index": 1, "reason": edit.reason, "record": bad}]
-    assert after["answer"]["rejected"] == [{"index": 1, "reason": edit.reason}]
+    assert after["rejected"] == [
+        {"index": 1, "reason": edit.reason, "record": bad},
+        {"index": 2, "reason": "patient_name: blank", "record": blank},
+    ]
+    assert after["answer"]["rejected"][0] == {"index": 1, "reason": edit.reason}
     assert "CANARY" not in edit.reason
     for described in (after["schema"]["$defs"], after["openapi"]["components"]["schemas"]):
         assert edit.field in described["ScanRecord"]["properties"]
@@ -152,6 +156,14 @@ def test_one_line_of_the_contract_changes_everything_derived_from_it(checkout: P
     assert accepts(after["schema"], [good])
     # By default, JSON Schema validators ignore formats.
     assert edit.field == "scan_date" or not accepts(after["schema"], [bad])
+
+
+def test_the_lines_that_the_page_shows_are_tried() -> None:
+    page = (ROOT / "chalicelib" / "README.md").read_text().partition("\n## Change the contract\n")[2]
+    shown = re.findall(r"^\| `(\w+: .+?)` \|", page, re.MULTILINE)
+
+    assert len(shown) >= 4
+    assert {line.replace(r"\|", "|") for line in shown} <= {edit.line.strip() for edit in EDITS.values()}
 
 
 def test_an_optional_field_may_be_missing_and_a_required_one_may_not(checkout: Path) -> None:
