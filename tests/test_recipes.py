@@ -92,7 +92,7 @@ class Edit(NamedTuple):
 
 NAME = "    patient_name: Text\n"
 IDENTITY = "    patient_id: Text\n"
-CHECKED = 'fields that stand here, which are checked alone."""\n'
+CHECKED = "class ScanRecord(PatientRecord, kw_only=True):\n"
 EDITS = {
     "a pattern": Edit(
         r'    patient_id: Annotated[str, Meta(pattern=r"^[A-Z]\d{5}$")]',
