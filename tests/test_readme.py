@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
 from chalicelib.extraction import extract
-from chalicelib.malformed import MIB, RECORD_LIMIT, MalformedScan
+from chalicelib.malformed import MIB, RECORD_LIMIT, MalformedScan, Reason
 from chalicelib.records import PatientRecord
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
@@ -225,7 +225,7 @@ def test_the_readme_names_the_published_fields() -> None:
     assert re.findall(r"`(\w+)`", first) == list(PatientRecord.__struct_fields__)
 
 
-def test_the_page_of_the_application_states_the_limits_of_the_code() -> None:
+def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
     page = (ROOT / "chalicelib" / "README.md").read_text()
     contract = page.partition("\n## Change the contract\n")[0]
     api = contract.partition("\n### POST /process\n")[2]
@@ -235,6 +235,7 @@ def test_the_page_of_the_application_states_the_limits_of_the_code() -> None:
     assert re.findall(r"([\d.]+) MiB", too_large) == [document, answer]
     assert set(re.findall(r"([\d.]+) MiB", api)) == {document, answer}
     assert set(re.findall(r"([\d.]+) MiB", contract.replace(api, ""))) == {record}
+    assert re.findall(r"([\d.]+) MiB", Reason.TOO_LARGE) == [record]
 
 
 def test_the_page_of_the_application_states_the_throttle_that_is_the_default() -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from jsonschema import Draft202012Validator
 
+from chalicelib.extraction import extract
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import Stage
@@ -156,6 +157,16 @@ def test_one_line_of_the_contract_changes_everything_derived_from_it(checkout: P
     assert accepts(after["schema"], [good])
     # By default, JSON Schema validators ignore formats.
     assert edit.field == "scan_date" or not accepts(after["schema"], [bad])
+
+
+@pytest.mark.parametrize("field", ["patient_id", "patient_name"])
+def test_a_text_has_no_maximum_length_unless_the_contract_sets_one(field: str) -> None:
+    record = {"patient_id": "P-1", "patient_name": "Ada"} | {field: "x" * 10_000}
+    processed = bytearray()
+
+    extract([json.dumps(record).encode()], processed.extend, lambda _: None)
+
+    assert json.loads(processed) == [record]
 
 
 def test_the_lines_that_the_page_shows_are_tried() -> None:
