@@ -159,6 +159,19 @@ def test_one_line_of_the_contract_changes_everything_derived_from_it(checkout: P
     assert edit.field == "scan_date" or not accepts(after["schema"], [bad])
 
 
+def test_a_constraint_on_text_holds_for_every_field_of_that_type(checkout: Path) -> None:
+    record = {"patient_id": "A12345", "patient_name": "Ikerian A"}
+    records = checkout / "chalicelib" / "records.py"
+    pattern = r'Meta(pattern=r"\S")'
+    assert records.read_text().count(pattern) == 1
+
+    records.write_text(records.read_text().replace(pattern, r'Meta(pattern=r"\S", max_length=20)'))
+    after = tried(checkout, [record, *({**record, field: "x" * 21} for field in record)])
+
+    assert after["processed"] == [record]
+    assert [one["reason"] for one in after["rejected"]] == [f"{field}: length not <= 20" for field in record]
+
+
 @pytest.mark.parametrize("field", ["patient_id", "patient_name"])
 def test_a_text_has_no_maximum_length_unless_the_contract_sets_one(field: str) -> None:
     record = {"patient_id": "P-1", "patient_name": "Ada"} | {field: "x" * 10_000}
@@ -241,9 +254,12 @@ def test_five_lines_of_a_stages_file_set_all_retention(checkout: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
-def test_by_default_neither_uploads_nor_published_objects_expire(checkout: Path) -> None:
+def test_by_default_logs_are_kept_for_14_days_and_neither_uploads_nor_published_objects_expire(
+    checkout: Path,
+) -> None:
     planned = plan(checkout, ROOT / "infra" / "env" / "dev.tfvars")
 
+    assert re.findall(r" retention_in_days += (\d+)", planned) == ["14", "14"]
     # Terraform writes 0 for never. 30 is for the lists and results of replays.
     assert sorted(re.findall(r" days += (\d+)", planned)) == ["0", "0", "14", "30"]
 
