@@ -248,9 +248,12 @@ def test_five_lines_of_a_stages_file_set_all_retention(checkout: Path) -> None:
     planned = plan(checkout, variables)
 
     assert re.findall(r" retention_in_days += (\d+)", planned) == ["30", "30"]
-    assert sorted(re.findall(r" noncurrent_days += (\d+)", planned)) == ["1", "1", "365", "365"]
-    replays = "30"
-    assert sorted(re.findall(r" days += (\d+)", planned)) == [replays, "3650", "60", "730"]
+    assert lifecycles(planned) == {
+        "raw": ["365", "730"],
+        "processed": ["365", "3650"],
+        "rejected": ["1", "60"],
+        "operations": ["1", "30"],
+    }
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
@@ -260,8 +263,23 @@ def test_by_default_logs_are_kept_for_14_days_and_neither_uploads_nor_published_
     planned = plan(checkout, ROOT / "infra" / "env" / "dev.tfvars")
 
     assert re.findall(r" retention_in_days += (\d+)", planned) == ["14", "14"]
-    # Terraform writes 0 for never. 30 is for the lists and results of replays.
-    assert sorted(re.findall(r" days += (\d+)", planned)) == ["0", "0", "14", "30"]
+    # Terraform writes 0 for never.
+    assert lifecycles(planned) == {
+        "raw": ["30", "0"],
+        "processed": ["30", "0"],
+        "rejected": ["1", "14"],
+        "operations": ["1", "30"],
+    }
+
+
+def lifecycles(planned: str) -> dict[str, list[str]]:
+    """Return the days that each bucket keeps replaced versions, and objects."""
+    rules = re.findall(
+        r"^# module\.(\w+)_bucket\.aws_s3_bucket_lifecycle_configuration\.this:\n(.+?)^}",
+        planned,
+        re.MULTILINE | re.DOTALL,
+    )
+    return {bucket: re.findall(r" (?:noncurrent_)?days += (\d+)", text) for bucket, text in rules}
 
 
 def plan(checkout: Path, variables: Path) -> str:
