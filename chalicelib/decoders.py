@@ -8,7 +8,8 @@ from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
 from chalicelib.legible import find_constants, find_halves, legible, without_halves
-from chalicelib.records import ScanRecord, Text
+from chalicelib.reading import NOT_BLANK
+from chalicelib.records import ScanRecord
 from chalicelib.rows import twin
 
 type Batch = bytes | memoryview
@@ -16,7 +17,7 @@ type Batch = bytes | memoryview
 
 def _fast(kind: Any) -> Any:
     # A pattern costs as much as all the rest; what begins like white space is looked at afterwards.
-    return Annotated[str, Meta(min_length=1)] if kind == Text else kind
+    return Annotated[str, Meta(min_length=1)] if kind == NOT_BLANK else kind
 
 
 FastRecord = twin("FastRecord", ScanRecord, _fast)

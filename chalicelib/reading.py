@@ -8,13 +8,13 @@ import math
 import re
 from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined] # not in its stubs
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import DecodeError, Raw, Struct, ValidationError, convert, defstruct, field, structs
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, convert, defstruct, field, structs
 from msgspec.json import Decoder
 
 from chalicelib.legible import legible
-from chalicelib.records import ScanRecord, Text
+from chalicelib.records import ScanRecord
 
 ABSENT = Raw(b"")
 ODD_NUMBER = object()
@@ -50,8 +50,12 @@ def read(texts: Struct) -> Struct | str:
     return "; ".join(faults) if faults else ScanRecord(**values)
 
 
+# The type that the shortcuts for texts enforce. A field of any other type takes no shortcut.
+NOT_BLANK = Annotated[str, Meta(pattern=r"\S")]
+
+
 def _read_text(raw: Raw) -> str:
-    """Read a value that has to be Text: what its pattern means, several times as fast."""
+    """Read a value of the type NOT_BLANK, several times as fast as a Reader."""
     text = bytes(raw)
     if not text.startswith(b'"'):
         return NOT_A_STRING
@@ -163,6 +167,6 @@ def worded(error: str) -> Fault:
 
 
 FIELDS = [
-    (each.name, each.required, _read_text if each.type == Text else Reader(each.type))
+    (each.name, each.required, _read_text if each.type == NOT_BLANK else Reader(each.type))
     for each in structs.fields(ScanRecord)
 ]

@@ -11,8 +11,8 @@ from msgspec.json import Encoder
 
 from chalicelib.legible import SAMPLE
 from chalicelib.malformed import Reason
-from chalicelib.reading import decode_texts, read
-from chalicelib.records import PatientRecord, ScanRecord, Text
+from chalicelib.reading import NOT_BLANK, decode_texts, read
+from chalicelib.records import PatientRecord, ScanRecord
 
 
 class RejectedRecord(Struct, omit_defaults=True, gc=False):
@@ -50,7 +50,7 @@ PublishedRecord = twin("PublishedRecord", PatientRecord, lambda _kind: Any)
 ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
 NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
-ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(ScanRecord))
+ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fields(ScanRecord))
 
 # Halves of surrogate pairs are made readable as characters of three bytes, the first of which is this one.
 HALF = b"\xee"

@@ -23,7 +23,7 @@ os.environ |= local_stage.environment()
 
 @pytest.fixture(scope="session", autouse=True)
 def enough_time() -> Iterator[None]:
-    """Chalice's test client gives every function three seconds, whatever its configuration says."""
+    """Give functions 15 minutes. Chalice's test client ignores the configuration and gives three seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("chalice.local.LambdaContext.get_remaining_time_in_millis", lambda _: 900_000)
         yield
@@ -36,8 +36,8 @@ def deployment() -> Iterator[Deployment]:
         yield Deployment(local_stage.deploy(folder))
 
 
-class Stdout:
-    """Whatever is the standard output at the moment: pytest puts another one in its place for every test."""
+class CurrentStdout:
+    """A stream to the current sys.stdout, which pytest replaces for every test."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
@@ -52,7 +52,7 @@ def captured(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     telemetry.instrumented(lambda _event, _context: telemetry.emit(log_events.NoUploads()))({}, CONTEXT)
     for handler in logging.getLogger(telemetry.LOGGER_NAME).handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.stream = Stdout()
+            handler.stream = CurrentStdout()
     capsys.readouterr()
     return capsys
 
@@ -70,13 +70,13 @@ def faulty_store(proxy: FaultyS3) -> ObjectStore:
 
 @pytest.fixture(scope="session")
 def impatient_store(proxy: FaultyS3) -> ObjectStore:
-    """One that soon gives up on a stalled connection, and, in return, tries again more often."""
+    """A store with a short read timeout and twice as many attempts."""
     return connect(proxy, read_timeout=0.5, attempts=2 * ATTEMPTS)
 
 
 @pytest.fixture
 def s3(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
-    """An S3 without faults until a test plans them; parts are small, and retries come without a pause."""
+    """An S3 without faults until a test plans some. Parts are small, and retries have no backoff."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     monkeypatch.setattr(upload, "PART_SIZE", PART)
     proxy.policy = planned()
@@ -87,7 +87,7 @@ def s3(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
 
 @pytest.fixture
 def stored_key(deployment: Deployment) -> str:
-    """Make up a key with an object under it, in a bucket that no function watches."""
+    """A new key with an object under it, in a bucket without notifications."""
     key = new_key()
     deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=BODY)
     return key

@@ -1,4 +1,4 @@
-"""What is shown of the failure queue: causes in our own words, and nothing that somebody uploaded."""
+"""What is shown of the failure queue: known causes, and nothing that somebody uploaded."""
 
 import json
 from typing import Any
@@ -22,9 +22,9 @@ def record(condition: str = "RetriesExhausted", **response: Any) -> dict[str, An
     return {"requestContext": about, "requestPayload": EVENT, **response}
 
 
-def failed(error: str | None, words: str) -> dict[str, Any]:
-    """Make one of a function that raised an error."""
-    payload = {"errorMessage": words} | ({"errorType": error} if error else {})
+def failed(error: str | None, message: str) -> dict[str, Any]:
+    """Make Lambda's record of a function that raised an error."""
+    payload = {"errorMessage": message} | ({"errorType": error} if error else {})
     return record(responsePayload=payload)
 
 
@@ -46,7 +46,7 @@ def failed(error: str | None, words: str) -> dict[str, Any]:
         (EVENT, "given up by SQS"),
     ],
 )
-def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None:
+def test_a_cause_is_one_of_the_known_ones_and_quotes_nothing(body: Any, why: str) -> None:
     cause, _, names = failures.parse(json.dumps(body))
 
     assert cause == why
@@ -55,7 +55,7 @@ def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None
 
 
 @pytest.mark.parametrize("body", ["{", "{}", json.dumps(CANARY), "[" * 100_000, '{"a":' * 100_000, "NaN"])
-def test_what_is_no_event_names_no_object_and_is_not_quoted(body: str) -> None:
+def test_a_message_that_is_not_an_event_names_no_object_and_is_not_quoted(body: str) -> None:
     cause, _, names = failures.parse(body)
 
     assert not names
