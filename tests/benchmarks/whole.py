@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ class Task(NamedTuple):
 
     @property
     def size(self) -> int:
-        return sum(one.size if isinstance(one, Large) else len(one) for one in self.objects.values())
+        return sum(map(size_of, self.objects.values()))
 
 
 class Run(NamedTuple):
@@ -85,10 +86,10 @@ def batches(keys: list[str], size: int) -> list[list[str]]:
 def run(function: str, task: Task) -> Run:
     """Run a task in a fresh process. A first object warms it up, unless the task is the cold start."""
     warm = {WARM: b"[" + scans(SMALL) + b"]"}
-    objects = {f"/raw/{key}": body for key, body in {**task.objects, **warm}.items()}
+    uploads = {**task.objects, **warm}
     with (
-        stand_in(objects, tls=task.tls) as s3,
-        process(function, os.environ | BUCKETS | s3.environment) as handle,
+        stand_in({f"/raw/{key}": body for key, body in uploads.items()}, tls=task.tls) as s3,
+        process(function, os.environ | BUCKETS | s3.environment, uploads) as handle,
     ):
         start = [handle(None), handle([WARM])]
         if task.events:
@@ -99,7 +100,9 @@ def run(function: str, task: Task) -> Run:
 
 
 @contextmanager
-def process(function: str, environment: Mapping[str, str]) -> Iterator[Handle]:
+def process(
+    function: str, environment: Mapping[str, str], uploads: Mapping[str, bytes | Large]
+) -> Iterator[Handle]:
     """Start a function in a process; yields how to send it events."""
     command = [sys.executable, "-m", "tests.benchmarks.functions", function]
     pipe = subprocess.PIPE
@@ -111,12 +114,25 @@ def process(function: str, environment: Mapping[str, str]) -> Iterator[Handle]:
             assert running.stdin
             assert running.stdout
             if keys:
-                event = s3_event(*(("raw", key) for key in keys))
-                print(json.dumps(event), file=running.stdin, flush=True)
+                print(
+                    json.dumps(event_of({key: size_of(uploads[key]) for key in keys})),
+                    file=running.stdin,
+                    flush=True,
+                )
             figures: list[float] = json.loads(running.stdout.readline())
             return figures
 
         yield handle
+
+
+def event_of(sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Make the event of objects that have just been uploaded. S3 tells their sizes, by which ours decides."""
+    events = [s3_event(("raw", key), uploaded=time.time(), size=size) for key, size in sizes.items()]
+    return {"Records": [record for event in events for record in event["Records"]]}
+
+
+def size_of(upload: bytes | Large) -> int:
+    return upload.size if isinstance(upload, Large) else len(upload)
 
 
 def measure(named: Mapping[str, Task], rounds: int) -> dict[tuple[str, str], Run]:
