@@ -103,7 +103,7 @@ EDITS = {
         replaces=True,
     ),
     "a maximum length": Edit(
-        "    patient_name: Annotated[str, Meta(max_length=20)]",
+        "    patient_name: Annotated[Text, Meta(max_length=20)]",
         NAME,
         "Ikerian A",
         "CANARY" * 4,
