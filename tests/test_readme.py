@@ -207,7 +207,7 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
         ("retries of a failed event", "maximum_retry_attempts"),
     ],
 )
-def test_what_a_stranger_asks_for_is_where_the_readme_says(asked: str, found: str) -> None:
+def test_each_setting_is_in_the_file_that_the_readme_names(asked: str, found: str) -> None:
     (link,) = re.findall(
         rf"^\| {re.escape(asked)} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
     )
