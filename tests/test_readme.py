@@ -10,8 +10,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
 from chalicelib.extraction import extract
-from chalicelib.malformed import MalformedScan
+from chalicelib.malformed import MIB, RECORD_LIMIT, MalformedScan
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
 from tests.deployment import Deployment
@@ -87,6 +88,7 @@ CHECKED = (
 )
 VERDICTS = "samples/valid/some-rejected.json: 2 extracted, 6 rejected"
 PROGRAM = "import os"
+API_LIMITS = f"{MAX_DOCUMENT // MIB} MiB, {MAX_ANSWER // MIB} MiB"
 
 
 def test_every_block_is_tried() -> None:
@@ -195,8 +197,8 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
     ("asked", "found"),
     [
         ("the fields of a record: one more, a maximum length, a pattern", "class PatientRecord"),
-        ("the largest record (64 MiB)", "RECORD_LIMIT ="),
-        ("the largest document and answer of the API (4 MiB, 5 MiB)", "MAX_DOCUMENT ="),
+        (f"the largest record ({RECORD_LIMIT // MIB} MiB)", "RECORD_LIMIT ="),
+        (f"the largest document and answer of the API ({API_LIMITS})", "MAX_DOCUMENT ="),
         ("a setting of one stage: retention in prod, the API's rate limit", "../variables.tf"),
         ("the stages: one more", "### Add a stage"),
         ("a log event or a metric", "METRICS ="),
