@@ -1,9 +1,8 @@
-"""What an operator has to be allowed, and nothing more: the rights that infra/OPERATE.md lists."""
+"""What an operator has to be allowed, and nothing more, for `redrive` and `forget`."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,7 +18,6 @@ from infra.ops.local import stage as local_stage
 from tests.account import acting_as
 from tests.deployment import FUNCTION, WITHIN, Deployment, new_key
 from tests.events import s3_event
-from tests.operating import ops
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"},7]'
 RAW, PROCESSED, REJECTED = (f"arn:aws:s3:::{bucket}" for bucket in local_stage.buckets())
@@ -47,29 +45,6 @@ FORGETS = [
     ("s3:GetObjectVersion", f"{PROCESSED}/*"),  # where a key was uploaded again: made from which upload?
 ]
 
-# The local cloud asks for PutFunctionConcurrency where AWS has an action each; it has no state of Terraform.
-SWITCHES = [
-    *LOCATES,
-    ("lambda:ListEventSourceMappings", "*"),
-    ("lambda:PutFunctionConcurrency", FUNCTIONS),
-]
-PAUSES = [*SWITCHES, ("lambda:GetFunctionConcurrency", FUNCTIONS)]
-RESUMES = [*SWITCHES, ("lambda:DeleteFunctionConcurrency", FUNCTIONS)]
-MACHINE = "ikerian-data-pipeline-local-replay"
-OPERATIONS = f"arn:aws:s3:::{local_stage.OPERATIONS_BUCKET}"
-REPLAYS = [
-    *LOCATES,
-    ("states:DescribeStateMachine", f"arn:aws:states:*:*:stateMachine:{MACHINE}"),
-    ("states:StartExecution", f"arn:aws:states:*:*:stateMachine:{MACHINE}"),
-    # For AWS, executions and map runs of the machine; the local cloud takes all of these for `*`.
-    *((f"states:{action}", "*") for action in ["DescribeExecution", "ListMapRuns", "DescribeMapRun"]),
-    ("states:ListExecutions", "*"),  # the local cloud writes no results, so the executions are asked
-    ("s3:ListBucket", OPERATIONS),
-    ("s3:GetObject", f"{OPERATIONS}/*"),
-    ("s3:PutObject", f"{OPERATIONS}/manifests/*"),
-]
-UNTOLD = {"lambda:GetFunctionConfiguration", "s3:GetObject"}  # asked for earlier, and not by the local cloud
-
 
 @contextmanager
 def allowed(rights: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
@@ -87,36 +62,6 @@ def messages(deployment: Deployment) -> Any:
     queue: Any = boto3.resource("sqs").get_queue_by_name(QueueName=f"{FUNCTION}-failures")
     queue.purge()
     return queue
-
-
-@pytest.mark.usefixtures("deployment")
-def test_pause_and_resume_take_these_rights(monkeypatch: pytest.MonkeyPatch) -> None:
-    for command, rights in (("pause", PAUSES), ("resume", RESUMES)):
-        with allowed(rights, monkeypatch):
-            assert ops(command).code == 0
-
-
-@pytest.mark.usefixtures("deployment")
-@pytest.mark.parametrize("missing", ["lambda:ListEventSourceMappings", "lambda:PutFunctionConcurrency"])
-def test_nobody_pauses_or_resumes_without_one_of_them(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for command, rights in (("pause", PAUSES), ("resume", RESUMES)):
-        with allowed([right for right in rights if right[0] != missing], monkeypatch):
-            assert ops(command).code == 1
-
-
-@pytest.mark.parametrize("missing", [None, *(action for action, _ in REPLAYS if action not in UNTOLD)])
-def test_replay_takes_these_rights(
-    deployment: Deployment, missing: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    key = new_key()
-    deployment.upload(SCAN, key)
-    keys = tmp_path / "keys"
-    keys.write_text(f"{key}\n")
-
-    with allowed([right for right in REPLAYS if right[0] != missing], monkeypatch):
-        replayed = ops("replay", f"--files-from={keys}")
-
-    assert replayed.code == (1 if missing else 0)
 
 
 def test_redrive_takes_these_rights(
