@@ -2,7 +2,7 @@
 
 import re
 
-from chalicelib import telemetry
+from chalicelib import log_events
 from infra.ops.local.cloud import ROOT
 
 CLOUDWATCH = (ROOT / "infra" / "operations" / "cloudwatch.tf").read_text()
@@ -25,7 +25,7 @@ OF_AWS = {
     '"AWS/States"': {"ExecutionsFailed"},
 }
 # Event -> the metrics that it moves.
-COUNTS = {name: event.counts for name, event in vars(telemetry).items() if getattr(event, "counts", None)}
+COUNTS = {name: event.counts for name, event in vars(log_events).items() if getattr(event, "counts", None)}
 # Namespace, metric, dimension and its value, as alarms and graphs write them.
 ALARMS = re.findall(
     r"namespace += (\S+)\n +metric += (\S+)\n +dimensions += \{ (\w+) += (\S+) \}\n +statistic +=",
@@ -37,7 +37,7 @@ LINES = re.findall(r'^ +\[(\S+), (\S+), "(\w+)", (\S+), \{', CLOUDWATCH, re.MULT
 def emitted(function: str) -> set[str]:
     """Return the events that a function's modules make, of those that move a metric."""
     code = "\n".join(path.read_text() for path in EMITTERS[function])
-    return COUNTS.keys() & set(re.findall(r"telemetry\.(\w+)\(", code))
+    return COUNTS.keys() & set(re.findall(r"log_events\.(\w+)\(", code))
 
 
 def test_every_event_that_moves_a_metric_is_emitted() -> None:
@@ -50,7 +50,7 @@ def test_alarms_and_graphs_watch_metrics_that_exist_in_the_namespace_that_they_n
     assert len(LINES) == CLOUDWATCH.count("{ label = ")
     for namespace, metric, _, _ in [*ALARMS, *LINES]:
         if namespace == "local.application":
-            assert metric.removeprefix("local.metrics.") in telemetry.METRICS
+            assert metric.removeprefix("local.metrics.") in log_events.METRICS
         else:
             assert metric.strip('"') in OF_AWS[namespace]
 
