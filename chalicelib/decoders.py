@@ -1,6 +1,6 @@
 """Decode the records of a batch: all at once, one by one, or told apart and not decoded."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from msgspec import DecodeError, Meta, Raw
@@ -32,20 +32,18 @@ decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_l
 
 def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
     """Tell the records of a batch apart: in itself, or in a copy that the parser can read."""
-    for buffer in _made_readable(text):
-        try:
-            return buffer, decode_raw[form](buffer)
-        except DecodeError:
-            pass
-    raise DecodeError
+    with suppress(DecodeError):
+        return text, decode_raw[form](text)
+    buffer = _made_readable(text)
+    return buffer, decode_raw[form](buffer)
 
 
-def _made_readable(text: Batch) -> Iterator[Batch | bytearray]:
-    yield text
-    if find_halves(text):
-        yield without_halves(text)
+def _made_readable(text: Batch) -> bytearray:
     if find_constants(text):
-        yield legible(text)
+        return legible(text)
+    if find_halves(text):
+        return without_halves(text)
+    raise DecodeError
 
 
 def restore(buffer: Batch | bytearray, text: Batch) -> None:

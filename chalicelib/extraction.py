@@ -6,17 +6,17 @@ whole records, which `json_batches` cuts and `sorting` sorts; memory grows with 
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import msgspec
 
 from chalicelib.decoding import Document
 from chalicelib.json_batches import Cutter
 from chalicelib.json_scanner import Form
-from chalicelib.malformed import MalformedScan
+from chalicelib.malformed import MalformedScan, Reason
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
-from chalicelib.rows import broken_line, said_of_one_object
+from chalicelib.rows import NOTHING_THERE, RejectedRecord, rejected_lines, said_of_one_object
 from chalicelib.sorting import sort_batch
 
 type Write = Callable[[bytes], object]
@@ -80,7 +80,7 @@ class Output:
 
     def __init__(self, processed: Write, rejected: Write) -> None:
         self._processed, self._rejected = processed, rejected
-        self._held = b""  # the first record, while it may be all there is
+        self._held: list[bytes] = []  # the first record, while it may be all there is
         self.extracted = self.rejected = 0
 
     @property
@@ -90,36 +90,42 @@ class Output:
 
     def take_batch(self, text: bytes | memoryview, form: Form) -> bool:
         """Take all records of a text if it is whole; says whether it was."""
+        self._release()
         try:
             batch = sort_batch(text, form, self.records)
         except (msgspec.DecodeError, RecursionError):
             return False
-        if batch.rejected_count:
-            self._reject(batch.rejected, batch.rejected_count)
+        if batch.rejected:
+            self._reject(batch.rejected, len(text))
         if batch.valid_count:
             self._processed(b",\n" if self.extracted else b"[\n")
             self._processed(batch.valid[:-1].replace(b"\n", b",\n"))
             self.extracted += batch.valid_count
-        return batch.valid_count + batch.rejected_count > 0
+        return batch.valid_count + len(batch.rejected) > 0
 
-    def take_broken_line(self, line: bytes) -> None:
+    def take_broken_line(self, line: memoryview) -> None:
         """Take a line that is no JSON, among lines that are records."""
-        self._reject(broken_line(self.records, line), 1)
+        self._release()
+        rejected = RejectedRecord(self.records, Reason.NOT_JSON, record_base64=cast("bytes", line))
+        self._reject([rejected], len(line))
 
     def finish(self, *, one_object: bool) -> None:
         """Write what is left. If the document is one object without the fields, they may be within it."""
-        self._release(said_of_one_object(self._held) if one_object else self._held)
+        if one_object and self._held:
+            self._held[0] = said_of_one_object(self._held[0])
+        self._release()
         self._processed(b"\n]\n" if self.extracted else b"[]\n")
 
-    def _reject(self, lines: bytes, count: int) -> None:
-        self._release(self._held)
-        if self.records:
-            self._rejected(lines)
-        else:
-            self._held = lines
-        self.rejected += count
+    def _reject(self, records: Sequence[RejectedRecord], size: int) -> None:
+        first = not self.records
+        for piece in rejected_lines(records, size):
+            if self._held or (first and piece.startswith(NOTHING_THERE)):
+                self._held.append(piece)
+            else:
+                self._rejected(piece)
+        self.rejected += len(records)
 
-    def _release(self, lines: bytes) -> None:
-        self._held = b""
-        if lines:
-            self._rejected(lines)
+    def _release(self) -> None:
+        for piece in self._held:
+            self._rejected(piece)
+        self._held.clear()

@@ -18,7 +18,7 @@ from msgspec import DecodeError
 from msgspec.json import Decoder
 
 from chalicelib.json_lines import are_records
-from chalicelib.json_scanner import BOM, TAIL, Form, Scanner
+from chalicelib.json_scanner import BOM, TAIL, Form, Scanner, end_of_value
 from chalicelib.malformed import LONGEST_MAGIC, MalformedScan, Reason, named
 from chalicelib.records import RECORDS_KEY
 
@@ -48,7 +48,7 @@ class Cutter(Scanner):
         self,
         pieces: Iterable[bytes],
         take_batch: Callable[[bytes | memoryview, Form], bool],
-        take_broken_line: Callable[[bytes], None],
+        take_broken_line: Callable[[memoryview], None],
     ) -> None:
         super().__init__(pieces)
         self._take_batch = take_batch
@@ -63,7 +63,7 @@ class Cutter(Scanner):
     def cut(self) -> None:
         """Take the whole document; MalformedScan where it stops being JSON."""
         self._fill(LONGEST_MAGIC)
-        beginning = bytes(self._data[:LONGEST_MAGIC])
+        beginning = bytes(self._data[self._at : self._at + LONGEST_MAGIC])
         self.opening = self._peek()
         if self.opening == b"[":
             self._cut_array()
@@ -163,8 +163,14 @@ class Cutter(Scanner):
         return self._take_array(end)
 
     def _take_array(self, end: int) -> bool:
-        if not 0 < self._at < end < len(self._data):
-            return self._take_batch(b"".join((b"[", memoryview(self._data)[self._at : end], b"]")), "array")
+        if end < len(self._data):
+            return self._take_in_brackets(end)
+        self._data += b" "
+        taken = self._take_in_brackets(end)
+        del self._data[end:]
+        return taken
+
+    def _take_in_brackets(self, end: int) -> bool:
         # Instead of a copy with brackets around it: brackets in the place of its neighbours, for a moment.
         text = memoryview(self._data)[self._at - 1 : end + 1]
         neighbours = text[0], text[-1]
@@ -183,7 +189,8 @@ class Cutter(Scanner):
         following = self._data[self._at + size + 1 : self._at + size + 5].removeprefix(BOM)
         if not (size and stopped <= size + 1 and following.startswith(b"{") and self._comes_after_lines()):
             return False
-        self._take_broken_line(bytes(self._data[self._at : self._at + size]).rstrip())
+        line = memoryview(self._data)[self._at : self._at + size]
+        self._take_broken_line(line[: end_of_value(line, size)])
         self._at += size
         self._mended = self.position
         return True

@@ -38,8 +38,9 @@ class Scanner:
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = filter(None, pieces)
         self._form: Form = "lines"
-        self._data = self._text = bytearray()  # what of the document is in memory, and the same to measure
-        self._at = self._passed = 0  # how much of that has been passed, and how much before it
+        # What of the document is in memory, and the same to measure: behind a byte that is not of it.
+        self._data = self._text = bytearray(b"\n")
+        self._at, self._passed = 1, -1  # how much of that has been passed, and how much before it
         self._ended = False
 
     @property
@@ -52,7 +53,7 @@ class Scanner:
         ahead, wanted = len(self._data) - self._at, max(size, self.block)
         if ahead >= size or self._ended:
             return
-        kept = min(self._at, self.lines_before if self._form == "lines" else 1)
+        kept = min(self._at, max(self.lines_before, 1) if self._form == "lines" else 1)
         if kept < self._at:
             self._passed += self._at - kept
             rest, self._at = self._data[self._at - kept :], kept
@@ -101,12 +102,11 @@ class Scanner:
     def _size(self) -> int:
         """Measure the value that starts here; have all of it in memory."""
         while True:
-            with memoryview(self._text)[self._at : self._at + self.record_limit + 1] as ahead:
-                length = len(ahead)
+            length = min(len(self._data) - self._at, self.record_limit + 1)
+            with memoryview(self._text)[self._at : self._at + length] as ahead:
                 size = self._measured(ahead, length)
-                if not size and (self._ended or length > self.record_limit):
-                    # The parser does not look at a literal or a surrogate with nothing behind it.
-                    size = self._measured(legible(bytes(ahead)) + b"\0\0\0", length)
+            if not size and (self._ended or length > self.record_limit):
+                size = self._size_at_end(length)
             if (size or length) > self.record_limit:
                 raise self._fault(Reason.TOO_LARGE)
             if not size and self._ended:
@@ -116,6 +116,13 @@ class Scanner:
             if size:
                 return size
             self._fill(min(2 * length, self.record_limit + 1))
+
+    def _size_at_end(self, length: int) -> int:
+        """Measure once more: the parser does not look at a literal or a surrogate with nothing behind it."""
+        self._text = self._data  # one copy at a time
+        padded = legible(memoryview(self._data)[self._at : self._at + length])
+        padded += b"\0\0\0"
+        return self._measured(padded, length)
 
     def _measured(self, text: bytearray | memoryview, length: int) -> int:
         """Measure as far as the text goes, which has `length` bytes; 0 if that is not far enough."""
@@ -133,7 +140,7 @@ class Scanner:
         match = match_error(error)
         stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
         if match and match[1] == "trailing characters":
-            return _end_of_value(text, stopped)
+            return end_of_value(text, stopped)
         mendable = (
             "surrogate" in error
             or "hex escape" in error
@@ -152,7 +159,7 @@ class Scanner:
         return MalformedScan(reason, self.position + ahead)
 
 
-def _end_of_value(text: bytearray | memoryview, end: int) -> int:
+def end_of_value(text: bytearray | memoryview, end: int) -> int:
     """Go back over white space, without a copy of all the text."""
     while not (tail := bytes(text[max(end - TAIL, 0) : end]).rstrip()):
         end -= TAIL

@@ -4,10 +4,11 @@ import re
 
 SAMPLE = 16 * 1024  # bytes of a text that tell whether there are many escapes in it
 MANY = SAMPLE // 64
+PIECE = 64 * 1024  # bytes in which they are replaced at once: each escape takes memory for a moment
 # Where there are few, these take a tenth of the time that methods of bytes take; and they read a memoryview.
 find_halves = re.compile(rb"\\u[dD]").search
 find_nan, find_all_nan = re.compile(rb"NaN").search, re.compile(rb"NaN").finditer
-find_infinity = re.compile(rb"Infinity").search
+find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(rb"-?Infinity").finditer
 match_begun = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 BEGUN = len("-Infinit")
 # What shows in a text that something of the kind may have been in it.
@@ -18,17 +19,33 @@ def without_halves(text: bytes | bytearray | memoryview) -> bytearray:
     """Replace escaped surrogates, byte for byte: half a pair is JSON, but not to the parser."""
     readable = bytearray(text)
     if readable.count(b"\\", 0, SAMPLE) > MANY:  # then this is faster
-        # An escaped backslash escapes nothing behind it.
-        parts = readable.split(rb"\\")
-        return bytearray(rb"\\").join(
-            [part.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\ue") for part in parts]
-        )
+        start = 0
+        while start < len(readable):
+            end = _end_of_piece(readable, start, start + PIECE)
+            readable[start:end] = _without_halves(readable[start:end])
+            start = end
+        return readable
     at = readable.find(b"\\")
     while at >= 0:
         if find_halves(readable, at, at + 3):
             readable[at + 2] = ord("e")
         at = readable.find(b"\\", at + 2)
     return readable
+
+
+def _end_of_piece(text: bytearray, start: int, end: int) -> int:
+    """Go back from `end` to where no escape is cut."""
+    piece = text[start:end].removesuffix(b"u")
+    backslashes = len(piece) - len(piece.rstrip(b"\\"))
+    return start + len(piece) - backslashes % 2 if end < len(text) else len(text)
+
+
+def _without_halves(piece: bytearray) -> bytearray:
+    # An escaped backslash escapes nothing behind it.
+    parts = piece.split(rb"\\")
+    return bytearray(rb"\\").join(
+        [part.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\ue") for part in parts]
+    )
 
 
 def find_constants(text: bytes | bytearray | memoryview) -> bool:
@@ -44,8 +61,8 @@ def legible(text: bytes | bytearray | memoryview) -> bytearray:
     readable = without_halves(text)
     for match in find_all_nan(readable):
         readable[match.start() : match.end()] = b"[0]"
-    if find_infinity(readable):
-        readable = readable.replace(b"-Infinity", b"[1111111]").replace(b"Infinity", b"[111111]")
+    for match in find_all_infinity(readable):
+        readable[match.start() : match.end()] = b"[%b]" % (b"1" * (len(match[0]) - 2))
     if begun := match_begun(readable[-BEGUN:]):
         readable[-len(begun[1]) :] = b"[".ljust(len(begun[1]), b"1")
     return readable

@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from itertools import count, repeat
-from typing import Any, get_type_hints
+from binascii import b2a_base64
+from codecs import iterdecode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, cast, get_type_hints
 
 from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, convert, defstruct, field, structs, to_builtins
 from msgspec.json import Encoder
 
 from chalicelib.legible import SAMPLE
-from chalicelib.malformed import Reason
 from chalicelib.reading import decode_texts, read
 from chalicelib.records import PatientRecord, ScanRecord, Text
 
@@ -48,7 +49,7 @@ in_ascii = json.JSONEncoder(separators=(",", ":")).encode  # fast, of a text
 
 PublishedRecord = twin("PublishedRecord", PatientRecord, lambda _kind: Any)
 ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
-NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
+NOTHING_THERE = encode(RejectedRecord(0, str(read(decode_texts(b"{}"))))).removesuffix(b"}")
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
 ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(ScanRecord))
 
@@ -59,6 +60,8 @@ FOLLOWING = bytes(range(0x80, 0xC0))
 find_others = re.compile(rb"\\(?:\\|u[eE])|\xee").search
 MANY = SAMPLE // 2048
 find_line_break = re.compile(rb"[\r\n]").search
+LARGE = 1024 * 1024  # bytes of a record from which on there is no other copy of it
+PIECE = 192 * 1024  # a multiple of 3: base64 of the pieces is base64 of the whole
 find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
 
 
@@ -98,29 +101,59 @@ def with_halves(rows: bytes) -> bytes:
     return b"" if find_pair(rows) else rows
 
 
-def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
-    """Reject a record; a line break in JSON is never part of a value."""
+def rejected_lines(records: Sequence[RejectedRecord], size: int) -> Iterator[bytes]:
+    """Encode rejected records, `size` bytes or less, one on a line; large ones in pieces, without a copy."""
+    if size >= LARGE:
+        yield from chain.from_iterable(map(_line_in_pieces, records))
+    elif _are_plain(records):
+        yield encode_lines(records)
+    else:
+        yield encode_lines(list(map(_carried, records)))
+
+
+def _are_plain(records: Sequence[RejectedRecord]) -> bool:
+    text = b"".join([each.record for each in records if each.record is not UNSET])
+    return text.isascii() and not find_line_break(text)
+
+
+def _carried(rejected: RejectedRecord) -> RejectedRecord:
+    if rejected.record is UNSET:
+        return rejected
+    text = bytes(rejected.record)
+    if text.isascii() or _is_utf8([text]):
+        return RejectedRecord(rejected.index, rejected.reason, Raw(_on_one_line(text)))
+    return RejectedRecord(rejected.index, rejected.reason, record_base64=text)
+
+
+def _line_in_pieces(rejected: RejectedRecord) -> Iterator[bytes]:
+    exact = rejected.record is UNSET
+    text = memoryview(cast("bytes", rejected.record_base64 if exact else rejected.record))
+    pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+    yield encode(RejectedRecord(rejected.index, rejected.reason)).removesuffix(b"}")
+    if exact or not _is_utf8(map(bytes, pieces)):
+        yield b',"record_base64":"'
+        yield from (b2a_base64(piece, newline=False) for piece in pieces)
+        yield b'"}\n'
+    else:
+        yield b',"record":'
+        yield from (_on_one_line(bytes(piece)) for piece in pieces)
+        yield b"}\n"
+
+
+def _is_utf8(pieces: Iterable[bytes]) -> bool:
     try:
-        if not text.isascii():
-            text.decode()
+        for _ in iterdecode(pieces, "utf-8"):
+            pass
     except UnicodeDecodeError:
-        return RejectedRecord(index, reason, record_base64=text)
-    return RejectedRecord(index, reason, Raw(text.replace(b"\n", b"").replace(b"\r", b"")))
+        return False
+    return True
 
 
-def all_rejected(first: int, reason: str, texts: list[Raw]) -> list[RejectedRecord]:
-    """Reject records, one after another; at once if they are plain."""
-    text = b"".join(texts)
-    if text.isascii() and not find_line_break(text):
-        return list(map(RejectedRecord, count(first), repeat(reason), texts))
-    return list(map(rejected, count(first), repeat(reason), map(bytes, texts)))
-
-
-def broken_line(index: int, line: bytes) -> bytes:
-    """Reject a line that is no JSON."""
-    return encode_lines([RejectedRecord(index, Reason.NOT_JSON, record_base64=line)])
+def _on_one_line(text: bytes) -> bytes:
+    """Leave out line breaks, which in JSON are never part of a value."""
+    return text.replace(b"\n", b"").replace(b"\r", b"")
 
 
 def said_of_one_object(line: bytes) -> bytes:
     """Add to a rejected record that lacks every field that it is the whole document."""
-    return line.replace(NOTHING_THERE, NOTHING_THERE + b"; the document is one object", 1)
+    return line.replace(NOTHING_THERE, NOTHING_THERE.removesuffix(b'"') + b'; the document is one object"', 1)

@@ -6,7 +6,8 @@ only what that refuses, or what may be blank, is looked at by itself.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 from msgspec import DecodeError, Raw
@@ -26,23 +27,21 @@ from chalicelib.legible import MARKS, without_halves
 from chalicelib.reading import decode_texts, read
 from chalicelib.rows import (
     ALL_PUBLISHED,
-    all_rejected,
+    RejectedRecord,
     encode_lines,
     has_many_halves,
     published_rows,
-    rejected,
     row,
     with_halves,
 )
 
 
 class Sorted(NamedTuple):
-    """A batch: its valid records and its rejected ones, each encoded, one on a line, and counted."""
+    """A batch: its valid records, encoded, one on a line, and counted; and views of its rejected ones."""
 
     valid: bytes
     valid_count: int
-    rejected: bytes = b""
-    rejected_count: int = 0
+    rejected: Sequence[RejectedRecord] = ()
 
 
 NOT_AN_OBJECT = "record: not an object"
@@ -87,8 +86,8 @@ def _sort_apart(text: Batch, form: Form, index: int) -> Sorted:
 
 def _sort_without_objects(text: Batch, index: int) -> Sorted:
     """Reject all: many and small as they may be."""
-    refused = all_rejected(index, NOT_AN_OBJECT, records_of(text, "array"))
-    return Sorted(b"", 0, encode_lines(refused), len(refused))
+    records = records_of(text, "array")
+    return Sorted(b"", 0, list(map(RejectedRecord, count(index), repeat(NOT_AN_OBJECT), records)))
 
 
 def _sort_with_halves(text: Batch, form: Form) -> Sorted | None:
@@ -115,7 +114,15 @@ def _sort_each(text: Batch, form: Form, index: int) -> Sorted:
     if form == "lines" and any(texts is None for _, texts, _ in doubtful):
         raise DecodeError  # the parser does not mind what is between lines
     restore(buffer, text)
+    if form == "array" and len(doubtful) == len(raws) == 1:
+        doubtful = [(*doubtful[0][:2], _original(text, raws[0]))]
     return _sorted(doubtful, records, rows, unsure, index)
+
+
+def _original(text: Batch, record: Raw) -> Raw:
+    """View the one record of an array in it, not in a copy, which need not be kept then: it may be large."""
+    within = memoryview(text)[1:-1]
+    return Raw(within) if len(within) == len(memoryview(record)) else record
 
 
 def _valid(records: list[Any]) -> list[Any]:
@@ -137,13 +144,13 @@ def _sorted(doubtful: list[Doubtful], records: list[Any], rows: bytes, unsure: S
     for number, texts, whole in doubtful:
         record = NOT_AN_OBJECT if texts is None else read(texts)
         if isinstance(record, str):
-            refused.append(rejected(index + number, record, bytes(whole)))
+            refused.append(RejectedRecord(index + number, record, whole))
             records[number] = INVALID
         else:
             records[number] = row(record)
             all_there = all_there and number in unsure
     rows = _replaced(rows, unsure, records) if all_there else published_rows(_valid(records))
-    return Sorted(rows, len(records) - len(refused), encode_lines(refused), len(refused))
+    return Sorted(rows, len(records) - len(refused), refused)
 
 
 def _replaced(rows: bytes, spans: Spans, records: list[Any]) -> bytes:
@@ -159,7 +166,7 @@ def _replaced(rows: bytes, spans: Spans, records: list[Any]) -> bytes:
 
 def _spans(rows: bytes, places: list[int], failed: list[int]) -> Spans:
     """Find the rows that these places are in. Records that have failed are not among the rows."""
-    before = [number - count for count, number in enumerate(failed)]
+    before = [number - failures for failures, number in enumerate(failed)]
     spans: Spans = {}
     number = start = end = 0
     for place in places:

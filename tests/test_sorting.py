@@ -4,8 +4,11 @@ import base64
 import json
 
 import pytest
+from msgspec import Raw
 
-from chalicelib.sorting import sort_batch
+from chalicelib import rows
+from chalicelib.rows import LARGE, RejectedRecord, rejected_lines
+from chalicelib.sorting import Sorted, sort_batch
 
 CANARY = "Canary"
 
@@ -13,10 +16,16 @@ CANARY = "Canary"
 def rejected_line(record: bytes) -> bytes:
     """Sort one record that has to be rejected."""
     batch = sort_batch(b"[" + record + b"]", "array", 7)
-    assert (batch.valid, batch.valid_count, batch.rejected_count) == (b"", 0, 1)
-    assert batch.rejected.endswith(b"}\n")
-    assert batch.rejected.count(b"\n") == 1
-    return batch.rejected
+    assert (batch.valid, batch.valid_count, len(batch.rejected)) == (b"", 0, 1)
+    line = lines_of(batch)
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+    return line
+
+
+def lines_of(*batches: Sorted) -> bytes:
+    """Encode what is rejected."""
+    return b"".join(line for batch in batches for line in rejected_lines(batch.rejected, 0))
 
 
 def carried(record: bytes) -> bytes:
@@ -106,7 +115,7 @@ def test_neighbours_change_nothing() -> None:
     apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(alone)]
 
     assert together.valid == b"".join(batch.valid for batch in apart)
-    assert together.rejected == b"".join(batch.rejected for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +133,30 @@ def test_many_halves_of_pairs_change_no_neighbour(name: bytes) -> None:
     apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*halves, record])]
 
     assert together.valid == b"".join(batch.valid for batch in apart)
-    assert together.rejected == b"".join(batch.rejected for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
+
+
+@pytest.mark.parametrize("size", [3, 6, 192 * 1024])
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"x": "\r\n"}',
+        b'{"x":"\xc3\xbc\xf0\x9f\x98\x80"}',
+        b'{"x":"\xc3"}',
+        b'{"x":"\xed\xa0\x80","y":1}',
+        b"{\n\r\n\n\n\n\n}",
+    ],
+)
+def test_a_large_record_is_written_in_pieces_as_a_small_one_is_at_once(
+    record: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "PIECE", size)
+    rejected = [
+        RejectedRecord(7, 'a "reason"', Raw(record)),
+        RejectedRecord(8, "not JSON", record_base64=record[:-1]),
+    ]
+
+    pieces = list(rejected_lines(rejected, LARGE))
+
+    assert b"".join(pieces) == b"".join(rejected_lines(rejected, 0))
+    assert len(pieces) >= 2 * len(record) // size

@@ -124,7 +124,10 @@ SPACES = [b"", b"", b"", b" ", b"\n", b"\r\n\t", b" " * 50]
 
 
 class Case(NamedTuple):
-    """A document, how it is cut into chunks, and the limits that it is read with: `many` escapes, too."""
+    """A document, how it is cut into chunks, and the limits that it is read with.
+
+    `many` escapes are replaced in another way than few; a `large` record is written in pieces.
+    """
 
     document: bytes
     sizes: tuple[int, ...]
@@ -133,6 +136,7 @@ class Case(NamedTuple):
     lines_before: int
     records_key: str
     many: int
+    large: int
 
 
 def cases(seed: int) -> Iterator[Case]:
@@ -152,7 +156,8 @@ def cases(seed: int) -> Iterator[Case]:
         before = random.choice((0, 20, 100, 64 << 10, 64 << 10))
         key = random.choice(("", "", "", "", "v"))
         many = random.choice((0, 3, 256))
-        yield Case(packed(random, document), tuple(sizes), block, limit, before, key, many)
+        large = random.choice((1, 50, 1 << 20))
+        yield Case(packed(random, document), tuple(sizes), block, limit, before, key, many, large)
 
 
 def composed(random: Random) -> bytes:
@@ -246,7 +251,10 @@ def disagreement(case: Case) -> str:
     with (
         patch.object(decoding, "PIECE", case.block),
         patch.object(legible, "MANY", case.many),
+        patch.object(legible, "PIECE", 3),
         patch.object(rows, "MANY", case.many),
+        patch.object(rows, "LARGE", case.large),
+        patch.object(rows, "PIECE", 3),
         patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
         patch.object(Scanner, "lines_before", case.lines_before),
         patch.object(Scanner, "block", case.block),

@@ -94,13 +94,15 @@ class Tally:
 
     def __init__(self) -> None:
         self.reasons: dict[str, Rejected] = {}
+        self._line_ended = True
 
     def add(self, lines: bytes) -> None:
-        """Count lines of the rejected bucket."""
-        for line in filter(None, lines.split(b"\n")):
+        """Count lines of the rejected bucket: whole ones, or a piece of a long one."""
+        for line in filter(None, lines.split(b"\n")) if self._line_ended else ():
             rejection: dict[str, Any] = msgspec.json.decode(without_record(line))
             reason = self.reasons.setdefault(rejection["reason"], Rejected(0, rejection["index"]))
             reason.count += 1
+        self._line_ended = lines.endswith(b"\n") if lines else self._line_ended
 
 
 def _number_lines(file: IO[bytes], rejected: Iterable[Rejected]) -> None:
@@ -141,7 +143,7 @@ class Finder(Output):
             self._find(first, [at + start for start in _starts(whole, form)])
         return True
 
-    def take_broken_line(self, line: bytes) -> None:
+    def take_broken_line(self, line: memoryview) -> None:
         """Take a line that is no JSON."""
         first = self.records
         super().take_broken_line(line)
