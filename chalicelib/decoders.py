@@ -1,4 +1,4 @@
-"""Decode the records of a batch: all at once, one by one, or told apart and not decoded."""
+"""Decode the records of a batch: all at once, one by one, or split without decoding."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -7,20 +7,20 @@ from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
-from chalicelib.legible import find_constants, find_halves, legible, without_halves
+from chalicelib.masking import find_surrogate, mask, mask_surrogates, may_have_constants
 from chalicelib.records import ScanRecord, Text
-from chalicelib.rows import twin
+from chalicelib.rows import copy_of_type
 
 type Batch = bytes | memoryview
 
 
 def _fast(kind: Any) -> Any:
-    # A pattern costs as much as all the rest; what begins like white space is looked at afterwards.
+    # The pattern of Text takes as long as everything else. Blank text is found in the output instead.
     return Annotated[str, Meta(min_length=1)] if kind == Text else kind
 
 
-FastRecord = twin("FastRecord", ScanRecord, _fast)
-INVALID = Raw(b"")  # stands for a record that is not valid
+FastRecord = copy_of_type("FastRecord", ScanRecord, _fast)
+INVALID = Raw(b"")  # takes the place of a record that is not valid
 
 decode_record = Decoder(FastRecord).decode
 decode_records = {
@@ -31,36 +31,39 @@ decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_l
 
 
 def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
-    """Tell the records of a batch apart: in itself, or in a copy that the parser can read."""
+    """Split a batch into records. Returns what they are views of: the text, or a masked copy.
+
+    DecodeError if the parser refuses both.
+    """
     with suppress(DecodeError):
         return text, decode_raw[form](text)
-    buffer = _made_readable(text)
+    buffer = _masked(text)
     return buffer, decode_raw[form](buffer)
 
 
-def _made_readable(text: Batch) -> bytearray:
-    if find_constants(text):
-        return legible(text)
-    if find_halves(text):
-        return without_halves(text)
+def _masked(text: Batch) -> bytearray:
+    if may_have_constants(text):
+        return mask(text)
+    if find_surrogate(text):
+        return mask_surrogates(text)
     raise DecodeError
 
 
-def restore(buffer: Batch | bytearray, text: Batch) -> None:
-    """Let records that were told apart in a copy be views of the text as it came."""
+def unmask(buffer: Batch | bytearray, text: Batch) -> None:
+    """Copy the original text back into a masked copy, and so into all views of it."""
     if isinstance(buffer, bytearray):
-        memoryview(buffer)[:] = text  # without a copy between the two
+        memoryview(buffer)[:] = text  # without a copy in between
 
 
 def records_of(text: Batch, form: Form) -> list[Raw]:
-    """Tell the records of a batch apart."""
+    """Split a batch into records as they are in the document."""
     buffer, records = split(text, form)
-    restore(buffer, text)
+    unmask(buffer, text)
     return records
 
 
 def decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
-    """Decode records one by one; returns them, and which have failed."""
+    """Decode records one by one. Returns them, INVALID where that failed, and the indices of these."""
     records: list[Any] = []
     failed = []
     rest = iter(raws)

@@ -89,7 +89,7 @@ class Counter:
         for module, name in (
             (json_scanner, "measure"),
             (json_lines, "measure"),
-            (sorting, "decode_texts"),
+            (sorting, "decode_fields"),
             (decoders, "decode_record"),
         ):
             monkeypatch.setattr(module, name, self.counted(getattr(module, name)))

@@ -92,7 +92,7 @@ class Edit(NamedTuple):
 
 NAME = "    patient_name: Text\n"
 IDENTITY = "    patient_id: Text\n"
-CHECKED = 'fields that stand here, which are checked alone."""\n'
+CHECKED = 'and those below, which are only checked."""\n'
 EDITS = {
     "a pattern": Edit(
         r'    patient_id: Annotated[str, Meta(pattern=r"^[A-Z]\d{5}$")]',

@@ -6,9 +6,9 @@ import json
 import pytest
 from msgspec import Raw
 
-from chalicelib import rows
-from chalicelib.rows import LARGE, RejectedRecord, rejected_lines
-from chalicelib.sorting import Sorted, sort_batch
+from chalicelib import rejections
+from chalicelib.rejections import LARGE, RejectedRecord, encode_rejected
+from chalicelib.sorting import SortedBatch, sort_batch
 
 CANARY = "Canary"
 
@@ -23,9 +23,9 @@ def rejected_line(record: bytes) -> bytes:
     return line
 
 
-def lines_of(*batches: Sorted) -> bytes:
+def lines_of(*batches: SortedBatch) -> bytes:
     """Encode what is rejected."""
-    return b"".join(line for batch in batches for line in rejected_lines(batch.rejected, 0))
+    return b"".join(line for batch in batches for line in encode_rejected(batch.rejected, 0))
 
 
 def carried(record: bytes) -> bytes:
@@ -150,13 +150,13 @@ def test_many_halves_of_pairs_change_no_neighbour(name: bytes) -> None:
 def test_a_large_record_is_written_in_pieces_as_a_small_one_is_at_once(
     record: bytes, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "PIECE", size)
+    monkeypatch.setattr(rejections, "PIECE", size)
     rejected = [
         RejectedRecord(7, 'a "reason"', Raw(record)),
         RejectedRecord(8, "not JSON", record_base64=record[:-1]),
     ]
 
-    pieces = list(rejected_lines(rejected, LARGE))
+    pieces = list(encode_rejected(rejected, LARGE))
 
-    assert b"".join(pieces) == b"".join(rejected_lines(rejected, 0))
+    assert b"".join(pieces) == b"".join(encode_rejected(rejected, 0))
     assert len(pieces) >= 2 * len(record) // size

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from chalicelib import decoding, json_batches, legible, rows
+from chalicelib import decoding, json_batches, masking, rejections, rows
 from chalicelib.json_scanner import Scanner
 from tests import reference
 from tests.long_runs import run_options
@@ -250,11 +250,11 @@ def disagreement(case: Case) -> str:
     )
     with (
         patch.object(decoding, "PIECE", case.block),
-        patch.object(legible, "MANY", case.many),
-        patch.object(legible, "PIECE", 3),
-        patch.object(rows, "MANY", case.many),
-        patch.object(rows, "LARGE", case.large),
-        patch.object(rows, "PIECE", 3),
+        patch.object(masking, "MANY_ESCAPES", case.many),
+        patch.object(masking, "PIECE", 3),
+        patch.object(rows, "MANY_SURROGATES", case.many),
+        patch.object(rejections, "LARGE", case.large),
+        patch.object(rejections, "PIECE", 3),
         patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
         patch.object(Scanner, "lines_before", case.lines_before),
         patch.object(Scanner, "block", case.block),

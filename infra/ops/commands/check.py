@@ -118,7 +118,7 @@ def _number_lines(file: IO[bytes], rejected: Iterable[Rejected]) -> None:
 
 def _places(file: IO[bytes], indices: list[int]) -> list[int]:
     finder = Finder(indices)
-    finder.cutter = Cutter(Document(_chunks(file)).text(), finder.take_batch, finder.take_broken_line)
+    finder.cutter = Cutter(Document(_chunks(file)).text(), finder.write_batch, finder.write_broken_line)
     finder.cutter.cut()
     return finder.places
 
@@ -133,20 +133,20 @@ class Finder(Output):
         self._indices = indices
         self.places: list[int] = []
 
-    def take_batch(self, text: bytes | memoryview, form: Form) -> bool:
+    def write_batch(self, text: bytes | memoryview, form: Form) -> bool:
         """Take a batch, and look for records in it."""
         first, whole = self.records, bytes(text)
-        if not super().take_batch(text, form):
+        if not super().write_batch(text, form):
             return False
         if self._wanted(self.records):
             at = self.cutter.position - (form == "array")  # of the bracket before it
             self._find(first, [at + start for start in _starts(whole, form)])
         return True
 
-    def take_broken_line(self, line: memoryview) -> None:
+    def write_broken_line(self, line: memoryview) -> None:
         """Take a line that is no JSON."""
         first = self.records
-        super().take_broken_line(line)
+        super().write_broken_line(line)
         self._find(first, [self.cutter.position])
 
     def _wanted(self, end: int) -> int:
