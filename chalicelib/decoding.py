@@ -83,7 +83,7 @@ def _inflate(member: "zlib._Decompress", data: bytes) -> bytes:
 
 
 def _to_utf8(pieces: Pieces) -> Pieces:
-    """Convert UTF-16 to UTF-8. A surrogate without a partner becomes invalid UTF-8."""
+    """Convert UTF-16 to UTF-8. A lone surrogate becomes invalid UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
     for piece in pieces:
         yield decoder.decode(piece).encode("utf-8", "surrogatepass")

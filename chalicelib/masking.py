@@ -1,6 +1,6 @@
-"""Mask JSON that the parser refuses and we accept: NaN, Infinity, and escaped surrogates without a partner.
+"""Mask what the parser refuses and we accept: NaN, Infinity, and escapes of lone surrogates.
 
-A mask has the length of what it replaces, so offsets in a masked text are offsets in the original.
+A mask is as long as what it replaces, so offsets in a masked text are offsets in the original.
 """
 
 import re
@@ -14,7 +14,7 @@ find_nan, find_all_nan = re.compile(rb"NaN").search, re.compile(rb"NaN").findite
 find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(rb"-?Infinity").finditer
 match_partial_constant = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 LONGEST_PARTIAL_CONSTANT = len("-Infinit")
-# If a row that is decoded from a masked text and encoded again has none of these, no mask is in it.
+# A row that was decoded from a masked text has one of these if a mask is in it.
 MASK_TRACES = (b"\xee", b"[")
 
 

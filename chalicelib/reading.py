@@ -1,7 +1,6 @@
-"""Read a record that the strict parser has refused, field by field, and say what is wrong with each.
+"""Read a record that the strict parser has refused, field by field, and say what is wrong with each field.
 
-Some of these records are valid: the parser refuses more than the contract does, such as a surrogate without
-a partner.
+Some of these records are valid: the parser refuses lone surrogates, for example, and the contract does not.
 """
 
 import json
@@ -82,7 +81,7 @@ class Reader:
         return self._read_leniently(bytes(raw))
 
     def _read_leniently(self, text: bytes) -> object:
-        """Read a value that the parser refuses as JSON, because of a surrogate or an unusable number."""
+        """Read a value that the parser refuses as JSON, because of a lone surrogate or an unusable number."""
         try:
             return self._wrong_type(text) or convert(decode_leniently(text.decode()), self._type)
         except UnicodeDecodeError:

@@ -70,7 +70,7 @@ def _published(record: Any) -> Any:
 
 
 def encode_row(record: Struct) -> Raw:
-    """Encode the published fields of a record that may have a surrogate without a partner."""
+    """Encode the published fields of a record that may have a lone surrogate."""
     published = _published(record)
     try:
         return Raw(encode(published))

@@ -1,4 +1,4 @@
-"""Whatever somebody uploads: the right answer, in linear time and constant memory, and never a crash."""
+"""Hostile documents get the right answer, in linear time and constant memory, and never a crash."""
 
 import gzip
 import re
@@ -30,7 +30,7 @@ def with_text(text: bytes) -> bytes:
 
 
 def hostile(size: int) -> dict[str, bytes]:
-    """Make documents of about this size, or a little larger."""
+    """Make documents of about this size."""
 
     def array_of(record: bytes) -> bytes:
         return b"[" + b",".join([record] * (size // len(record) + 1)) + b"]"
@@ -82,7 +82,7 @@ def hostile(size: int) -> dict[str, bytes]:
 
 
 class Counter:
-    """Counts the bytes that msgspec parses, as far as it gets in each text."""
+    """Counts the bytes that msgspec parses: of each text, those before it stops."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.parsed = 0
@@ -117,7 +117,7 @@ class Counter:
 def test_work_is_linear(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     document = hostile(MIB // 2)[kind]
     counter = Counter(monkeypatch)
-    monkeypatch.setattr(json_scanner.Scanner, "block", 64 * 1024)  # so that the document is many of them
+    monkeypatch.setattr(json_scanner.Scanner, "block", 64 * 1024)  # so that the document has many blocks
 
     extraction(chunked(document, [size] * (len(document) // size)))
 
@@ -167,7 +167,7 @@ def test_it_does_not_matter_where_the_bytes_are_split(
     "place", ["[%s]", '[{"x":%s}]', '[{"patient_id":%s}]', '[{"patient_id":"\\ud800","x":%s}]', '{"x":%s}']
 )
 @pytest.mark.parametrize("opening", ["[", '{"x":'])
-def test_nesting_is_read_to_a_depth_and_refused_beyond(place: str, opening: str) -> None:
+def test_a_record_that_is_nested_too_deeply_is_refused(place: str, opening: str) -> None:
     def nested(depth: int) -> bytes:
         closing = "]" if opening == "[" else "}"
         return (place % (opening * depth + "1" + closing * depth)).encode()
@@ -204,7 +204,7 @@ def test_numbers_have_no_limit() -> None:
     assert agree(extraction([document]), reference(document))
 
 
-# What a document has before, in and behind the text that makes one of its records as large as may be.
+# The start, the filler and the end of documents with a record of 64 MiB.
 AT_THE_LIMIT = {
     "valid": (b'[{"patient_id":"A","patient_name":"B","x":"', b"A", b'"}]'),
     "half a pair": (rb'[{"patient_id":"A","patient_name":"B","y":"\ud800","x":"', b"A", b'"}]'),
@@ -224,7 +224,7 @@ AT_THE_LIMIT = {
 
 
 def memory_of(program: str) -> float:
-    """Run a program that calls `extract`; give its peak memory in MB, in a process without any test."""
+    """Run a program that calls `extract` in a process of its own. Returns its peak memory in MB."""
     status = "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
     code = (
         f"import pathlib, re\nfrom chalicelib.extraction import extract\n{textwrap.dedent(program)}\n{status}"
@@ -300,7 +300,7 @@ def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -
     assert processed
 
 
-def test_many_empty_members_are_an_empty_beginning() -> None:
+def test_many_empty_gzip_members_before_a_document_change_nothing() -> None:
     document = gzip.compress(b"", mtime=0) * 5000 + gzip.compress(b"[]", mtime=0)
 
     assert extract([document], len, len) == Summary(0, 0, len(document))

@@ -1,4 +1,4 @@
-"""What makes a record valid, what is said of one that is not, and how that is carried."""
+"""Which records are valid, and how the others are rejected."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ CANARY = "Canary"
 
 
 def rejected_line(record: bytes) -> bytes:
-    """Sort one record that has to be rejected."""
+    """Sort one invalid record. Returns its line."""
     batch = sort_batch(b"[" + record + b"]", "array", 7)
     assert (batch.valid, batch.valid_count, len(batch.rejected)) == (b"", 0, 1)
     line = lines_of(batch)
@@ -24,12 +24,12 @@ def rejected_line(record: bytes) -> bytes:
 
 
 def lines_of(*batches: SortedBatch) -> bytes:
-    """Encode what is rejected."""
+    """Encode the rejected records of batches."""
     return b"".join(line for batch in batches for line in encode_rejected(batch.rejected, 0))
 
 
-def carried(record: bytes) -> bytes:
-    """Give the text of a rejected record within its line."""
+def kept(record: bytes) -> bytes:
+    """Get the record from the line of a rejected record."""
     return rejected_line(record).partition(b',"record":')[2].removesuffix(b"}\n")
 
 
@@ -64,7 +64,7 @@ def carried(record: bytes) -> bytes:
         (b"-0.5e7", "record: not an object"),
     ],
 )
-def test_a_reason_names_all_that_is_at_fault_and_no_value(record: bytes, reason: str) -> None:
+def test_a_reason_names_every_fault_and_no_value(record: bytes, reason: str) -> None:
     line = json.loads(rejected_line(record), parse_int=str)
 
     assert (line["index"], line["reason"]) == ("7", reason)
@@ -80,17 +80,17 @@ def test_a_reason_names_all_that_is_at_fault_and_no_value(record: bytes, reason:
         b'{"patient_id":1,"patient_id":2,"":{}}',
     ],
 )
-def test_a_rejected_record_is_carried_as_it_came(record: bytes) -> None:
-    assert carried(record) == record
+def test_a_rejected_record_is_kept_as_it_came(record: bytes) -> None:
+    assert kept(record) == record
 
 
-def test_only_line_breaks_go_from_a_rejected_record() -> None:
+def test_a_rejected_record_loses_its_line_breaks_and_nothing_else() -> None:
     record = b'{ "patient_id" :\r\n\t"A\\n",\n"x": [ 1 ,\r2 ] }'
 
-    assert carried(record) == b'{ "patient_id" :\t"A\\n","x": [ 1 ,2 ] }'
+    assert kept(record) == b'{ "patient_id" :\t"A\\n","x": [ 1 ,2 ] }'
 
 
-def test_a_rejected_record_that_is_not_utf8_is_carried_byte_for_byte() -> None:
+def test_a_rejected_record_that_is_not_utf8_is_kept_byte_for_byte() -> None:
     record = b'{"patient_id":\n"\xff\xfe","x":"\xc3"}'
     line = json.loads(rejected_line(record), parse_int=str)
 
@@ -98,7 +98,7 @@ def test_a_rejected_record_that_is_not_utf8_is_carried_byte_for_byte() -> None:
     assert "record" not in line
 
 
-def test_neighbours_change_nothing() -> None:
+def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     alone = [
         b'{"patient_id":"\xff"}',
         b'{"patient_id":"\\ud83d","patient_name":"A"}',
@@ -125,12 +125,12 @@ def test_neighbours_change_nothing() -> None:
         *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain"],
     ],
 )
-def test_many_halves_of_pairs_change_no_neighbour(name: bytes) -> None:
-    halves = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
+def test_many_lone_surrogates_change_no_other_record(name: bytes) -> None:
+    lone = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
     record = b'{"patient_id":"A","patient_name":"%b"}' % name
 
-    together = sort_batch(b"[" + b",".join([*halves, record]) + b"]", "array", 0)
-    apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*halves, record])]
+    together = sort_batch(b"[" + b",".join([*lone, record]) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*lone, record])]
 
     assert together.valid == b"".join(batch.valid for batch in apart)
     assert lines_of(together) == lines_of(*apart)
@@ -147,7 +147,7 @@ def test_many_halves_of_pairs_change_no_neighbour(name: bytes) -> None:
         b"{\n\r\n\n\n\n\n}",
     ],
 )
-def test_a_large_record_is_written_in_pieces_as_a_small_one_is_at_once(
+def test_a_large_record_in_pieces_gives_the_same_bytes_as_at_once(
     record: bytes, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rejections, "PIECE", size)
