@@ -29,8 +29,8 @@ class LineScanner(Scanner):
         return size
 
     def _may_be_broken(self, error: MalformedScan) -> bool:
-        is_object = self._data[self._at] == ord("{")
-        return self._form == "lines" and error.reason == Reason.NOT_JSON and is_object
+        opening = self._data[self._at : self._at + 1]
+        return self._form == "lines" and error.reason == Reason.NOT_JSON and opening == b"{"
 
     def _size_of_line(self) -> int:
         """Measure the line that starts here, and buffer the start of the next one; 0 if no line follows."""

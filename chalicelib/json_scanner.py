@@ -40,9 +40,9 @@ class Scanner:
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = filter(None, pieces)
         self._form: Form = "lines"
-        # The buffer, and what to measure in: the same, or a masked copy. It starts with one byte that is not
-        # of the document, so that every record has a byte before it.
-        self._data = self._text = bytearray(b"\n")
+        # The buffer starts with a byte that is not of the document, so that every record has one before it.
+        self._data = bytearray(b"\n")
+        self._masked = bytearray()  # a copy of the buffer, if measuring needs one
         self._at, self._passed = 1, -1  # the position in the buffer, and the buffer's in the document
         self._ended = False
 
@@ -57,14 +57,14 @@ class Scanner:
         if ahead >= size or self._ended:
             return
         kept = min(self._at, max(self.lines_before, 1) if self._form == "lines" else 1)
-        if kept < self._at:
+        if self._at - kept > self.block // 8:
             self._passed += self._at - kept
             rest, self._at = self._data[self._at - kept :], kept
             self._data = bytearray().join((rest, *self._read(wanted - ahead)))
         # Append in place: a record may be large.
         while len(self._data) - self._at < wanted and (pieces := self._read(self.block)):
             self._data += b"".join(pieces)
-        self._text = self._data
+        self._masked = bytearray()
         self._ended = len(self._data) - self._at < wanted
 
     def _read(self, size: int) -> list[bytes]:
@@ -106,7 +106,7 @@ class Scanner:
         """Buffer the value that starts here, and measure it."""
         while True:
             length = min(len(self._data) - self._at, self.record_limit + 1)
-            with memoryview(self._text)[self._at : self._at + length] as ahead:
+            with memoryview(self._masked or self._data)[self._at : self._at + length] as ahead:
                 size = self._measure(ahead, length)
             if not size and (self._ended or length > self.record_limit):
                 size = self._size_at_end(length)
@@ -115,14 +115,14 @@ class Scanner:
             if not size and self._ended:
                 raise self._malformed(Reason.TRUNCATED, length)
             if size > self.block:
-                self._text = self._data  # free the masked copy: it is large
+                self._masked = bytearray()  # it is large
             if size:
                 return size
             self._fill(min(2 * length, self.record_limit + 1))
 
     def _size_at_end(self, length: int) -> int:
         """Measure with bytes appended: the parser does not check a literal or an escape at the end."""
-        self._text = self._data  # free the masked copy first
+        self._masked = bytearray()  # one copy at a time
         padded = mask(memoryview(self._data)[self._at : self._at + length])
         padded += b"\0\0\0"
         return self._measure(padded, length)
@@ -149,9 +149,9 @@ class Scanner:
             or "hex escape" in error
             or bytes(text[stopped : stopped + 1]) in (b"N", b"I")
         )
-        if maskable and self._text is self._data:
-            self._text = mask(self._data)
-            return self._measure(memoryview(self._text)[self._at : self._at + length], length)
+        if maskable and not self._masked:
+            self._masked = mask(self._data)
+            return self._measure(memoryview(self._masked)[self._at : self._at + length], length)
         if stopped >= length - _size_of_partial_constant(text, length) or (
             stopped and bytes(text[stopped - 1 : length]) in PARTIAL_LITERALS
         ):

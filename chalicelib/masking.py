@@ -7,11 +7,11 @@ import re
 
 SAMPLE = 16 * 1024  # bytes at the start of a text that are searched, to estimate how many escapes it has
 MANY_ESCAPES = SAMPLE // 64
-PIECE = 64 * 1024  # bytes that are masked at a time if there are many escapes: each of them takes memory
+PIECE = 16 * 1024  # bytes that are masked at a time if there are many escapes: each of them takes memory
 # In texts with few matches, a regular expression takes a tenth of the time of a method of bytes.
 find_surrogate = re.compile(rb"\\u[dD]").search
 find_nan, find_all_nan = re.compile(rb"NaN").search, re.compile(rb"NaN").finditer
-find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(rb"-?Infinity").finditer
+find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(rb"Infinity").finditer
 match_partial_constant = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 LONGEST_PARTIAL_CONSTANT = len("-Infinit")
 # A row that was decoded from a masked text has one of these if a mask is in it.
@@ -68,7 +68,10 @@ def mask(text: bytes | bytearray | memoryview) -> bytearray:
     for match in find_all_nan(masked):
         masked[match.start() : match.end()] = b"[0]"
     for match in find_all_infinity(masked):
-        masked[match.start() : match.end()] = b"[%b]" % (b"1" * (len(match[0]) - 2))
+        if masked[match.start() - 1 : match.start()] == b"-":
+            masked[match.start() - 1 : match.end()] = b"[1111111]"
+        else:
+            masked[match.start() : match.end()] = b"[111111]"
     if partial := match_partial_constant(masked[-LONGEST_PARTIAL_CONSTANT:]):
         masked[-len(partial[1]) :] = b"[".ljust(len(partial[1]), b"1")
     return masked
