@@ -35,18 +35,20 @@ def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
 
     DecodeError if the parser refuses both.
     """
+    found = _split(text, form)
+    if not found and find_surrogate(text):
+        found = _split(mask_surrogates(text), form)
+    if not found and may_have_constants(text):
+        found = _split(mask(text), form)
+    if not found:
+        raise DecodeError
+    return found
+
+
+def _split(text: Batch | bytearray, form: Form) -> tuple[Batch | bytearray, list[Raw]] | None:
     with suppress(DecodeError):
         return text, decode_raw[form](text)
-    buffer = _masked(text)
-    return buffer, decode_raw[form](buffer)
-
-
-def _masked(text: Batch) -> bytearray:
-    if may_have_constants(text):
-        return mask(text)
-    if find_surrogate(text):
-        return mask_surrogates(text)
-    raise DecodeError
+    return None
 
 
 def unmask(buffer: Batch | bytearray, text: Batch) -> None:

@@ -1,6 +1,5 @@
 """Encode rejected records, one on a line, each with its reason."""
 
-import re
 from binascii import b2a_base64
 from codecs import iterdecode
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +29,6 @@ encoder = Encoder()
 encode, encode_lines = encoder.encode, encoder.encode_lines
 LARGE = 1024 * 1024  # bytes of a record that is encoded in pieces
 PIECE = 192 * 1024  # a multiple of 3, so that the pieces in base64 join to the base64 of the whole
-find_line_break = re.compile(rb"[\r\n]").search
 # How the line of a document's first record begins if the record has none of the fields.
 ALL_MISSING = encode(RejectedRecord(0, str(read(decode_fields(b"{}"))))).removesuffix(b"}")
 
@@ -40,26 +38,26 @@ def encode_rejected(records: Sequence[RejectedRecord], size: int) -> Iterator[by
 
     A large record is encoded in pieces, because a whole copy of it would take as much memory again.
     """
-    if size >= LARGE:
+    if size >= LARGE or records[0].record is UNSET:
         yield from chain.from_iterable(map(_encode_in_pieces, records))
-    elif _are_plain(records):
-        yield encode_lines(records)
     else:
-        yield encode_lines(list(map(_encodable, records)))
+        lines = encode_lines(records)
+        yield lines if _are_plain(lines, len(records)) else encode_lines(list(map(_encodable, records)))
 
 
-def _are_plain(records: Sequence[RejectedRecord]) -> bool:
-    text = b"".join([each.record for each in records if each.record is not UNSET])
-    return text.isascii() and not find_line_break(text)
+def _are_plain(lines: bytes, records: int) -> bool:
+    return lines.isascii() and lines.find(b"\r") < 0 and lines.count(b"\n") == records
 
 
 def _encodable(rejected: RejectedRecord) -> RejectedRecord:
-    if rejected.record is UNSET:
-        return rejected
-    text = bytes(rejected.record)
-    if text.isascii() or _is_utf8([text]):
+    text = bytes(rejected.record)  # type: ignore[arg-type] # it is set
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return RejectedRecord(rejected.index, rejected.reason, record_base64=text)
+    if b"\n" in text or b"\r" in text:
         return RejectedRecord(rejected.index, rejected.reason, Raw(_on_one_line(text)))
-    return RejectedRecord(rejected.index, rejected.reason, record_base64=text)
+    return rejected
 
 
 def _encode_in_pieces(rejected: RejectedRecord) -> Iterator[bytes]:

@@ -51,13 +51,8 @@ class SortedBatch(NamedTuple):
     rejected: Sequence[RejectedRecord] = ()
 
 
-class Suspect(NamedTuple):
-    """A record to check by itself: its index in the batch, its fields if it is an object, all of it."""
-
-    number: int
-    fields: Any
-    whole: Raw
-
+type Suspect = tuple[int, Any, Raw]
+"""A record to check by itself: its index in the batch, its fields (None if it is no object), all of it."""
 
 NOT_AN_OBJECT = "record: not an object"
 
@@ -112,11 +107,11 @@ def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     places = [place for trace in traces for place in find_all(rows, trace)]
     decoded = row_spans(rows, sorted(find_blanks(rows) + places), failed)
     suspects = _suspects(raws, sorted({*failed, *decoded}) if decoded else failed)
-    if form == "lines" and any(suspect.fields is None for suspect in suspects):
+    if form == "lines" and any(fields is None for _, fields, _ in suspects):
         raise DecodeError  # the parser accepts anything between lines
     unmask(buffer, text)
     if form == "array" and len(raws) == len(suspects) == 1:
-        suspects = [suspects[0]._replace(whole=_original(text, raws[0]))]
+        suspects = [(*suspects[0][:2], _original(text, raws[0]))]
     return _check(suspects, records, rows, decoded, index)
 
 
@@ -131,7 +126,7 @@ def _valid(records: list[Any]) -> list[Any]:
 
 
 def _suspects(raws: list[Raw], numbers: Iterable[int]) -> list[Suspect]:
-    return [Suspect(number, _fields(raws[number]), raws[number]) for number in numbers]
+    return [(number, _fields(raws[number]), raws[number]) for number in numbers]
 
 
 def _fields(record: Raw) -> Any:

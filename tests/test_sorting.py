@@ -3,6 +3,7 @@
 import base64
 import json
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -25,7 +26,8 @@ def rejected_line(record: bytes) -> bytes:
 
 def lines_of(*batches: SortedBatch) -> bytes:
     """Encode the rejected records of batches."""
-    return b"".join(line for batch in batches for line in encode_rejected(batch.rejected, 0))
+    rejected = [batch.rejected for batch in batches if batch.rejected]
+    return b"".join(line for records in rejected for line in encode_rejected(records, 0))
 
 
 def kept(record: bytes) -> bytes:
@@ -151,12 +153,16 @@ def test_a_large_record_in_pieces_gives_the_same_bytes_as_at_once(
     record: bytes, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rejections, "PIECE", size)
-    rejected = [
-        RejectedRecord(7, 'a "reason"', Raw(record)),
-        RejectedRecord(8, "not JSON", record_base64=record[:-1]),
-    ]
+    rejected = RejectedRecord(7, 'a "reason"', Raw(record))
 
-    pieces = list(encode_rejected(rejected, LARGE))
+    pieces = list(encode_rejected([rejected], LARGE))
 
-    assert b"".join(pieces) == b"".join(encode_rejected(rejected, 0))
-    assert len(pieces) >= 2 * len(record) // size
+    assert b"".join(pieces) == b"".join(encode_rejected([rejected], 0))
+    assert len(pieces) >= 2 + len(record) // size
+
+
+def test_a_broken_line_is_kept_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejections, "PIECE", 3)
+    broken = RejectedRecord(8, "not JSON", record_base64=b'{"x":"\xff')
+
+    assert b"".join(encode_rejected([broken], 0)) == msgspec.json.encode(broken) + b"\n"
