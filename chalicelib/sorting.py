@@ -55,6 +55,8 @@ type Suspect = tuple[int, Any, Raw]
 """A record to check by itself: its index in the batch, its fields (None if it is no object), all of it."""
 
 NOT_AN_OBJECT = "record: not an object"
+TINY = 16  # bytes of a record, on average; records so small often repeat
+MANY = 100
 
 find_brace = re.compile(rb"\{").search
 
@@ -101,6 +103,9 @@ def _sort_with_surrogates(text: Batch, form: Form) -> SortedBatch | None:
 
 def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     buffer, raws = split(text, form)
+    are_tiny = form == "array" and buffer is text and len(raws) > max(MANY, len(text) // TINY)
+    if are_tiny and (batch := _sort_repeated(raws, index)):
+        return batch
     records, failed = decode_each(raws)
     rows = encode_lines(_valid(records) if failed else records)
     traces = MASK_TRACES if isinstance(buffer, bytearray) else ()
@@ -113,6 +118,19 @@ def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     if form == "array" and len(raws) == len(suspects) == 1:
         suspects = [(*suspects[0][:2], _original(text, raws[0]))]
     return _check(suspects, records, rows, decoded, index)
+
+
+def _sort_repeated(raws: list[Raw], index: int) -> SortedBatch | None:
+    """Sort every distinct record once, if there are few of them and all are rejected."""
+    texts = list(map(bytes, raws))
+    distinct = set(texts)
+    if len(distinct) > MANY:
+        return None
+    batches = {record: sort_batch(b"[" + record + b"]", "array", 0) for record in distinct}
+    if any(batch.valid_count for batch in batches.values()):
+        return None
+    reasons = {record: batch.rejected[0].reason for record, batch in batches.items()}
+    return SortedBatch(b"", 0, list(map(RejectedRecord, count(index), map(reasons.__getitem__, texts), raws)))
 
 
 def _original(text: Batch, record: Raw) -> Raw:

@@ -161,6 +161,17 @@ def test_a_large_record_in_pieces_gives_the_same_bytes_as_at_once(
     assert len(pieces) >= 2 + len(record) // size
 
 
+@pytest.mark.parametrize("other", [b'{"patient_id":"A","patient_name":"B"}', b"7", b'"\xff"', b"NaN", b"{ }"])
+def test_many_tiny_records_are_sorted_like_one(other: bytes) -> None:
+    records = [b"{}"] * 500 + [other] + [b"[]"] * 500
+
+    together = sort_batch(b"[" + b",\n".join(records) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(records)]
+
+    assert together.valid == b"".join(batch.valid for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
+
+
 def test_a_broken_line_is_kept_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejections, "PIECE", 3)
     broken = RejectedRecord(8, "not JSON", record_base64=b'{"x":"\xff')

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from chalicelib import decoding, json_batches, masking, rejections, rows
+from chalicelib import decoding, json_batches, masking, rejections, rows, sorting
 from chalicelib.json_scanner import Scanner
 from tests import reference
 from tests.long_runs import run_options
@@ -253,6 +253,8 @@ def disagreement(case: Case) -> str:
         patch.object(masking, "MANY_ESCAPES", case.many),
         patch.object(masking, "PIECE", 3),
         patch.object(rows, "MANY_SURROGATES", case.many),
+        patch.object(sorting, "MANY", max(case.many, 1)),
+        patch.object(sorting, "TINY", 1000),
         patch.object(rejections, "LARGE", case.large),
         patch.object(rejections, "PIECE", 3),
         patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
