@@ -94,13 +94,15 @@ class Tally:
 
     def __init__(self) -> None:
         self.reasons: dict[str, Rejected] = {}
+        self._line_ended = True
 
     def add(self, lines: bytes) -> None:
-        """Count lines of the rejected bucket."""
-        for line in filter(None, lines.split(b"\n")):
+        """Count lines of the rejected bucket: whole ones, or a piece of a long one."""
+        for line in filter(None, lines.split(b"\n")) if self._line_ended else ():
             rejection: dict[str, Any] = msgspec.json.decode(without_record(line))
             reason = self.reasons.setdefault(rejection["reason"], Rejected(0, rejection["index"]))
             reason.count += 1
+        self._line_ended = lines.endswith(b"\n") if lines else self._line_ended
 
 
 def _number_lines(file: IO[bytes], rejected: Iterable[Rejected]) -> None:
@@ -116,7 +118,7 @@ def _number_lines(file: IO[bytes], rejected: Iterable[Rejected]) -> None:
 
 def _offsets(file: IO[bytes], indices: list[int]) -> list[int]:
     finder = OffsetFinder(indices)
-    finder.cutter = Cutter(Document(_chunks(file)).text(), finder.take_batch, finder.take_broken_line)
+    finder.cutter = Cutter(Document(_chunks(file)).text(), finder.write_batch, finder.write_broken_line)
     finder.cutter.cut()
     return finder.offsets
 
@@ -131,20 +133,20 @@ class OffsetFinder(Output):
         self._indices = indices
         self.offsets: list[int] = []
 
-    def take_batch(self, text: bytes | memoryview, form: Form) -> bool:
+    def write_batch(self, text: bytes | memoryview, form: Form) -> bool:
         """Extract a batch, and find the wanted records in it."""
         first, whole = self.records, bytes(text)
-        if not super().take_batch(text, form):
+        if not super().write_batch(text, form):
             return False
         if self._wanted(self.records):
             at = self.cutter.position - (form == "array")  # the bracket before it
             self._find(first, [at + start for start in _starts(whole, form)])
         return True
 
-    def take_broken_line(self, line: bytes) -> None:
+    def write_broken_line(self, line: memoryview) -> None:
         """Count a line that is not JSON, and find it if it is wanted."""
         first = self.records
-        super().take_broken_line(line)
+        super().write_broken_line(line)
         self._find(first, [self.cutter.position])
 
     def _wanted(self, end: int) -> int:

@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.malformed import MalformedReport
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
-from chalicelib.rows import RejectedRecord
+from chalicelib.rejections import RejectedRecord
 
 type Schema = dict[str, Any]
 
