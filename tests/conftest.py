@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chalicelib import log_events, telemetry, upload
 from chalicelib.object_store import ObjectStore
@@ -19,6 +20,10 @@ from tests.reads_and_writes import ATTEMPTS, BODY, PART, connect
 
 # app.py reads its settings when it is imported, as Lambda does at cold start.
 os.environ |= local_stage.environment()
+
+# Hypothesis limits the time of an example by default. On a busy machine, sound code would fail.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

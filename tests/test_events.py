@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app import data_processor
@@ -79,7 +79,6 @@ def test_a_record_that_names_no_object_does_not_stop_the_others(invalid: Any) ->
     assert arrivals(record("a.json"), invalid, record("b.json")) == [before, None, after]
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(["/", "", "/!~*'()"]))
 def test_every_key_is_decoded_to_the_uploaded_key(key: str, unencoded: str) -> None:
     event = s3_event(("raw", key), unencoded=unencoded)
