@@ -56,7 +56,7 @@ type Suspect = tuple[int, Any, Raw]
 
 NOT_AN_OBJECT = "record: not an object"
 TINY = 16  # bytes of a record, on average; records so small often repeat
-MANY = 100
+FEW = 100  # distinct records of a batch that are sorted once each
 
 find_brace = re.compile(rb"\{").search
 
@@ -103,7 +103,7 @@ def _sort_with_surrogates(text: Batch, form: Form) -> SortedBatch | None:
 
 def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     buffer, raws = split(text, form)
-    are_tiny = form == "array" and buffer is text and len(raws) > max(MANY, len(text) // TINY)
+    are_tiny = form == "array" and buffer is text and len(raws) > max(FEW, len(text) // TINY)
     if are_tiny and (batch := _sort_repeated(raws, index)):
         return batch
     records, failed = decode_each(raws)
@@ -124,7 +124,7 @@ def _sort_repeated(raws: list[Raw], index: int) -> SortedBatch | None:
     """Sort every distinct record once, if there are few of them and all are rejected."""
     texts = list(map(bytes, raws))
     distinct = set(texts)
-    if len(distinct) > MANY:
+    if len(distinct) > FEW:
         return None
     batches = {record: sort_batch(b"[" + record + b"]", "array", 0) for record in distinct}
     if any(batch.valid_count for batch in batches.values()):

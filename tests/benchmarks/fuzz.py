@@ -253,7 +253,7 @@ def disagreement(case: Case) -> str:
         patch.object(masking, "MANY_ESCAPES", case.many),
         patch.object(masking, "PIECE", 3),
         patch.object(rows, "MANY_SURROGATES", case.many),
-        patch.object(sorting, "MANY", max(case.many, 1)),
+        patch.object(sorting, "FEW", max(case.many, 1)),
         patch.object(sorting, "TINY", 1000),
         patch.object(rejections, "LARGE", case.large),
         patch.object(rejections, "PIECE", 3),
