@@ -14,11 +14,13 @@ from infra.ops.__main__ import ops as group
 from infra.ops.aws import failures
 from infra.ops.aws.queues import depth
 from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import ROOT
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, WITHIN, Deployment
 from tests.function_code import packed, running
 
 WIDTH = 80
+STAGES = sorted(path.stem for path in (ROOT / "infra" / "env").glob("*.tfvars"))
 
 
 class Done(NamedTuple):

@@ -15,6 +15,7 @@ from infra.ops.aws.account import ForeignEndpointError, account, reached
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import Stage
 from tests.deployment import Deployment
+from tests.operating import STAGES
 
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 
@@ -146,7 +147,7 @@ def test_make_requires_a_stage(target: str) -> None:
     code, said = operate("make", "--no-print-directory", target)
 
     assert code == 2
-    assert "Which stage? There are: dev, prod. Add --stage NAME (for make: STAGE=NAME)." in said
+    assert f"Which stage? There are: {', '.join(STAGES)}. Add --stage NAME (for make: STAGE=NAME)." in said
 
 
 def test_a_stage_that_does_not_exist_cannot_be_configured(deployment: Deployment) -> None:

@@ -14,6 +14,7 @@ from infra.ops.aws import deployed
 from infra.ops.local.cloud import REGION, ROOT
 from infra.ops.stage import Stage, UnknownStageError
 from tests.deployment import Deployment
+from tests.operating import STAGES
 
 FOUNDATION = {
     "api_role_arn": "arn:aws:iam::1:role/api",
@@ -114,7 +115,7 @@ def test_the_error_of_an_unknown_stage_names_the_files_that_it_needs() -> None:
 
 @pytest.mark.parametrize("name", ["", "nowhere"])
 def test_the_error_of_a_missing_or_unknown_stage_lists_the_stages(name: str) -> None:
-    with pytest.raises(UnknownStageError, match=r"[Tt]here are: dev, prod\."):
+    with pytest.raises(UnknownStageError, match=rf"[Tt]here are: {', '.join(STAGES)}\."):
         Stage(name)
 
 

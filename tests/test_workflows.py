@@ -17,11 +17,11 @@ from infra.ops.local.cloud import ROOT
 from infra.ops.screen.summary import summarise
 from infra.ops.tools import terraform
 from tests.expressions import evaluated
+from tests.operating import STAGES
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))
-STAGES = sorted(path.stem for path in (ROOT / "infra" / "env").glob("*.tfvars"))
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
