@@ -1,6 +1,6 @@
 # One command each; every one sets up what it needs inside this folder, nothing outside it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test unit check bench fuzz chaos audit bootstrap plan deploy configure status reconcile replay redrive pause resume \
+.PHONY: help run up test unit check bench fuzz mutants chaos audit bootstrap plan deploy configure status reconcile replay redrive pause resume \
 	destroy commands providers format clean
 
 # The first that really runs and is 3.12: a shim of pyenv may be on the PATH and fail.
@@ -37,6 +37,9 @@ bench: .local/bench-venv/ready ## beside other ways to do it: the extraction, th
 
 fuzz: .venv/ready ## the extraction against a reference, on broken documents: make fuzz SECONDS=600
 	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)
+
+mutants: .venv/ready .local/mutants-venv/ready ## change the code place by place: does a test fail? hours; one module: MODULE=chalicelib/answer.py
+	@.local/mutants-venv/bin/python -m tests.mutants $(MODULE)
 
 chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECONDS=600 takes 20 minutes and as much again
 	@$(BIN)/python -m tests.chaos.schedules
@@ -110,6 +113,7 @@ clean: ## remove everything that make made
 	@.local/cloud-venv/bin/pip install --quiet -r requirements-local.txt
 	@touch $@
 
+.local/mutants-venv/ready: requirements.txt requirements-dev.txt
 .local/%-venv/ready: requirements-%.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/pip install --quiet -r $<
