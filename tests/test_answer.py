@@ -53,3 +53,23 @@ def test_what_lambda_escapes_counts_as_it_travels() -> None:
 
     with pytest.raises(TooLargeError, match=str(MAX_ANSWER)):
         answer.body(extracted=1, rejected=0)
+
+
+def test_an_answer_is_collected_from_pieces_up_to_the_limit() -> None:
+    answer = Answer()
+    answer.write_processed(b"[]")
+    answer.write_processed(b" " * (MAX_ANSWER - 2))
+    answer.write_rejected(b"x" * (MAX_ANSWER + MAX_DOCUMENT))
+
+    with pytest.raises(TooLargeError):
+        answer.write_processed(b" ")
+    with pytest.raises(TooLargeError):
+        answer.write_rejected(b"x")
+
+
+def test_no_part_of_a_rejected_record_is_answered() -> None:
+    answer = Answer()
+    answer.write_processed(b"[]\n")
+    answer.write_rejected(b'{"index":0,"reason":"patient_id: missing","record":{"x":"Canary","record":1}}\n')
+
+    assert "Canary" not in answer.body(extracted=0, rejected=1)
