@@ -260,3 +260,12 @@ def test_keys_under_which_nothing_stands_are_calm_or_refused_by_s3(deployment: D
 
 def named(key: str) -> str:
     return telemetry.object_name(key, log_object_keys=False).digest
+
+
+def test_an_upload_of_which_an_event_tells_no_time_or_no_true_size_is_read_all_the_same() -> None:
+    event = notification()
+    (told,) = event["Records"]
+    del told["eventTime"]
+    told["s3"]["object"]["size"] = "7"
+
+    assert events.arrivals(event) == [Arrival("raw", "a b.json", 0, None)]

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.deadline import LAST_MARGIN, MARGIN
 from chalicelib.object_store import ObjectStore, OutOfTimeError, within
 from chalicelib.s3 import CONFIG as SDK
-from chalicelib.s3 import READ_SIZE
+from chalicelib.s3 import READ_SIZE, connected
 from chalicelib.source import RESUMES
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment, new_key
@@ -100,3 +100,11 @@ def test_an_upload_that_runs_out_of_time_is_aborted_while_that_can_be_done_in_ti
     assert s3.operations["upload_part"] == 1
     assert s3.operations["abort_multipart_upload"] == aborts
     assert deployment.keys(deployment.processed, key) == []
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_client_of_the_functions_is_as_patient_as_that() -> None:
+    config: Any = connected().meta.config
+
+    assert (config.connect_timeout, config.read_timeout) == (CONNECT, READ)
+    assert config.retries == CONFIG.retries

@@ -1,17 +1,18 @@
 """Publishing what is current, against real S3, with other writers stepping in between two requests."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import boto3
 import pytest
 
-from chalicelib import events, pipeline
+from chalicelib import events, pipeline, telemetry
 from chalicelib.events import Arrival
 from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
 from chalicelib.settings import Settings
-from tests.deployment import Deployment, new_key
+from tests.deployment import Deployment, new_key, structured
 
 SETTINGS = Settings("steps-raw", "steps-processed", "steps-rejected")
 
@@ -320,3 +321,69 @@ def test_an_object_that_takes_too_long_is_given_up_cleanly(key: Key) -> None:
     assert not key.s3.list_multipart_uploads(Bucket=SETTINGS.processed_bucket).get("Uploads")
     key.handle()
     assert key.published() == "A" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "more"),
+    [
+        (scan("A"), "object_published", {"extracted": 1, "rejected": 0, "bytes_read": len(scan("A"))}),
+        (b"[1]", "object_refused", {"rejected": 1, "bytes_read": 3}),
+        (b"[1}", "object_malformed", {"reason": "not JSON", "offset": 2}),
+        (b"", "object_empty", {}),
+    ],
+)
+def test_the_log_says_what_became_of_which_version_of_which_object(
+    key: Key, said: pytest.CaptureFixture[str], body: bytes, message: str, more: dict[str, Any]
+) -> None:
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+
+    key.handle()
+
+    (event,) = structured(said.readouterr().out.splitlines())
+    digest = telemetry.object_name(key.name, log_object_keys=False).digest
+    expected = {"message": message, "object": {"digest": digest}, "version": version, **more}
+    assert expected.items() <= event.items()
+
+
+def test_the_log_says_whether_another_was_replaced_and_how_long_it_took(
+    key: Key, said: pytest.CaptureFixture[str]
+) -> None:
+    for name in "AB":
+        key.upload(name)
+        store = Steps()
+        store.before["put_object"] = lambda: time.sleep(0.05)
+        key.handle(store)
+
+    first, second = structured(said.readouterr().out.splitlines())
+    assert (first["replaced"], second["replaced"]) == (False, True)
+    assert 50 <= first["milliseconds"] < 30_000
+
+
+def test_the_log_tells_an_object_that_was_deleted_from_one_that_was_never_there(
+    key: Key, said: pytest.CaptureFixture[str]
+) -> None:
+    key.handle()
+    key.upload("A")
+    key.delete()
+    key.handle()
+
+    events = structured(said.readouterr().out.splitlines())
+    assert [(event["message"], event["deleted"]) for event in events] == [
+        ("object_missing", False),
+        ("object_missing", True),
+    ]
+
+
+def test_what_is_written_has_the_content_type_of_what_is_in_it(key: Key) -> None:
+    body = scan("A")[:-1] + b",1]"
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+    key.handle()
+
+    written = [
+        (SETTINGS.processed_bucket, key.name),
+        (SETTINGS.rejected_bucket, f"{key.name}/{version}.jsonl"),
+    ]
+    heads = [key.s3.head_object(Bucket=bucket, Key=name) for bucket, name in written]
+
+    assert [head["ContentType"] for head in heads] == ["application/json", "application/x-ndjson"]
+    assert {head["Metadata"]["source-version"] for head in heads} == {version}

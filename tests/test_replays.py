@@ -1,6 +1,7 @@
 """Batches: what a replay and S3 Batch Operations send to the function, and what it answers."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -8,7 +9,8 @@ import boto3
 import pytest
 
 from app import data_processor
-from chalicelib import invocations, pipeline
+from chalicelib import invocations, pipeline, replays
+from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION
 from chalicelib.invocations import UploadsFailedError
 from chalicelib.object_store import ObjectStore
@@ -284,3 +286,21 @@ def test_what_is_not_understood_fails_without_its_words(event: Any, said: pytest
         data_processor(event, CONTEXT)
 
     assert CANARY not in "".join(said.readouterr())
+
+
+def test_what_was_uploaded_a_moment_ago_is_not_late_however_a_scheduled_run_meets_it(
+    said: pytest.CaptureFixture[str],
+) -> None:
+    answer({"Items": [{"Key": put(), "LastModified": time.time() - 60, "scheduled": True}]})
+
+    assert "objects_repaired" not in said.readouterr().out
+
+
+def test_an_item_of_a_listing_says_all_that_is_known_of_its_object() -> None:
+    batch = replays.read({"Key": "a.json", "Size": "7", "LastModified": LONG_AGO, "force": True}, "raw")
+
+    assert batch is not None
+    (item,) = batch.items
+    assert item is not None
+    assert item.arrival == Arrival("raw", "a.json", LONG_AGO, size=7, replayed=True, force=True)
+    assert item.wanted
