@@ -269,3 +269,9 @@ def test_an_upload_of_which_an_event_tells_no_time_or_no_true_size_is_read_all_t
     told["s3"]["object"]["size"] = "7"
 
     assert events.arrivals(event) == [Arrival("raw", "a b.json", 0, None)]
+
+
+def test_a_test_event_is_calm_and_told(said: pytest.CaptureFixture[str]) -> None:
+    assert data_processor(TEST_EVENT, CONTEXT) is None
+
+    assert '"message":"no_uploads"' in said.readouterr().out

@@ -304,3 +304,12 @@ def test_an_item_of_a_listing_says_all_that_is_known_of_its_object() -> None:
     assert item is not None
     assert item.arrival == Arrival("raw", "a.json", LONG_AGO, size=7, replayed=True, force=True)
     assert item.wanted
+
+
+def test_a_task_asks_for_its_object_again_and_forces_nothing_by_itself() -> None:
+    batch = replays.read(job(task("a.json")), "another")
+
+    assert batch is not None
+    (item,) = batch.items
+    assert item is not None
+    assert item.arrival == Arrival(SETTINGS.raw_bucket, "a.json", replayed=True, force=False)

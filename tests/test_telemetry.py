@@ -155,3 +155,18 @@ def test_an_error_out_of_a_recursion_is_told_in_few_words() -> None:
         recurse()
 
     assert 0 < len(telemetry.locations(error.value)) <= 20
+
+
+def test_of_an_error_out_of_a_recursion_the_innermost_place_is_told() -> None:
+    def innermost() -> None:
+        raise ValueError
+
+    def recurse(depth: int) -> None:
+        if depth:
+            recurse(depth - 1)
+        innermost()
+
+    with pytest.raises(ValueError, match=r"^$") as error:
+        recurse(100)
+
+    assert telemetry.locations(error.value)[-1].endswith(" innermost")
