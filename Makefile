@@ -1,6 +1,6 @@
 # Every target installs what it needs into this folder, and nothing outside of it.
 .DEFAULT_GOAL := help
-.PHONY: help run up test unit check bench fuzz chaos audit bootstrap plan deploy configure status reconcile replay redrive pause resume \
+.PHONY: help run up test unit check bench fuzz mutants chaos audit bootstrap plan deploy configure status reconcile replay redrive pause resume \
 	destroy commands providers format clean
 
 # The first Python on the PATH that runs and is 3.12. A pyenv shim may exist and still fail.
@@ -37,6 +37,9 @@ bench: .local/bench-venv/ready ## benchmarks against other implementations; 20 m
 
 fuzz: .venv/ready ## compare the extraction with a reference on broken documents: make fuzz SECONDS=600
 	@$(BIN)/python -m tests.benchmarks.fuzz --seconds $(SECONDS)
+
+mutants: .venv/ready .local/mutants-venv/ready ## change the code in many places: does a test fail? Hours; one module: MODULE=chalicelib/answer.py
+	@.local/mutants-venv/bin/python -m tests.mutants $(MODULE)
 
 chaos: .venv/ready ## races, memory, load, bad requests, faults: make chaos SECONDS=600 takes 40 minutes
 	@$(BIN)/python -m tests.chaos.schedules
@@ -110,6 +113,7 @@ clean: ## remove everything that make created
 	@.local/cloud-venv/bin/pip install --quiet -r requirements-local.txt
 	@touch $@
 
+.local/mutants-venv/ready: requirements.txt requirements-dev.txt
 .local/%-venv/ready: requirements-%.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/pip install --quiet -r $<

@@ -36,6 +36,9 @@ def enough_time() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
+    if api := os.environ.get("LOCAL_API"):  # `make mutants` runs one local cloud for all its sessions
+        yield Deployment(api)
+        return
     with local_cloud() as folder:
         local_stage.make_buckets()
         yield Deployment(local_stage.deploy(folder))

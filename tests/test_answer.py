@@ -83,3 +83,23 @@ def test_every_answer_is_logged_once_with_its_status_and_counts(
     (event,) = structured(captured.readouterr().out.splitlines())
     assert answer.status_code == logged["status"]
     assert {"message": "document_answered", **logged}.items() <= event.items()
+
+
+def test_an_answer_is_collected_from_pieces_up_to_the_limit() -> None:
+    answer = Answer()
+    answer.write_processed(b"[]")
+    answer.write_processed(b" " * (MAX_ANSWER - 2))
+    answer.write_rejected(b"x" * (MAX_ANSWER + MAX_DOCUMENT))
+
+    with pytest.raises(TooLargeError):
+        answer.write_processed(b" ")
+    with pytest.raises(TooLargeError):
+        answer.write_rejected(b"x")
+
+
+def test_no_part_of_a_rejected_record_is_answered() -> None:
+    answer = Answer()
+    answer.write_processed(b"[]\n")
+    answer.write_rejected(b'{"index":0,"reason":"patient_id: missing","record":{"x":"Canary","record":1}}\n')
+
+    assert "Canary" not in answer.body(extracted=0, rejected=1)

@@ -268,3 +268,18 @@ def test_a_key_without_an_object_is_no_failure_unless_s3_refuses_the_key(deploym
 
 def named(key: str) -> str:
     return safe_names.object_name(key, log_object_keys=False).digest
+
+
+def test_an_upload_without_a_time_or_with_an_invalid_size_in_its_event_is_published() -> None:
+    event = notification()
+    (record_of_upload,) = event["Records"]
+    del record_of_upload["eventTime"]
+    record_of_upload["s3"]["object"]["size"] = "7"
+
+    assert events.arrivals(event) == [Arrival("raw", "a b.json", 0, None)]
+
+
+def test_a_test_event_succeeds_and_is_logged(captured: pytest.CaptureFixture[str]) -> None:
+    assert data_processor(TEST_EVENT, CONTEXT) is None
+
+    assert '"message":"no_uploads"' in captured.readouterr().out

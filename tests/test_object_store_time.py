@@ -9,7 +9,7 @@ import pytest
 from chalicelib.deadline import LAST_MARGIN, MARGIN
 from chalicelib.object_store import ObjectStore, OutOfTimeError, time_limit
 from chalicelib.s3 import CONFIG as SDK
-from chalicelib.s3 import READ_SIZE
+from chalicelib.s3 import READ_SIZE, new_client
 from chalicelib.source import MAX_RESUMES
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment, new_key
@@ -101,3 +101,11 @@ def test_an_upload_that_runs_out_of_time_is_aborted_if_enough_time_remains_for_t
     assert s3.operations["upload_part"] == 1
     assert s3.operations["abort_multipart_upload"] == aborts
     assert deployment.keys(deployment.processed, key) == []
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_client_of_the_functions_has_the_timeouts_that_the_margins_assume() -> None:
+    config: Any = new_client().meta.config
+
+    assert (config.connect_timeout, config.read_timeout) == (CONNECT, READ)
+    assert config.retries == CONFIG.retries

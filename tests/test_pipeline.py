@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import events, pipeline
+from chalicelib import events, pipeline, safe_names
 from chalicelib.events import Arrival
 from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
@@ -391,3 +391,40 @@ def test_an_object_that_takes_too_long_fails_and_leaves_no_unfinished_upload(key
     assert not key.s3.list_multipart_uploads(Bucket=SETTINGS.processed_bucket).get("Uploads")
     key.handle()
     assert key.published() == "A" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "more"),
+    [
+        (scan("A"), "object_published", {"extracted": 1, "rejected": 0, "bytes_read": len(scan("A"))}),
+        (b"[1]", "object_refused", {"rejected": 1, "bytes_read": 3}),
+        (b"[1}", "object_malformed", {"reason": "not JSON", "offset": 2}),
+        (b"", "object_empty", {}),
+    ],
+)
+def test_the_log_names_the_outcome_the_object_and_its_version(
+    key: Key, captured: pytest.CaptureFixture[str], body: bytes, message: str, more: dict[str, Any]
+) -> None:
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+
+    key.handle()
+
+    (event,) = structured(captured.readouterr().out.splitlines())
+    digest = safe_names.object_name(key.name, log_object_keys=False).digest
+    expected = {"message": message, "object": {"digest": digest}, "version": version, **more}
+    assert expected.items() <= event.items()
+
+
+def test_published_and_rejected_objects_have_content_types_and_their_origin(key: Key) -> None:
+    body = scan("A")[:-1] + b",1]"
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+    key.handle()
+
+    written = [
+        (SETTINGS.processed_bucket, key.name),
+        (SETTINGS.rejected_bucket, f"{key.name}/{version}.jsonl"),
+    ]
+    heads = [key.s3.head_object(Bucket=bucket, Key=name) for bucket, name in written]
+
+    assert [head["ContentType"] for head in heads] == ["application/json", "application/x-ndjson"]
+    assert {head["Metadata"]["source-version"] for head in heads} == {version}

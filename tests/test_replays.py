@@ -1,6 +1,7 @@
 """Batches of a replay and of S3 Batch Operations, and the responses to them."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -303,3 +304,30 @@ def test_an_invalid_request_fails_without_its_content_in_the_log(
         data_processor(event, CONTEXT)
 
     assert CANARY not in "".join(captured.readouterr())
+
+
+def test_a_recent_upload_published_by_a_scheduled_run_does_not_count_as_repaired(
+    captured: pytest.CaptureFixture[str],
+) -> None:
+    answer({"Items": [{"Key": put(), "LastModified": time.time() - 60, "scheduled": True}]})
+
+    assert "objects_repaired" not in captured.readouterr().out
+
+
+def test_an_item_of_a_listing_has_time_size_and_force_of_its_object() -> None:
+    batch = replays.read({"Key": "a.json", "Size": "7", "LastModified": LONG_AGO, "force": True}, "raw")
+
+    assert batch is not None
+    (item,) = batch.items
+    assert item is not None
+    assert item.arrival == Arrival("raw", "a.json", LONG_AGO, size=7, replayed=True, force=True)
+    assert item.wanted
+
+
+def test_a_task_of_s3_batch_operations_replays_its_object_without_force() -> None:
+    batch = replays.read(job(task("a.json")), "another")
+
+    assert batch is not None
+    (item,) = batch.items
+    assert item is not None
+    assert item.arrival == Arrival(SETTINGS.raw_bucket, "a.json", replayed=True, force=False)

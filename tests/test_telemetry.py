@@ -201,3 +201,18 @@ def test_a_recursion_error_is_logged_with_few_locations() -> None:
         recurse()
 
     assert 0 < len(safe_names.locations(error.value)) <= 20
+
+
+def test_an_error_raised_deep_in_a_recursion_is_logged_with_its_innermost_location() -> None:
+    def innermost() -> None:
+        raise ValueError
+
+    def recurse(depth: int) -> None:
+        if depth:
+            recurse(depth - 1)
+        innermost()
+
+    with pytest.raises(ValueError, match=r"^$") as error:
+        recurse(100)
+
+    assert safe_names.locations(error.value)[-1].endswith(" innermost")
