@@ -144,7 +144,10 @@ class Cutter(LineScanner):
         try:
             size = self._size()  # first: it may move the buffer
         except MalformedScan as error:
-            self._write_broken(self._size_of_broken_line(error))
+            size = self._size_of_broken_line(error)
+            if not size:
+                raise
+            self._write_broken(size)
             return
         end = self._at + size
         if not self._write_array(end):

@@ -19,12 +19,12 @@ class LineScanner(Scanner):
     _broken_until = 0  # the offset in the document where the last broken line ends
 
     def _size_of_broken_line(self, error: MalformedScan) -> int:
-        """Measure the line that starts here if it is broken; otherwise raise the error of the parser."""
+        """Measure the line that starts here if it is a broken line; otherwise return 0."""
         size = self._size_of_line() if self._may_be_broken(error) else 0
         following = self._data[self._at + size + 1 : self._at + size + 5].removeprefix(BOM)
         stopped = error.offset - self.position
         if not (size and stopped <= size + 1 and following.startswith(b"{") and self._follows_records()):
-            raise error
+            return 0
         self._broken_until = self.position + size
         return size
 

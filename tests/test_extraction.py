@@ -1,8 +1,10 @@
 """The contract of the extraction: what goes in, and what comes out."""
 
+import gc
 import gzip
 import json
 import sys
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -208,6 +210,25 @@ def test_a_malformed_document_is_refused_with_reason_and_offset(
 ) -> None:
     assert fault(document) == (reason, offset)
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
+
+
+@pytest.mark.parametrize(
+    "document", [b"[}", b'{"a":1}\n{"a"}', b"[" + A + b",", b"[" * 10_000, gzip.compress(b"[}")]
+)
+def test_a_malformed_document_is_not_kept_in_memory(document: bytes) -> None:
+    class Written(list[bytes]):
+        """A list that has weak references."""
+
+    written = Written()
+    kept = weakref.ref(written)
+    gc.disable()  # it counts objects, not bytes: a document in a reference cycle could be kept for long
+    try:
+        with pytest.raises(MalformedScan):
+            extract([document], written.append, len)
+        del written
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("size", [7, 1000, 1 << 24])

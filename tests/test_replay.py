@@ -210,7 +210,7 @@ def test_keys_are_read_from_plain_lines_and_from_lines_of_reconcile_and_the_othe
     assert left_out == {"their state is neither + nor *": 4, "their keys do not end in .json": 2}
 
 
-@pytest.mark.parametrize("broken", ['"a.json', '{"key": ', "{}.json", '{"key": 7}', '+ "a'])
+@pytest.mark.parametrize("broken", ['"a.json', '{"key": ', "{}.json", '{"key": 7}', '+ "a', r'"\ud800.json"'])
 def test_the_error_of_a_line_that_is_no_key_has_its_number(broken: str) -> None:
     with pytest.raises(UnreadableLineError, match=r"^Line 2 is neither"):
         list(read_keys(["a.json\n", broken], Counter()))

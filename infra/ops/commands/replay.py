@@ -68,6 +68,7 @@ def read_keys(lines: Iterable[str], left_out: Counter[str]) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         try:
             state, key = _read(line.rstrip("\r\n"))
+            key.encode()  # a lone surrogate is in no key
             why_not = _why_not(state, key)
         except (AttributeError, TypeError, ValueError):
             raise UnreadableLineError(f"Line {number} is neither a key nor a line of `reconcile`.") from None
