@@ -313,3 +313,14 @@ def test_a_task_asks_for_its_object_again_and_forces_nothing_by_itself() -> None
     (item,) = batch.items
     assert item is not None
     assert item.arrival == Arrival(SETTINGS.raw_bucket, "a.json", replayed=True, force=False)
+
+
+def test_a_scheduled_run_that_finds_an_object_published_has_repaired_nothing(
+    said: pytest.CaptureFixture[str],
+) -> None:
+    key = put()
+    answer({"Key": key})
+
+    answer({"Key": key, "LastModified": LONG_AGO, "scheduled": True})
+
+    assert "objects_repaired" not in said.readouterr().out
