@@ -51,7 +51,7 @@ class Arrival(NamedTuple):
 
 
 def arrivals(event: Any) -> list[Arrival | None]:
-    """Return the keys that an event names, in its order, with None for each part that names none.
+    """Return the keys that an event names, in its order; None stands for a part that names no key.
 
     The list is empty only for `s3:TestEvent`, which S3 sends to a new queue or topic.
     """
@@ -85,7 +85,7 @@ def _unwrapped(event: Any) -> list[Any] | None:
 
 
 def _arrival(event: Any) -> Arrival:
-    """Read one event of S3. Any error means that it is none."""
+    """Read one event of S3. Raises an error of any kind if it is not one."""
     if "detail" in event:
         about, what, when = event["detail"], event["detail-type"], event["time"]
         key = about["object"]["key"]
@@ -97,5 +97,5 @@ def _arrival(event: Any) -> Arrival:
     created = what.replace(" ", "").startswith("ObjectCreated")
     uploaded = datetime.fromisoformat(when).timestamp() if created and when else 0
     size = about["object"].get("size") if created else None
-    # str() because it may be of any type. ForeignBucketError follows then.
+    # The name may be of any type. As text it is another bucket's, and ForeignBucketError follows.
     return Arrival(str(about["bucket"]["name"]), key, uploaded, size if isinstance(size, int) else None)

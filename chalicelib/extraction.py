@@ -31,7 +31,7 @@ def _contract() -> bytes:
 
 
 REVISION = f"2:{zlib.crc32(_contract()):08x}"
-"""Changes whenever an output may change, so that a replay redoes it. It follows the contract by itself."""
+"""Changes whenever an output may change, so that a replay redoes it. It is derived from the contract."""
 
 
 class Summary(NamedTuple):

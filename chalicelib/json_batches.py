@@ -29,7 +29,7 @@ decode_text = Decoder(str).decode
 # The last byte of a record, the gap, and the next record up to its first key. In JSON, a quote before a key
 # never closes a string, so this is never found within a string: only the depth of a gap can be wrong.
 match_gap = re.compile(rb'(.[ \t\n\r]*[,{][ \t\n\r{]*"?)(?:[^"\\]{1,64}")?', re.DOTALL).match
-# The same between any two objects, and between any two values, whatever the white space.
+# Any gap between two objects, with any white space; below, between any two values.
 find_object_gaps = {
     "array": re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{").finditer,
     "lines": re.compile(rb"\}[ \t\n\r]*\{").finditer,

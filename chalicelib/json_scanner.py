@@ -35,7 +35,9 @@ class Scanner:
 
     block: ClassVar[int] = BLOCK
     record_limit: ClassVar[int] = RECORD_LIMIT
-    lines_before: ClassVar[int] = 64 * 1024  # bytes that are kept before the position, to look at lines
+    lines_before: ClassVar[int] = (
+        64 * 1024
+    )  # bytes that are kept before the position, to check the lines in them
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = filter(None, pieces)
@@ -128,7 +130,7 @@ class Scanner:
         return self._measure(padded, length)
 
     def _measure(self, text: bytearray | memoryview, length: int) -> int:
-        """Measure a value in the first `length` bytes of a text; 0 if it goes on behind them."""
+        """Measure a value in the first `length` bytes of a text; 0 if it continues after them."""
         try:
             size = len(memoryview(measure(text)))
         except RecursionError:

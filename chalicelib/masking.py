@@ -1,4 +1,4 @@
-"""Mask what the parser refuses and we accept: NaN, Infinity, and escapes of lone surrogates.
+"""Mask JSON that the parser refuses and the contract accepts: NaN, Infinity, and escapes of lone surrogates.
 
 A mask is as long as what it replaces, so offsets in a masked text are offsets in the original.
 """
@@ -60,7 +60,7 @@ def may_have_constants(text: bytes | bytearray | memoryview) -> bool:
 
 
 def mask(text: bytes | bytearray | memoryview) -> bytearray:
-    """Mask surrogates, NaN and Infinity, and what the text ends with of the latter two.
+    """Mask surrogates, NaN and Infinity, and the start of NaN or Infinity where the text ends.
 
     Constants become arrays. Digits would join a number beside them: 1NaN has to stay malformed.
     """

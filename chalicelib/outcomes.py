@@ -17,7 +17,7 @@ class Outcomes:
         self._started = time.monotonic()
 
     def extracted(self, summary: Summary, *, replaced: bool) -> log_events.ObjectEvent:
-        """Return that it was published, or refused because none of its records is valid."""
+        """Make the event of a published document, or of one that is refused because no record is valid."""
         if summary.refused:
             return log_events.ObjectRefused(
                 self._name,
@@ -37,7 +37,7 @@ class Outcomes:
         )
 
     def malformed(self, error: MalformedScan) -> log_events.ObjectMalformed:
-        """Return that the document as a whole cannot be parsed."""
+        """Make the event of a malformed document."""
         return log_events.ObjectMalformed(
             self._name,
             version=self._version,
@@ -47,7 +47,7 @@ class Outcomes:
         )
 
     def empty(self) -> log_events.ObjectEmpty:
-        """Return that the object has 0 bytes."""
+        """Make the event of an object of 0 bytes."""
         return log_events.ObjectEmpty(self._name, self._version)
 
     def _milliseconds(self) -> int:

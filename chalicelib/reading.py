@@ -1,4 +1,4 @@
-"""Read a record that the strict parser has refused, field by field, and say what is wrong with each field.
+"""Read a record that the strict parser refused, field by field, and describe each fault.
 
 Some of these records are valid: the parser refuses lone surrogates, for example, and the contract does not.
 """

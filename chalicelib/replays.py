@@ -61,7 +61,7 @@ class Item(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A request for many objects, with None for each item that names none. `answer` makes the response."""
+    """A request for many objects; None stands for an item that names no key. `answer` makes the response."""
 
     items: list[Item | None]
     answer: Callable[[Sequence[Item], Sequence[Outcome]], dict[str, Any]]

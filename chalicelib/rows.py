@@ -15,7 +15,7 @@ from chalicelib.records import PatientRecord, ScanRecord
 
 
 def copy_of_type(name: str, record: type[Struct], new_type: Callable[[Any], Any]) -> Any:
-    """Define a type with the fields of another, each of which gets a new type."""
+    """Define a type with the same fields; `new_type` returns the type of each."""
     types = get_type_hints(record, include_extras=True)
     fields = [(each.name, new_type(types[each.name]), _default(each)) for each in structs.fields(record)]
     # gc=False: records are in no reference cycle, so the garbage collector can skip them.
@@ -99,7 +99,7 @@ def unmask_rows(rows: bytes) -> bytes:
 
 
 def replace_rows(rows: bytes, spans: RowSpans, records: list[Any]) -> bytes:
-    """Replace rows by what their records have become: another row, or nothing."""
+    """Replace each of these rows by the row of its record; remove it if the record is not valid."""
     parts: list[bytes] = []
     passed = 0
     for number, (start, end) in spans.items():
@@ -110,7 +110,7 @@ def replace_rows(rows: bytes, spans: RowSpans, records: list[Any]) -> bytes:
 
 
 def row_spans(rows: bytes, places: list[int], failed: list[int]) -> RowSpans:
-    """Find the rows that these places are in. Records that could not be decoded have no row."""
+    """Return the start and end of each row that has one of these offsets. Undecoded records have no row."""
     before = [number - failures for failures, number in enumerate(failed)]
     spans: RowSpans = {}
     number = start = end = 0

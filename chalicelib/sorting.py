@@ -52,11 +52,11 @@ class SortedBatch(NamedTuple):
 
 
 type Suspect = tuple[int, Any, Raw]
-"""A record to check by itself: its index in the batch, its fields (None if it is no object), all of it."""
+"""A record to check by itself: its index in the batch, its fields (None if it is no object), and its text."""
 
 NOT_AN_OBJECT = "record: not an object"
 TINY = 16  # bytes of a record, on average; records so small often repeat
-FEW = 100  # distinct records of a batch that are sorted once each
+FEW = 100  # distinct records; a batch of at most so many is sorted by sorting each of them once
 
 find_brace = re.compile(rb"\{").search
 
@@ -110,14 +110,14 @@ def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     rows = encode_lines(_valid(records) if failed else records)
     traces = MASK_TRACES if isinstance(buffer, bytearray) else ()
     places = [place for trace in traces for place in find_all(rows, trace)]
-    decoded = row_spans(rows, sorted(find_blanks(rows) + places), failed)
-    suspects = _suspects(raws, sorted({*failed, *decoded}) if decoded else failed)
+    spans = row_spans(rows, sorted(find_blanks(rows) + places), failed)
+    suspects = _suspects(raws, sorted({*failed, *spans}) if spans else failed)
     if form == "lines" and any(fields is None for _, fields, _ in suspects):
         raise DecodeError  # the parser accepts anything between lines
     unmask(buffer, text)
     if form == "array" and len(raws) == len(suspects) == 1:
         suspects = [(*suspects[0][:2], _original(text, raws[0]))]
-    return _check(suspects, records, rows, decoded, index)
+    return _check(suspects, records, rows, spans, index)
 
 
 def _sort_repeated(raws: list[Raw], index: int) -> SortedBatch | None:
@@ -152,9 +152,9 @@ def _fields(record: Raw) -> Any:
 
 
 def _check(
-    suspects: list[Suspect], records: list[Any], rows: bytes, decoded: RowSpans, index: int
+    suspects: list[Suspect], records: list[Any], rows: bytes, spans: RowSpans, index: int
 ) -> SortedBatch:
-    """Check the suspects. `rows` has those that were decoded, and not those for which this failed."""
+    """Check the suspects. `rows` has those that could be decoded; `spans` says where they are in it."""
     rejected = []
     in_place = ALL_PUBLISHED
     for number, fields, whole in suspects:
@@ -164,6 +164,6 @@ def _check(
             records[number] = INVALID
         else:
             records[number] = encode_row(record)
-            in_place = in_place and number in decoded
-    rows = replace_rows(rows, decoded, records) if in_place else encode_published(_valid(records))
+            in_place = in_place and number in spans
+    rows = replace_rows(rows, spans, records) if in_place else encode_published(_valid(records))
     return SortedBatch(rows, len(records) - len(rejected), rejected)
