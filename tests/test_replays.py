@@ -333,12 +333,12 @@ def test_a_task_of_s3_batch_operations_replays_its_object_without_force() -> Non
     assert item.arrival == Arrival(SETTINGS.raw_bucket, "a.json", replayed=True, force=False)
 
 
-def test_a_scheduled_run_that_finds_an_object_published_has_repaired_nothing(
-    said: pytest.CaptureFixture[str],
+def test_an_object_that_a_scheduled_run_finds_published_does_not_count_as_repaired(
+    captured: pytest.CaptureFixture[str],
 ) -> None:
     key = put()
     answer({"Key": key})
 
     answer({"Key": key, "LastModified": LONG_AGO, "scheduled": True})
 
-    assert "objects_repaired" not in said.readouterr().out
+    assert "objects_repaired" not in captured.readouterr().out
