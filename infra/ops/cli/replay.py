@@ -140,7 +140,7 @@ def _follow(machine: StateMachine, name: str) -> None:
     state = "keeps running"
     try:
         run = watch(machine, name)
-        state = "has ended: nothing of it runs any more"
+        state = "has ended"
         outcome = report(machine, run)
     except KeyboardInterrupt:
         again = f"python -m infra.ops replay --stage {machine.stage} --watch {name}"
