@@ -59,7 +59,7 @@ EMPTY = {"app.py": "def app(event, context):\n    return {'statusCode': 200, 'bo
 # A bug that the code once had: part checksums, although the upload was created without an algorithm.
 WITH_CHECKSUMS = ('"ETag": part["ETag"]}', '"ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}')
 NO_PATIENTS = ("extract(source, processed.write", 'extract([b"[]"], processed.write')
-ALWAYS_AGAIN = ("if published and published.metadata == _origin(source)", "if False")
+ALWAYS_AGAIN = ("if published and published.metadata == _metadata(source)", "if False")
 API = FUNCTION.removesuffix("-data-processor")
 
 
