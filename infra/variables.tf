@@ -27,7 +27,7 @@ variable "api_rate_limit" {
 
   validation {
     condition     = var.api_rate_limit > 0
-    error_message = "api_rate_limit must be more than 0 requests a second."
+    error_message = "api_rate_limit must be more than 0 requests per second."
   }
 }
 

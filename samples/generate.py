@@ -139,7 +139,7 @@ SHAPES: dict[str, Callable[[Random, int], Record | int]] = {
     "hostile-abroad": with_non_ascii,
     "hostile-tiny": tiny,
     "hostile-gaps": tiny,
-    "hostile-halves": tiny,
+    "hostile-surrogates": tiny,
     "hostile-numbers": number,
     "hostile-empty": empty,
 }
@@ -178,14 +178,14 @@ def document(shape: str, records: int, seed: int, percent: float) -> Iterator[by
         scan = encode((invalid if bad and shape == "dirty" else make)(random, index)).encode()
         if bad and shape != "dirty":
             scan = damaged(shape.removeprefix("dirty-"), scan)
-        if shape == "hostile-halves":
+        if shape == "hostile-surrogates":
             scan = damaged("half-pair", scan)
         yield (_between(shape, index) if index else b"") + scan
     yield closing
 
 
 def _between(shape: str, index: int) -> bytes:
-    if shape in {"hostile-gaps", "hostile-halves"}:
+    if shape in {"hostile-gaps", "hostile-surrogates"}:
         return separator(index)
     return b"\n" if shape == "lines" else b",\n"
 

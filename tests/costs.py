@@ -104,7 +104,7 @@ def costs(objects: int, size: int) -> dict[str, float]:
 def table() -> str:
     """Return the table for infra/README.md."""
     months = [*starmap(costs, [(0, 0), *((MILLION, size) for size in (10 * KB, MB, 100 * MB))])]
-    head = ["US dollars a month", "idle", "a million objects of 10 kB", "of 1 MB", "of 100 MB"]
+    head = ["US dollars per month", "idle", "a million objects of 10 kB", "of 1 MB", "of 100 MB"]
     rows = [[item, *(f"{month[item]:,.2f}" for month in months)] for item in months[0]]
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---", *["--:"] * len(months)], *rows))
 

@@ -287,17 +287,17 @@ def around(scanner: Scanner, limit: int, records_key: str) -> Iterator[bytes]:
 
 
 def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
-    mended = 0
+    broken_until = 0
     while scanner.space_between_files():
         start = scanner.at
         try:
             record = within(scanner, limits.record)
         except StopError as stop:
-            end = end_of_broken_line(scanner.text, start, stop, limits, mended)
+            end = end_of_broken_line(scanner.text, start, stop, limits, broken_until)
             if not end:
                 raise
             yield BrokenLine(scanner.text[start:end].rstrip())
-            scanner.at = mended = end
+            scanner.at = broken_until = end
             continue
         yield record
         at = scanner.at
@@ -305,7 +305,7 @@ def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
             raise StopError("not JSON", scanner.at)
 
 
-def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits, mended: int) -> int:
+def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits, broken_until: int) -> int:
     """Find the end of a broken line that is rejected alone; 0 if the document is malformed instead."""
     end = text.find(b"\n", start)
     if text[start : start + 1] != b"{":
@@ -314,12 +314,12 @@ def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits,
     if stop.reason != "not JSON" or far or not text[end + 1 :].removeprefix(BOM).startswith(b"{"):
         return 0
     first = max(start - limits.lines_before, 0)
-    if mended < first:  # start with the first whole line
+    if broken_until < first:  # start with the first whole line
         first = text.find(b"\n", first, start) + 1
-        mended = first
+        broken_until = first
         if not first:
             return 0
-    *before, indent = text[mended:start].split(b"\n")
+    *before, indent = text[broken_until:start].split(b"\n")
     space = SPACE + BOM
     return end if not indent.strip(space) and all(is_record(line.strip(space)) for line in before) else 0
 

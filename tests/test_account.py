@@ -344,7 +344,7 @@ def test_a_role_has_no_permission_that_its_function_does_not_need(account: Accou
 # Permissions that the local cloud does not enforce: without them, nothing fails here.
 NOT_ENFORCED = {
     "WritesItsOwnLog: logs:CreateLogStream",  # MiniStack writes a function's log, whatever the role may do
-    "WritesItsOwnLog: logs:PutLogEvents",  # likewise
+    "WritesItsOwnLog: logs:PutLogEvents",  # as above
     "SendsFailuresToTheirQueue: sqs:SendMessage",  # MiniStack sends there, whatever the role may do
 }
 

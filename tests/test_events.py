@@ -256,7 +256,9 @@ def test_anything_but_an_event_of_s3_fails_without_its_content_in_the_log(
     assert CANARY not in output
 
 
-def test_a_key_without_an_object_is_no_failure_unless_s3_refuses_the_key(deployment: Deployment) -> None:
+def test_a_key_without_an_object_fails_the_invocation_only_if_s3_refuses_the_key(
+    deployment: Deployment,
+) -> None:
     odd = ["/a//../..", "\x01\x7f\t", ".", "..", "%", "+ %2B", "\u202e\ufeff\uffff", "x" * 1024]
 
     assert deployment.invoke(*((deployment.raw, key) for key in odd)) is None

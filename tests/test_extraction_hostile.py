@@ -253,7 +253,7 @@ class TestMemory:
         assert large <= 25
         assert large <= small + 2
 
-    def test_a_gzip_bomb_costs_time_alone(self) -> None:
+    def test_a_gzip_bomb_takes_time_but_no_memory(self) -> None:
         program = """
             import zlib
             pack = zlib.compressobj(wbits=31)

@@ -38,7 +38,7 @@ def failed(error: str | None, message: str) -> dict[str, Any]:
         (failed("Runtime.OutOfMemory", f"about {CANARY}"), "Runtime.OutOfMemory"),
         (failed(f"An error about {CANARY}", CANARY), failures.UNKNOWN),
         (failed("KeyError", f"scans/0a1b2c3d4e5f6071 {CANARY}.json"), "KeyError"),
-        (record("EventAgeExceeded"), "waited too long for its turn"),
+        (record("EventAgeExceeded"), "expired before Lambda could run it"),
         (record("ZeroReservedConcurrency"), "came while the stage was paused"),
         (record(), failures.UNKNOWN),
         (record(responsePayload=CANARY), failures.UNKNOWN),

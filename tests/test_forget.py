@@ -262,7 +262,7 @@ def test_the_printed_record_has_no_key_and_a_second_run_finds_nothing(deployment
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "Forgotten." in first.output
-    assert "Nothing of it was found." in third.output
+    assert "Nothing was found." in third.output
     assert key not in first.output.replace(f": {key}\n", "")  # the prompt
     assert key not in second.output
     assert left(deployment, Wanted(key)) == []

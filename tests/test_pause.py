@@ -47,7 +47,7 @@ def test_an_upload_during_a_pause_waits_and_is_published_after_resume_and_redriv
     resumed = ops("resume")
 
     assert paused.code == 0
-    assert "uploads meanwhile wait in the failure queue, for 14 days" in paused.printed
+    assert "new uploads wait in the failure queue, for 14 days" in paused.printed
     assert json.loads(body)["requestContext"]["approximateInvokeCount"] == 0  # Lambda has not tried it
     assert deployment.keys(deployment.processed, key) == []
     assert resumed.code == 0
@@ -108,7 +108,7 @@ def test_in_queue_mode_uploads_wait_in_their_queue_and_use_up_no_attempt(
         ops("resume")
         deployment.await_key(deployment.processed, key)
 
-    assert "uploads meanwhile wait in the queue of uploads, for 14 days" in paused.printed
+    assert "new uploads wait in the queue of uploads, for 14 days" in paused.printed
     assert position.paused
     assert list(position.mappings.values()) == ["Disabled"]
     assert seen[0]["Attributes"]["ApproximateReceiveCount"] == "1"  # by this test
@@ -128,7 +128,7 @@ def test_a_mapping_that_does_not_change_in_time_is_an_error(
 ) -> None:
     # The local cloud changes a mapping at once.
     monkeypatch.setattr(switch, "SWITCHES_WITHIN", 0)
-    monkeypatch.setattr(switch, "POLL", 0)
+    monkeypatch.setattr(switch, "POLL_SECONDS", 0)
     monkeypatch.setattr(Switch, "_mappings", lambda _self: {"uuid": "Updating"})
 
     with pytest.raises(SwitchError, match="uuid"):

@@ -327,7 +327,7 @@ def test_a_slow_writer_of_an_older_version_loses_even_if_earlier_content_returns
     assert key.published() == "A"
 
 
-def test_an_object_that_is_deleted_in_between_is_no_failure(
+def test_an_object_that_is_deleted_in_between_does_not_fail_the_invocation(
     key: Key, captured: pytest.CaptureFixture[str]
 ) -> None:
     key.upload("A")

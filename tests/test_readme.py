@@ -27,17 +27,17 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md"), *ROOT.glob("chalic
 ELSEWHERE = {
     "flowchart LR": "a picture",
     "make run": "tests/test_local_run.py, with what it prints",
-    "✓ Starting the local cloud                0:00:00": "likewise",
+    "✓ Starting the local cloud                0:00:00": "tests/test_local_run.py",
     "make test": "a test cannot run all tests, itself among them",
-    "All checks passed!": "likewise",
+    "All checks passed!": "as for make test",
     "make deploy STAGE=dev": "tests/test_account.py",
-    "make configure STAGE=dev": "likewise",
-    "make destroy STAGE=dev": "likewise",
+    "make configure STAGE=dev": "tests/test_account.py",
+    "make destroy STAGE=dev": "tests/test_account.py",
     "The stage dev": "tests/test_status.py",
-    "The object in/mixed.json": "tests/test_story.py",
+    "The object in/mixed.json": "tests/test_history.py",
     "The stage dev is paused: nothing is published.": "tests/test_pause.py",
     "$ python -m infra.ops reconcile --stage local": "tests/test_reconcile.py",
-    "$ python -m infra.ops reconcile --stage local --combined - |": "likewise, and tests/test_game_day.py",
+    "$ python -m infra.ops reconcile --stage local --combined - |": "tests/test_game_day.py",
     "$ python -m infra.ops replay --stage dev --prefix clinic/": "tests/test_replay.py",
     "aws s3control create-job \\": "not tried, as it says below",
     "WITH raw AS (": "not tried, as it says itself",
@@ -45,8 +45,8 @@ ELSEWHERE = {
     "$ python -m infra.ops forget --stage dev 'clinic-7/Hilda Moor.json'": "tests/test_forget.py",
     'ingest            = "queue"': "tests/test_account.py",
     "    scan_date: Date": "tests/test_recipes.py",
-    "for file in tfvars s3.tfbackend; do": "likewise",
-    "log_retention_days      = 30": "likewise",
+    "for file in tfvars s3.tfbackend; do": "tests/test_recipes.py",
+    "log_retention_days      = 30": "tests/test_recipes.py",
 }
 
 
@@ -111,7 +111,7 @@ def test_a_shown_output_is_the_real_one(one: Block) -> None:
     COMPARED[one.first](one.text)
 
 
-def test_check_prints_what_is_shown() -> None:
+def test_the_readme_shows_what_check_prints() -> None:
     command = ["/bin/sh", "-c", block(CHECKED).text]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from infra.ops.aws.listing import OutOfOrderError, Pair, Upload, merge_listings
 from infra.ops.aws.place import Place
 from infra.ops.aws.revisions import Deployed, NoRevisionError, Revisions, deployed_revision
 from infra.ops.aws.uploads import Buckets
+from infra.ops.aws.versions import versions
 from infra.ops.commands.reconcile import Classifier, State
 
 BUCKETS = Buckets("raw", "processed", "rejected")
@@ -141,6 +143,16 @@ def test_versions_of_a_key_on_two_pages_are_one_upload() -> None:
     }
 
 
+def test_versions_of_a_key_are_listed_in_the_order_of_s3_even_if_a_newer_one_was_begun_earlier() -> None:
+    def version(number: int, seconds: int, *, latest: bool = False) -> dict[str, Any]:
+        return {"Key": "a", "VersionId": f"{number}", "IsLatest": latest, "LastModified": at(seconds)}
+
+    uploaded = [one | {"ETag": '"e-2"', "Size": 1} for one in (version(4, 10), version(2, 20))]
+    page = {"Versions": uploaded, "DeleteMarkers": [version(5, 40, latest=True), version(1, 0)]}
+
+    assert [one.id for one in versions(Pages(raw=[page]), "raw", "")] == ["5", "4", "2", "1"]
+
+
 def test_a_bucket_that_lists_its_keys_out_of_order_is_refused() -> None:
     contents = [{"Key": key, "LastModified": START} for key in ("b", "a")]
 
@@ -219,11 +231,16 @@ def place() -> Place:
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [(b'{"errorMessage": "1 of 1 uploads"}', "too old"), (b"null", "too old"), (None, "paused")],
-    ids=["an error", "nothing", "throttled"],
+    [
+        (b'{"errorMessage": "1 of 1 uploads"}', "too old"),
+        (b"null", "too old"),
+        (ThrottledError(), "paused"),
+        (ReadTimeoutError(endpoint_url="url"), "within 30 seconds"),
+    ],
+    ids=["an error", "nothing", "throttled", "no answer"],
 )
 def test_the_error_of_a_function_that_does_not_report_its_revision_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, words: str
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception, words: str
 ) -> None:
     monkeypatch.setattr(boto3, "client", lambda *_, **__: Function(answer))
 
@@ -242,11 +259,11 @@ def test_the_function_is_asked_by_a_replay_of_no_objects(monkeypatch: pytest.Mon
 
 
 class Function:
-    """A Lambda client whose function returns this answer; throttled if it is None."""
+    """A Lambda client whose function returns this answer, or raises it."""
 
     exceptions = SimpleNamespace(TooManyRequestsException=ThrottledError)
 
-    def __init__(self, answer: bytes | None) -> None:
+    def __init__(self, answer: bytes | Exception) -> None:
         self._answer = answer
         self.asked: dict[str, str] = {}
 
@@ -255,6 +272,6 @@ class Function:
 
     def invoke(self, **asked: str) -> dict[str, Any]:
         self.asked = asked
-        if self._answer is None:
-            raise ThrottledError
+        if isinstance(self._answer, Exception):
+            raise self._answer
         return {"Payload": io.BytesIO(self._answer)}

@@ -26,14 +26,14 @@ from tests.events import TEST_EVENT, s3_event
 PATIENT = "Wilhelmina"
 SCAN = f'[{{"patient_id":"{PATIENT}","patient_name":"{PATIENT}"}}]'.encode()
 STRANGE = {
-    "no JSON": "no JSON that Lambda takes",
-    "[" * 100_000: "no JSON that Lambda takes",
-    '{"requestPayload":' + "[" * 100_000: "no JSON that Lambda takes",
-    "NaN": "no JSON that Lambda takes",
-    '{"requestPayload":{"Records":[NaN]}}': "no JSON that Lambda takes",
-    '{"requestPayload":1e999}': "no JSON that Lambda takes",
-    '"\\ud800"': "no JSON that Lambda takes",
-    "9" * 5000: "no JSON that Lambda takes",
+    "no JSON": "not JSON that Lambda accepts",
+    "[" * 100_000: "not JSON that Lambda accepts",
+    '{"requestPayload":' + "[" * 100_000: "not JSON that Lambda accepts",
+    "NaN": "not JSON that Lambda accepts",
+    '{"requestPayload":{"Records":[NaN]}}': "not JSON that Lambda accepts",
+    '{"requestPayload":1e999}': "not JSON that Lambda accepts",
+    '"\\ud800"': "not JSON that Lambda accepts",
+    "9" * 5000: "not JSON that Lambda accepts",
     "[]": "names no object",
     "{}": "names no object",
     "7": "names no object",
@@ -125,11 +125,11 @@ def test_an_event_that_failed_is_in_the_queue_complete_and_redrive_publishes_it(
     assert PATIENT.encode() in deployment.get(deployment.processed, key)
     assert queue.counts() == 0
     for text in (body, again):
-        told = json.loads(text)
+        record = json.loads(text)
         assert PATIENT not in text
-        assert "Canary" in json.dumps(told.pop("requestPayload"))
-        assert "Canary" not in json.dumps(told)
-        assert "AccessDenied" in told["responsePayload"]["errorMessage"]
+        assert "Canary" in json.dumps(record.pop("requestPayload"))
+        assert "Canary" not in json.dumps(record)
+        assert "AccessDenied" in record["responsePayload"]["errorMessage"]
 
 
 def odd_record(deployment: Deployment, key: str) -> str:
@@ -214,7 +214,7 @@ def test_two_redrives_at_once_are_harmless(deployment: Deployment, place: Place,
         deployment.await_key(deployment.processed, key)
 
 
-LATE = "waited too long for its turn"
+LATE = "expired before Lambda could run it"
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_every_schedule_ends_with_the_newest_version_published(
     [(2, ANYTHING, 0, 1), (3, (A, B, *Happening), 0, 0)],
     ids=["two happenings", "three, of all kinds"],
 )
-def test_so_does_every_schedule_of_fast_and_slow_handlers(
+def test_fast_and_slow_handlers_publish_the_newest_version_in_every_schedule(
     monkeypatch: pytest.MonkeyPatch, length: int, alphabet: Story, duplicates: int, faults: int
 ) -> None:
     monkeypatch.setattr(schedules, "timed", schedules.either)

@@ -65,7 +65,7 @@ API = FUNCTION.removesuffix("-data-processor")
 
 @pytest.fixture(autouse=True)
 def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "PAUSE", 0.3)
+    monkeypatch.setattr(verification, "POLL_SECONDS", 0.3)
 
 
 @pytest.fixture

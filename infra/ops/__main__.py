@@ -38,7 +38,7 @@ COMMANDS = (
 @click.group()
 def ops() -> None:
     """Operate the retina-scan data pipeline."""
-    # A shell may have SIGINT ignored. SIGTERM is made to clean up as Ctrl-C does.
+    # A parent shell may ignore SIGINT: handle it. SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 

@@ -41,7 +41,7 @@ SHAPES = {
     "hostile-abroad": 350,
     "hostile-tiny": 42,
     "hostile-gaps": 57,
-    "hostile-halves": 63,
+    "hostile-surrogates": 63,
     "hostile-numbers": 9,
     "hostile-empty": 4,
 }

@@ -30,7 +30,7 @@ CAUSE = re.compile(r"\b[0-9a-f]{16} (\w+(?: \w+: \w+)?)")
 ERROR_NAME = re.compile(r"[\w.]+")
 # Lambda's conditions for giving up an event before its last attempt.
 CONDITIONS = {
-    "EventAgeExceeded": "waited too long for its turn",
+    "EventAgeExceeded": "expired before Lambda could run it",
     "ZeroReservedConcurrency": "came while the stage was paused",
 }
 UNKNOWN = "unknown; the log says why"
@@ -135,7 +135,7 @@ def parse(body: str) -> tuple[str, bytes, frozenset[Arrival]]:
         event = record.get("requestPayload", record) if isinstance(record, dict) else record
         payload = json.dumps(event, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        return "no JSON that Lambda takes", b"", frozenset()
+        return "not JSON that Lambda accepts", b"", frozenset()
     names = frozenset(filter(None, arrivals(event)))
     return (_cause(record), payload, names) if names else ("names no object", b"", names)
 

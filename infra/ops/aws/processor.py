@@ -11,7 +11,7 @@ from botocore.config import Config
 from infra.ops.aws.target import Target
 
 READ_TIMEOUT = 15 * 60  # seconds; Lambda's longest function timeout
-PAUSE = 1  # seconds
+RETRY_SECONDS = 1  # between two attempts
 # Transient causes: S3 may hide an object of a new bucket for some minutes.
 TRANSIENT = ("UnseenError", "ContentionError")
 
@@ -39,7 +39,7 @@ class Processor:
             except self._functions.exceptions.TooManyRequestsException:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)
 
 
 def is_transient(error: str) -> bool:

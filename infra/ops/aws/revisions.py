@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 
 from infra.ops.aws.place import Place
 from infra.ops.errors import OperatorError
@@ -39,6 +40,10 @@ def deployed_revision(place: Place) -> Deployed:
         raise NoRevisionError(
             f"The function {place.function} cannot say which revision it is: it is paused, or throttled. "
             "Resume it, or try again later."
+        ) from None
+    except ReadTimeoutError:
+        raise NoRevisionError(
+            f"The function {place.function} did not answer within {ANSWERS_WITHIN} seconds. Try again later."
         ) from None
     match json.loads(answer["Payload"].read()):
         case {"revision": str(revision)}:

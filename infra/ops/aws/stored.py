@@ -46,7 +46,7 @@ class Stored(NamedTuple):
 
 
 def list_stored(s3: Any, buckets: Buckets, wanted: Sequence[Wanted]) -> Stored:
-    """List all of it, raw versions last: then they include the source of every other object in the list."""
+    """List raw versions last, so that the list includes the source of everything else in it."""
     published = [one for each in wanted for one in each.objects(s3, buckets.processed)]
     reports = [one for each in wanted for one in each.reports(s3, buckets.rejected)]
     uploads = [one for each in wanted for one in each.objects(s3, buckets.raw)]

@@ -14,7 +14,7 @@ from infra.ops.aws.place import Place
 from infra.ops.errors import OperatorError
 
 SWITCHES_WITHIN = 120  # seconds
-POLL = 1  # second
+POLL_SECONDS = 1
 SETTLED = {"Enabled", "Disabled"}
 
 
@@ -83,4 +83,4 @@ class Switch:
                 raise SwitchError(
                     f"After {SWITCHES_WITHIN} seconds, these mappings have not changed: {others}."
                 )
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)

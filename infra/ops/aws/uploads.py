@@ -115,7 +115,7 @@ def read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
 
 
 def revision_that_published_nothing(s3: Any, bucket: str, key: str, version: str) -> str | None:
-    """Return the revision that found a version malformed, or all of its records not valid; None if none did.
+    """Return the revision that reported a version as malformed or refused; None without such a report.
 
     A report of rejected records is no proof: it is written before the valid records are published. The
     records themselves are not read.

@@ -15,9 +15,9 @@ from infra.ops.aws.verify_uploads import UploadChecks
 from infra.ops.aws.versions import versions
 from infra.ops.screen.progress import Step
 
-# Seconds between two sweeps. An invocation that is still running may publish a test object after a sweep; the
+# Between two sweeps. An invocation that is still running may publish a test object after a sweep; the
 # next sweep removes it.
-PAUSE = 1
+POLL_SECONDS = 1
 EMPTY_SWEEPS = 2  # in a row, before the buckets count as clean
 
 
@@ -51,7 +51,7 @@ def clear_away(s3: Any, buckets: Buckets, seconds: float) -> str:
         if found and removed and time.monotonic() > deadline:
             raise UnexpectedError(f"{removed} versions removed, and {found} more came")
         removed, empty = removed + found, 0 if found else empty + 1
-        time.sleep(PAUSE)
+        time.sleep(POLL_SECONDS)
     return f"{removed} versions removed"
 
 

@@ -22,7 +22,7 @@ ANSWER = {
 NOBODY = Credentials("AKIAIOSFODNN7EXAMPLE", "nobody")
 # Any status that shows that API Gateway accepted the request.
 ACCEPTED = set(HTTPStatus) - {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
-PAUSE = 0.5  # seconds
+POLL_SECONDS = 0.5
 
 
 class PostChecks:
@@ -63,17 +63,17 @@ class PostChecks:
     def _expect_patients(self, body: bytes, headers: dict[str, str]) -> str:
         answer = self._answer(lambda: self._post(body, headers), {HTTPStatus.OK})
         if answer.status != HTTPStatus.OK or json.loads(answer.body) != ANSWER:
-            raise UnexpectedError(_worded(answer))
+            raise UnexpectedError(_describe(answer))
         return "200, 1 extracted, 1 rejected"
 
     def _expect_refusal(self, attempt: Callable[[], Answer]) -> str:
         # A new API answers 403 to everybody for a moment, and a missing one always does.
         signed = self._answer(lambda: self._post(POSTED.document, JSON), ACCEPTED)
         if signed.status not in ACCEPTED:
-            raise UnexpectedError(f"even with your signature (execute-api:Invoke): {_worded(signed)}")
+            raise UnexpectedError(f"even with your signature (execute-api:Invoke): {_describe(signed)}")
         answer = self._answer(attempt, {HTTPStatus.FORBIDDEN})
         if answer.status != HTTPStatus.FORBIDDEN:
-            raise UnexpectedError(_worded(answer))
+            raise UnexpectedError(_describe(answer))
         return "403"
 
     def _post(self, body: bytes, headers: dict[str, str]) -> Answer:
@@ -91,8 +91,8 @@ class PostChecks:
             else:
                 if late or answer.status in wanted:
                     return answer
-            time.sleep(PAUSE)
+            time.sleep(POLL_SECONDS)
 
 
-def _worded(answer: Answer) -> str:
+def _describe(answer: Answer) -> str:
     return f"{answer.status} {answer.body[:200].decode(errors='replace')}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from infra.ops.aws.processor import PAUSE, Processor, is_transient
+from infra.ops.aws.processor import RETRY_SECONDS, Processor, is_transient
 from infra.ops.aws.synthetic import Scans, scans
 from infra.ops.aws.target import PREFIX, Target, UnexpectedError
 from infra.ops.aws.uploads import Outcome, UnhandledError, head, read, report_key, upload_with
@@ -17,7 +17,7 @@ MANY = 500_000
 # The report has more than two parts, too. So few records ring no alarm, unless rejected_records_threshold is
 # lower.
 REJECTED, LARGE = 4, 6_000_000  # records, and bytes of each record
-POLL = 0.1  # seconds
+POLL_SECONDS = 0.1
 UNVERSIONED = "the raw bucket keeps no versions"
 
 
@@ -84,7 +84,7 @@ class UploadChecks:
         while error := self._processor.process(outcome.key):
             if not is_transient(error) or time.monotonic() > self._new_until:
                 raise UnexpectedError(f"the function answered {error}")
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)
         if (after := self._published(outcome.key)) != before:
             raise UnexpectedError(f"{before} became {after}")
         return f"no error; still {before}"
@@ -139,7 +139,7 @@ class UploadChecks:
                 return attempt()
             except UnhandledError as error:
                 self._raise_unless_new(error, key)
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)
 
     def _raise_unless_new(self, error: UnhandledError, key: str) -> None:
         answer = self._processor.process(key)
@@ -185,7 +185,7 @@ class UploadChecks:
         """Poll until a read returns something: reads of a new bucket may be inconsistent for a while."""
         deadline = max(self._new_until, time.monotonic() + self._target.patience.upload)
         while not (found := look()) and time.monotonic() < deadline:
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
         return found
 
 

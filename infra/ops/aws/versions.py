@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from heapq import merge
 from itertools import batched
 from typing import Any, NamedTuple
 
@@ -37,10 +38,14 @@ class Version(NamedTuple):
 def versions(s3: Any, bucket: str, prefix: str, **more: str) -> Iterator[Version]:
     """List versions and delete markers below a prefix, keys in S3's order, the newest of each key first."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, **more):
-        found = [_version(one) for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, [])]
-        # A page has versions and markers apart. Each list is in order already, so sorting is fast.
-        found.sort(key=lambda one: one.modified, reverse=True)
-        yield from sorted(found, key=lambda one: (one.key, not one.is_latest))
+        # A page lists versions and markers apart. Keep the order of each list: a multipart upload is dated by
+        # its start, so a version may be newer than one with a later date.
+        found = (map(_version, page.get(kind, [])) for kind in ("Versions", "DeleteMarkers"))
+        yield from merge(*found, key=_order)
+
+
+def _order(one: Version) -> tuple[str, bool, float]:
+    return one.key, not one.is_latest, -one.modified.timestamp()
 
 
 def versions_of(s3: Any, bucket: str, key: str) -> Iterator[Version]:

@@ -99,11 +99,11 @@ def _print_record(erasure: Erasure, began: datetime) -> None:
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         **{f"versions removed, {use}": str(erasure.removed[use]) for use in Stored._fields},
         "messages removed": str(erasure.messages_removed),
-        "messages kept, since they name others, too": str(erasure.messages_kept),
+        "messages kept because they also name other keys": str(erasure.messages_kept),
         "failure queue read to its end": "no: run it again" if erasure.has_unread_messages else "yes",
         "uploaded again, and kept": " ".join(_digests(erasure.uploaded_again)) or "none",
     }
-    summarise("Forgotten." if any(erasure.found) else "Nothing of it was found.", facts)
+    summarise("Forgotten." if any(erasure.found) else "Nothing was found.", facts)
 
 
 def _digests(keys: set[str]) -> list[str]:

@@ -44,7 +44,7 @@ def reconcile_command(  # noqa: PLR0913 - an option each
     """Compare what is published with what was uploaded. Changes nothing.
 
     States: `=` current, `+` not published, `*` published from another version or revision, `-` published, but
-    the upload is gone, `!` malformed or refused, `.` left alone. Ends with 3 if any is `+` or `*`.
+    the upload is gone, `!` malformed or refused, `.` ignored. Ends with 3 if any is `+` or `*`.
     """
     window = {"created_after": created_after, "created_before": created_before}
     times = {option: when.replace(tzinfo=UTC) for option, when in window.items() if when}

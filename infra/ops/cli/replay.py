@@ -47,7 +47,7 @@ from infra.ops.screen.summary import summarise
 @click.option(
     "--files-from",
     type=click.File(encoding="utf-8"),
-    help="Only these keys, one a line, or the output of `reconcile`; `-` reads stdin.",
+    help="Only these keys, one per line, or the output of `reconcile`; `-` reads stdin.",
 )
 @click.option("--failed-of", metavar="RUN", help="Only what failed in an earlier run.")
 @click.option("--force", is_flag=True, help="Also publish what is current.")
@@ -140,7 +140,7 @@ def _follow(machine: StateMachine, name: str) -> None:
     state = "keeps running"
     try:
         run = watch(machine, name)
-        state = "has ended: nothing of it runs any more"
+        state = "has ended"
         outcome = report(machine, run)
     except KeyboardInterrupt:
         again = f"python -m infra.ops replay --stage {machine.stage} --watch {name}"

@@ -1,12 +1,12 @@
-"""`status`: a stage, or the story of one object, on one screen."""
+"""`status`: a stage, or the history of one object, on one screen."""
 
 import sys
 
 import click
 
 from infra.ops.cli.common import SOMETHING_TO_DO, deployed_stage, failure, json_option, stage_or_local_option
+from infra.ops.commands.history import object_history
 from infra.ops.commands.status import status
-from infra.ops.commands.story import story
 from infra.ops.screen.findings import show_findings
 from infra.ops.screen.progress import console
 
@@ -25,7 +25,7 @@ def status_command(name: str, key: str | None) -> None:
     be read.
     """
     with deployed_stage(name) as place, console.status("Looking"):
-        findings = story(place, key) if key else status(place)
+        findings = object_history(place, key) if key else status(place)
     something_to_do = show_findings(f"The object {key}" if key else f"The stage {name}", findings)
     unreadable = [one.name for one in findings if one.name in ESSENTIAL and "unknown" in one.facts]
     if unreadable and not key:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,13 +13,11 @@ import boto3
 import msgspec
 
 from chalicelib.answer import without_record
-from chalicelib.decoders import records_of
 from chalicelib.decoding import PIECE, Document
-from chalicelib.extraction import Output, extract
-from chalicelib.json_batches import Cutter
-from chalicelib.json_scanner import Form
+from chalicelib.extraction import extract
 from chalicelib.malformed import MalformedReport, MalformedScan, Reason
 from infra.ops.screen.progress import console
+from infra.ops.tools.offsets import find_offsets
 
 CONTEXT = 40  # bytes that are shown on either side of the error in a malformed document
 ALL_VALID, SOME_REJECTED, MALFORMED = 0, 3, 4  # exit codes
@@ -108,62 +105,12 @@ class Tally:
 def _number_lines(file: IO[bytes], rejected: Iterable[Rejected]) -> None:
     """Set the line on which each of the records starts."""
     first = sorted(rejected, key=lambda each: each.index)
-    offsets = _offsets(file, [each.index for each in first])
+    offsets = find_offsets(Document(_chunks(file)).text(), [each.index for each in first])
     passed, line = 0, 1
     for piece in Document(_chunks(file)).text():
         while offsets and offsets[0] < passed + len(piece):
             first.pop(0).line = line + piece.count(b"\n", 0, offsets.pop(0) - passed)
         passed, line = passed + len(piece), line + piece.count(b"\n")
-
-
-def _offsets(file: IO[bytes], indices: list[int]) -> list[int]:
-    finder = OffsetFinder(indices)
-    finder.cutter = Cutter(Document(_chunks(file)).text(), finder.write_batch, finder.write_broken_line)
-    finder.cutter.cut()
-    return finder.offsets
-
-
-class OffsetFinder(Output):
-    """Finds the offsets at which records start, given their indices in ascending order."""
-
-    cutter: Cutter
-
-    def __init__(self, indices: list[int]) -> None:
-        super().__init__(len, len)
-        self._indices = indices
-        self.offsets: list[int] = []
-
-    def write_batch(self, text: bytes | memoryview, form: Form) -> bool:
-        """Extract a batch, and find the wanted records in it."""
-        first, whole = self.records, bytes(text)
-        if not super().write_batch(text, form):
-            return False
-        if self._wanted(self.records):
-            at = self.cutter.position - (form == "array")  # the bracket before it
-            self._find(first, [at + start for start in _starts(whole, form)])
-        return True
-
-    def write_broken_line(self, line: memoryview) -> None:
-        """Count a line that is not JSON, and find it if it is wanted."""
-        first = self.records
-        super().write_broken_line(line)
-        self._find(first, [self.cutter.position])
-
-    def _wanted(self, end: int) -> int:
-        return bisect_left(self._indices, end)
-
-    def _find(self, first: int, starts: list[int]) -> None:
-        wanted = self._wanted(self.records)
-        self.offsets += [starts[index - first] for index in self._indices[:wanted]]
-        del self._indices[:wanted]
-
-
-def _starts(text: bytes, form: Form) -> Iterator[int]:
-    end = 0
-    for record in map(bytes, records_of(text, form)):
-        start = text.find(record, end)
-        yield start
-        end = start + len(record)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def _process() -> Schema:
             "description": f"Up to {MAX_DOCUMENT} bytes, decompressed.",
             "content": {
                 "application/json": {"schema": document(_ref("ScanRecord"))},
-                "application/x-ndjson": {"schema": STRING | {"description": "Records, one a line."}},
+                "application/x-ndjson": {"schema": STRING | {"description": "Records, one per line."}},
             },
         },
         "responses": {

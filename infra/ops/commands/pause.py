@@ -27,10 +27,10 @@ def pause(place: Place) -> dict[str, str]:
     where = "in the queue of uploads" if by_queue else "in the failure queue"
     redrive = "" if by_queue else f", then make redrive STAGE={place.stage}"
     return {
-        "uploads meanwhile": f"wait {where}, for 14 days",
-        "what has begun": f"comes to its end, within {place.timeout} seconds",
+        "new uploads": f"wait {where}, for 14 days",
+        "running invocations": f"end within {place.timeout} seconds",
         "POST /process": "is another function: it still answers",
-        "to go on": f"make resume STAGE={place.stage}{redrive}; a deployment ends the pause, too",
+        "to continue": f"make resume STAGE={place.stage}{redrive}; a deployment ends the pause, too",
     }
 
 

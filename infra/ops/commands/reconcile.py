@@ -44,7 +44,7 @@ MEANINGS = {
     State.OUTDATED: "published from another version or revision",
     State.GONE: "published, but the upload is gone",
     State.UNPUBLISHABLE: "malformed or refused",
-    State.IGNORED: f"left alone: no name in {SUFFIX}, or nothing in it",
+    State.IGNORED: f"ignored: the key does not end in {SUFFIX}, or 0 bytes",
 }
 TO_DO = {State.UNPUBLISHED, State.OUTDATED}
 
@@ -136,7 +136,7 @@ class Classifier:
         return not upload.in_parts and (alone or later > self._longest_run + MARGIN)
 
     def from_objects(self, pair: Pair) -> State | None:
-        """Find the state from the objects' metadata; None if the key no longer has one."""
+        """Find the state from the objects' metadata; None if neither object exists any more."""
         if state := self.from_listings(pair):  # more revisions may be known by now
             return state
         key, upload, _ = pair

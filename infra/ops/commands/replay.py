@@ -64,7 +64,7 @@ def count_uploads(place: Place, selection: Selection) -> int:
 
 
 def read_keys(lines: Iterable[str], left_out: Counter[str]) -> Iterator[str]:
-    """Read keys, one a line, or lines of `reconcile`; counts in `left_out` the other lines, by reason."""
+    """Read keys, one per line, or lines of `reconcile`; counts in `left_out` the other lines, by reason."""
     for number, line in enumerate(lines, start=1):
         try:
             state, key = _read(line.rstrip("\r\n"))

@@ -23,10 +23,10 @@ OUTCOMES = ("published", "unchanged", "malformed", "refused")
 
 def status(place: Place) -> list[Finding]:
     """Run all checks of a stage."""
-    return [check(name, place) for name in CHECKS]
+    return [run_check(name, place) for name in CHECKS]
 
 
-def check(name: str, place: Place) -> Finding:
+def run_check(name: str, place: Place) -> Finding:
     """Run one check; its finding is `unknown` if AWS refuses to answer."""
     try:
         return CHECKS[name](place)
@@ -71,21 +71,21 @@ def _alarms(place: Place) -> Finding:
 
 
 def _failures(place: Place) -> Finding:
-    look = peek(place)
-    if not look.waiting:
+    sample = peek(place)
+    if not sample.waiting:
         return Finding("failures", ["none"], {"waiting": 0})
-    causes = Counter(one.cause for one in look.messages)
-    oldest = round(time.time() - min(one.sent for one in look.messages)) if look.messages else None
-    facts = {"waiting": look.waiting, "oldest_seconds": oldest, "why": dict(causes)}
-    lines = [f"{look.waiting} waiting, {_age(look, oldest)}", *_most_common(causes)]
+    causes = Counter(one.cause for one in sample.messages)
+    oldest = round(time.time() - min(one.sent for one in sample.messages)) if sample.messages else None
+    facts = {"waiting": sample.waiting, "oldest_seconds": oldest, "why": dict(causes)}
+    lines = [f"{sample.waiting} waiting, {_age(sample, oldest)}", *_most_common(causes)]
     return Finding("failures", lines, facts, f"make redrive STAGE={place.stage}")
 
 
-def _age(look: Sample, oldest: int | None) -> str:
+def _age(sample: Sample, oldest: int | None) -> str:
     if oldest is None:
         return "none visible: another reader has received them"
-    sample = f" of {len(look.messages)} looked at" if look.is_partial else ""
-    return f"the oldest{sample} for {timedelta(seconds=oldest)}"
+    part = f" of {len(sample.messages)} looked at" if sample.is_partial else ""
+    return f"the oldest{part} for {timedelta(seconds=oldest)}"
 
 
 def _most_common(causes: Counter[str]) -> Iterator[str]:

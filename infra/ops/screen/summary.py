@@ -12,7 +12,7 @@ from infra.ops.screen.progress import console, print_json
 
 
 def summarise(title: str, facts: Mapping[str, str]) -> None:
-    """Print a title, and below it the facts, one a line."""
+    """Print a title, and below it the facts, one per line."""
     print_json(summary=title, **facts)
     console.print(title)
     for name, value in facts.items():

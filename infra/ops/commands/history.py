@@ -16,7 +16,7 @@ from infra.ops.aws.history import SHOWN, History, Published, read_history
 from infra.ops.aws.place import Place
 from infra.ops.aws.reports import FIRST, Report
 from infra.ops.aws.versions import Version
-from infra.ops.commands.status import check
+from infra.ops.commands.status import run_check
 from infra.ops.errors import OperatorError
 from infra.ops.screen.findings import Finding, unknown
 
@@ -25,12 +25,12 @@ class UnknownObjectError(OperatorError):
     """There is no object with that key."""
 
 
-def story(place: Place, key: str) -> list[Finding]:
+def object_history(place: Place, key: str) -> list[Finding]:
     """Tell what happened to the object with a key. Raises UnknownObjectError."""
     history = read_history(place, key)
     if not (history.versions or history.published):
         raise UnknownObjectError("There is no such object: no version of it, and nothing is published.")
-    revision = check("revision", place)._replace(todo="")
+    revision = run_check("revision", place)._replace(todo="")
     # None if the function cannot say it: then any revision counts as the deployed one.
     deployed = revision.facts.get("deployed")
     why_not = _why_not(history, key, deployed)
@@ -103,7 +103,7 @@ def _why_not(history: History, key: str, deployed: str | None) -> str:
     if history.current is None:
         return "the upload was deleted"
     if history.current.size == 0:
-        return "it has 0 bytes, which is nothing yet"
+        return "it has 0 bytes"
     if history.refused_by is None or not _is_deployed(history.refused_by, deployed):
         return ""
     is_malformed = history.report and history.report.malformed
@@ -134,14 +134,14 @@ def _facts(report: Report) -> dict[str, object]:
 
 def _waiting(place: Place, key: str) -> Finding:
     try:
-        look = peek(place)
+        sample = peek(place)
     except ClientError as error:
         return unknown("failures", error.response["Error"]["Code"])
     wanted = (place.buckets.raw, key)
-    ours = [one for one in look.messages if wanted in {name[:2] for name in one.names}]
+    ours = [one for one in sample.messages if wanted in {name[:2] for name in one.names}]
     if not ours:
-        sample = f"the {len(look.messages)} looked at of " if look.is_partial else "the "
-        return Finding("failures", [f"not among {sample}{look.waiting} waiting"], {"waiting": 0})
+        part = f"the {len(sample.messages)} looked at of " if sample.is_partial else "the "
+        return Finding("failures", [f"not among {part}{sample.waiting} waiting"], {"waiting": 0})
     lines = [f"waiting for {timedelta(seconds=round(time.time() - one.sent))}: {one.cause}" for one in ours]
     facts = {"waiting": len(ours), "why": [one.cause for one in ours]}
     return Finding("failures", lines, facts, f"make redrive STAGE={place.stage}")

@@ -1,4 +1,4 @@
-"""`status KEY` tells the story of one object, without any content of its records."""
+"""`status KEY` shows the history of one object, without any content of its records."""
 
 import json
 import shlex
@@ -25,7 +25,7 @@ def queue(deployment: Deployment) -> Iterator[str]:
         yield url
 
 
-def story(key: str) -> Done:
+def history(key: str) -> Done:
     """Run `status KEY` as text and as JSON; returns the latter. Neither may name the patient."""
     screen, done = ops("status", key), ops("status", key, "--json")
     assert screen.code == done.code
@@ -41,7 +41,7 @@ def test_for_a_published_object_it_shows_version_revision_and_number_of_records(
     deployment.upload(b"[]", key)
     outcome = deployment.upload(SCAN, key)
 
-    done = story(key)
+    done = history(key)
 
     published = done.findings["published"]["published"]
     metadata = deployment.s3.head_object(Bucket=deployment.processed, Key=key)["Metadata"]
@@ -61,7 +61,7 @@ def test_it_shows_the_digest_that_names_the_object_in_the_log_and_a_command_to_f
     key = new_key()
     deployment.upload(SCAN, key)
 
-    log = story(key).findings["log"]
+    log = history(key).findings["log"]
 
     digest = object_name(key, log_object_keys=False).digest
     words = shlex.split(log["search"])
@@ -75,7 +75,7 @@ def test_rejected_records_are_shown_by_reason_and_index(deployment: Deployment) 
     key = new_key()
     deployment.upload(MIXED, key)
 
-    done = story(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["rejected"]["reasons"] == {
@@ -93,7 +93,7 @@ def test_after_a_malformed_version_the_earlier_publication_stays_and_nothing_is_
     before = deployment.upload(SCAN, key)
     deployment.upload(b'[{"patient_id":', key)
 
-    done = story(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["rejected"]["malformed"] == "truncated"
@@ -106,7 +106,7 @@ def test_after_a_malformed_version_the_earlier_publication_stays_and_nothing_is_
     ("name", "body", "why"),
     [
         ("scan.txt", SCAN, "its name does not end in .json"),
-        ("empty.json", b"", "it has 0 bytes, which is nothing yet"),
+        ("empty.json", b"", "it has 0 bytes"),
         ("deleted.json", b"", "the upload was deleted"),
     ],
 )
@@ -118,7 +118,7 @@ def test_the_reason_why_an_object_is_not_published_is_shown(
     if name == "deleted.json":
         deployment.s3.delete_object(Bucket=deployment.raw, Key=key)
 
-    done = story(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["published"]["why_not"] == why
@@ -129,7 +129,7 @@ def test_for_a_refused_object_the_reasons_are_shown(deployment: Deployment) -> N
     key = new_key()
     deployment.upload(b"[7]", key)
 
-    done = story(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["published"]["why_not"] == "none of its records is valid"
@@ -148,7 +148,7 @@ def test_what_another_revision_published_or_refused_is_left_to_do_as_reconcile_s
     def to_do() -> dict[str, tuple[int, int]]:
         """Exit codes of `status KEY` and of `reconcile`, by object."""
         return {
-            name: (story(key).code, ops("reconcile", "--prefix", key, "--thorough").code)
+            name: (history(key).code, ops("reconcile", "--prefix", key, "--thorough").code)
             for name, key in keys.items()
         }
 
@@ -167,7 +167,7 @@ def test_if_the_deployed_revision_is_unknown_the_published_one_counts_as_current
     deployment.upload(SCAN, key)
 
     with answering(deployment, "return None"):
-        done = story(key)
+        done = history(key)
 
     assert done.code == 0
     assert "does not say which revision" in done.findings["revision"]["unknown"]
@@ -181,7 +181,7 @@ def test_an_object_that_is_not_published_but_should_be_ends_with_3_and_names_its
     deployment.upload(SCAN, key)
     deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
 
-    done = story(key)
+    done = history(key)
 
     assert done.code == 3
     assert done.findings["published"]["published"] is None
@@ -201,7 +201,7 @@ def test_an_object_whose_event_is_in_the_failure_queue_ends_with_3_and_shows_the
             deployment.s3.put_object(Bucket=deployment.raw, Key=one, Body=SCAN)
         await_failures(queue, 2)
 
-    done = story(key)
+    done = history(key)
 
     assert done.code == 3
     assert done.findings["failures"]["why"] == ["ObjectStoreError put_object: AccessDenied"]
@@ -218,7 +218,7 @@ def test_only_the_newest_versions_are_shown_and_none_of_another_object(
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=b"x" * number)
     deployment.s3.put_object(Bucket=deployment.raw, Key=f"{key}.json.unannounced", Body=b"another")
 
-    found = story(key).findings["uploads"]["versions"]
+    found = history(key).findings["uploads"]["versions"]
 
     assert found[0]["bytes"] == 11
     assert len(found) == 10
