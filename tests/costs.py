@@ -42,7 +42,7 @@ PRICES = {
 # request is some tens of milliseconds, and a connection transfers 85 to 90 MB/s.
 REQUEST_SECONDS = 0.05
 STREAM = 85 * MB  # bytes a second
-EXTRACTION = 350 * MB  # bytes a second on one core, measured: chalicelib/README.md, Performance
+EXTRACTION = 594 * MB  # bytes a second on one core, measured: chalicelib/README.md, Performance
 WHOLE_PATH = 230 * MB  # the same with the SDK, TLS and the upload: tests/benchmarks
 SEQUENTIAL = 5  # requests of a large object that cannot overlap: GET, a range; create, a part, complete
 MEMORY: int = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_memory_size"]
