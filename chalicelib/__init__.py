@@ -1,1 +1,1 @@
-"""Everything that runs in Lambda: the extraction, the S3 edge around it, and what they say."""
+"""Everything that runs in Lambda: the extraction, the access to S3, and the log events."""

@@ -1,7 +1,7 @@
-"""What `POST /process` answers, within what Lambda and API Gateway can carry.
+"""The response body of `POST /process`, within the limits of Lambda and API Gateway.
 
-A synchronous invocation carries 6 MB each way, as JSON: the body is a string inside it, so every quote and
-backslash counts twice. The limits below leave room for that and for the rest of the event.
+Request and response of a synchronous invocation may have 6 MB each, as JSON. The body is a string in it, so
+each quote and backslash counts twice. The limits below leave room for that and for the rest of the event.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,43 +9,43 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes of the posted document, decompressed
-MAX_ANSWER = 5 * 1024 * 1024  # bytes of the answer, as the string that Lambda returns
+MAX_ANSWER = 5 * 1024 * 1024  # bytes of the response body, as a JSON string
 
 
 class TooLargeError(Exception):
-    """The document or its answer is over the limit; says which, and the limit in bytes."""
+    """The document or its answer is too large. The message says which, and the limit in bytes."""
 
 
 def bounded(document: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass a document on, up to MAX_DOCUMENT; raises TooLargeError there."""
-    room = MAX_DOCUMENT
+    """Yield the chunks of a document; raises TooLargeError after MAX_DOCUMENT bytes."""
+    remaining = MAX_DOCUMENT
     for chunk in document:
-        room -= len(chunk)
-        if room < 0:
+        remaining -= len(chunk)
+        if remaining < 0:
             raise TooLargeError(f"a document may have {MAX_DOCUMENT} bytes, decompressed")
         yield chunk
 
 
 class Answer:
-    """Collects what an extraction writes; every method raises TooLargeError."""
+    """Collects the output of an extraction. Every method raises TooLargeError."""
 
     def __init__(self) -> None:
         self._processed = bytearray()
         self._rejected = bytearray()
 
     def write_processed(self, data: bytes) -> None:
-        """Add bytes of the array of patients."""
+        """Append bytes of the array of patients."""
         self._processed += data
         _check(len(self._processed))
 
     def write_rejected(self, data: bytes) -> None:
-        """Add bytes of the lines of rejected records."""
+        """Append bytes of the lines of rejected records."""
         self._rejected += data
-        # Each line carries its record: not more, in all, than the document.
+        # The lines contain the records, which `body` leaves out: together at most the size of the document.
         _check(len(self._rejected) - MAX_DOCUMENT)
 
     def body(self, *, extracted: int, rejected: int) -> str:
-        """Write the whole answer as JSON."""
+        """Return the response body as JSON."""
         rejections = [
             msgspec.Raw(without_record(line)) for line in bytes(self._rejected).split(b"\n") if line
         ]
@@ -60,7 +60,7 @@ class Answer:
 
 
 def without_record(line: bytes) -> bytes:
-    """Leave out the record of a rejected line: cut, for it may be one that a parser refuses."""
+    """Cut the record off a rejected line. The line is not parsed, because parsers may refuse the record."""
     return line.partition(b',"record')[0] + b"}"
 
 

@@ -1,26 +1,27 @@
-"""Decode the records of a batch: all at once, one by one, or told apart and not decoded."""
+"""Decode the records of a batch: all at once, one by one, or split without decoding."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
-from chalicelib.legible import find_constants, find_halves, legible, without_halves
-from chalicelib.records import ScanRecord, Text
-from chalicelib.rows import twin
+from chalicelib.masking import find_surrogate, mask, mask_surrogates, may_have_constants
+from chalicelib.reading import NOT_BLANK
+from chalicelib.records import ScanRecord
+from chalicelib.rows import copy_of_type
 
 type Batch = bytes | memoryview
 
 
 def _fast(kind: Any) -> Any:
-    # A pattern costs as much as all the rest; what begins like white space is looked at afterwards.
-    return Annotated[str, Meta(min_length=1)] if kind == Text else kind
+    # The pattern of NOT_BLANK takes as long as everything else. Blank text is found in the output instead.
+    return Annotated[str, Meta(min_length=1)] if kind == NOT_BLANK else kind
 
 
-FastRecord = twin("FastRecord", ScanRecord, _fast)
-INVALID = Raw(b"")  # stands for a record that is not valid
+FastRecord = copy_of_type("FastRecord", ScanRecord, _fast)
+INVALID = Raw(b"")  # takes the place of a record that is not valid
 
 decode_record = Decoder(FastRecord).decode
 decode_records = {
@@ -31,38 +32,41 @@ decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_l
 
 
 def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
-    """Tell the records of a batch apart: in itself, or in a copy that the parser can read."""
-    for buffer in _made_readable(text):
-        try:
-            return buffer, decode_raw[form](buffer)
-        except DecodeError:
-            pass
-    raise DecodeError
+    """Split a batch into records. Returns what they are views of: the text, or a masked copy.
+
+    DecodeError if the parser refuses both.
+    """
+    found = _split(text, form)
+    if not found and find_surrogate(text):
+        found = _split(mask_surrogates(text), form)
+    if not found and may_have_constants(text):
+        found = _split(mask(text), form)
+    if not found:
+        raise DecodeError
+    return found
 
 
-def _made_readable(text: Batch) -> Iterator[Batch | bytearray]:
-    yield text
-    if find_halves(text):
-        yield without_halves(text)
-    if find_constants(text):
-        yield legible(text)
+def _split(text: Batch | bytearray, form: Form) -> tuple[Batch | bytearray, list[Raw]] | None:
+    with suppress(DecodeError):
+        return text, decode_raw[form](text)
+    return None
 
 
-def restore(buffer: Batch | bytearray, text: Batch) -> None:
-    """Let records that were told apart in a copy be views of the text as it came."""
+def unmask(buffer: Batch | bytearray, text: Batch) -> None:
+    """Copy the original text back into a masked copy, and so into all views of it."""
     if isinstance(buffer, bytearray):
-        memoryview(buffer)[:] = text  # without a copy between the two
+        memoryview(buffer)[:] = text  # without a copy in between
 
 
 def records_of(text: Batch, form: Form) -> list[Raw]:
-    """Tell the records of a batch apart."""
+    """Split a batch into records as they are in the document."""
     buffer, records = split(text, form)
-    restore(buffer, text)
+    unmask(buffer, text)
     return records
 
 
 def decode_each(raws: list[Raw]) -> tuple[list[Any], list[int]]:
-    """Decode records one by one; returns them, and which have failed."""
+    """Decode records one by one. Returns them, INVALID where that failed, and the indices of these."""
     records: list[Any] = []
     failed = []
     rest = iter(raws)

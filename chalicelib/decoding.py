@@ -1,4 +1,4 @@
-"""What an upload is made of, as a stream: plain or gzip, UTF-8 or UTF-16."""
+"""Decode an upload as a stream: plain or gzip, UTF-8 or UTF-16."""
 
 import codecs
 import zlib
@@ -16,7 +16,7 @@ type Pieces = Iterator[bytes]
 
 
 class Document:
-    """A document as it comes: how many bytes have been read so far, and whether they are gzip."""
+    """A document that is being read: how many bytes have been read so far, and whether they are gzip."""
 
     def __init__(self, source: Iterable[bytes]) -> None:
         self._source = source
@@ -26,24 +26,24 @@ class Document:
     def text(self) -> Pieces:
         """Yield the document, decompressed and in UTF-8, in pieces of about 64 KiB.
 
-        Gzip and UTF-16 are told by their first bytes. MalformedScan where gzip is broken.
+        The first bytes tell whether it is gzip or UTF-16. Raises MalformedScan where gzip is broken.
         """
-        head, pieces = _begun(self._pieces())
+        head, pieces = _with_head(self._pieces())
         self.compressed = head.startswith(GZIP)
         if self.compressed:
-            head, pieces = _begun(_decompressed(pieces))
-        yield from _as_utf8(pieces) if head.startswith(UTF_16) else pieces
+            head, pieces = _with_head(_decompress(pieces))
+        yield from _to_utf8(pieces) if head.startswith(UTF_16) else pieces
 
     def _pieces(self) -> Pieces:
-        # However large the chunks are that come in, all work is done on small ones.
+        # Small pieces, whatever the size of the chunks that come in.
         for chunk in self._source:
             self.bytes_read += len(chunk)
             for at in range(0, len(chunk), PIECE):
                 yield chunk[at : at + PIECE]
 
 
-def _begun(pieces: Pieces) -> tuple[bytes, Pieces]:
-    """Read enough to tell what it is; returns that, and all pieces."""
+def _with_head(pieces: Pieces) -> tuple[bytes, Pieces]:
+    """Read enough to recognise the format. Returns that, and all pieces."""
     head = b""
     for piece in pieces:
         head += piece
@@ -52,8 +52,8 @@ def _begun(pieces: Pieces) -> tuple[bytes, Pieces]:
     return head, chain([head], pieces)
 
 
-def _decompressed(pieces: Pieces) -> Pieces:
-    """Decompress all members; zeros behind one are padding."""
+def _decompress(pieces: Pieces) -> Pieces:
+    """Decompress all members. Zeros behind a member are padding."""
     size, member, rest = 0, zlib.decompressobj(wbits=31), b""
     while rest or (rest := next(pieces, b"")):
         if member.eof:
@@ -64,30 +64,30 @@ def _decompressed(pieces: Pieces) -> Pieces:
             if not rest.startswith(GZIP):
                 raise MalformedScan(Reason.MORE, size)
             member = zlib.decompressobj(wbits=31)
-        piece = _inflated(member, rest)
+        piece = _inflate(member, rest)
         yield piece
         size += len(piece)
         rest = member.unused_data or member.unconsumed_tail
-    while piece := _inflated(member, b""):
+    while piece := _inflate(member, b""):
         yield piece
         size += len(piece)
     if not member.eof:
         raise MalformedScan(Reason.TRUNCATED_GZIP, size)
 
 
-def _inflated(member: "zlib._Decompress", data: bytes) -> bytes:
+def _inflate(member: "zlib._Decompress", data: bytes) -> bytes:
     try:
         return member.decompress(data, PIECE)
     except zlib.error:
-        raise MalformedScan(Reason.BROKEN_GZIP, 0) from None  # from where on, nobody can tell
+        raise MalformedScan(Reason.BROKEN_GZIP, 0) from None  # zlib does not say where it broke
 
 
-def _as_utf8(pieces: Pieces) -> Pieces:
-    """Decode UTF-16. Half a surrogate pair stays one, which is no UTF-8."""
+def _to_utf8(pieces: Pieces) -> Pieces:
+    """Convert UTF-16 to UTF-8. A lone surrogate becomes invalid UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
     for piece in pieces:
         yield decoder.decode(piece).encode("utf-8", "surrogatepass")
     try:
         yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:  # half a character
+    except UnicodeDecodeError:  # the document ends within a character
         yield REPLACEMENT

@@ -1,10 +1,10 @@
-"""What wakes the function: S3's events, by whichever way they come, read as the keys that they name.
+"""Read the keys that an event of S3 names, whichever service delivers the event.
 
-S3 notifies Lambda directly, or by way of EventBridge, SNS or SQS. An event that failed comes back from the
-failure queue inside the record that Lambda put there. Each way wraps the same few facts
+S3 notifies Lambda directly, or through EventBridge, SNS or SQS. An event that failed comes back from the
+failure queue, inside the record that Lambda wrote there. Each service puts its own envelope around the event
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). Nothing else is understood, and nothing
-that is not understood is passed over.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). Anything else is reported as
+unreadable; nothing is ignored.
 """
 
 import json
@@ -12,29 +12,29 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-# What S3 is to tell, of keys with this ending.
+# S3 sends these events, for keys with this suffix.
 SUFFIX = ".json"
-CHANGES_OF_WHAT_IS_CURRENT = [
+S3_EVENT_TYPES = [
     "s3:ObjectCreated:*",
-    # A version, or a delete marker, is removed for good: what stood below it is current now. AWS documents
-    # this for versions; that it is so for markers, too, is what `verify` tries on every stage.
+    # A version or a delete marker is removed for good, so that the version below it is current. AWS documents
+    # this event for versions only. `verify` checks on every stage that it is sent for markers, too.
     "s3:ObjectRemoved:Delete",
-    # From an archive: only now can it be read.
+    # Restored from an archive: from now on it can be read.
     "s3:ObjectRestore:Completed",
 ]
 
-# A failure of an SQS message with an SNS message with a notification in it is as deep as it gets.
-DEEPEST = 6
-# Bytes that an object may have to be small: it is read in one go, and held beside others.
+# Nested envelopes that are opened. The deepest real event is a failed SQS message with an SNS message in it.
+MAX_DEPTH = 6
+# Bytes up to which an object is small: several small objects are handled at once.
 SMALL = 1024 * 1024
 
 
 class Arrival(NamedTuple):
-    """A key that an event names; the key as it is, not as events encode it.
+    """A key that an event names, decoded.
 
-    `uploaded` is when an object was uploaded there, in seconds since 1970, and `size` is in bytes; 0 and None
-    if the event is about something else, or does not say. `replayed` says that somebody asks for the object,
-    not that it was just uploaded; `force`, that it is to be published though it is current.
+    `uploaded` is the time of the upload in seconds since 1970, and `size` is in bytes. They are 0 and None if
+    the event is not about an upload, or does not have them. `replayed`: the event is a request to publish,
+    not a notification. `force`: publish even if the published object is current.
     """
 
     bucket: str
@@ -46,30 +46,30 @@ class Arrival(NamedTuple):
 
     @property
     def small(self) -> bool:
-        """Whether the object was small when the event was sent; another may stand there now."""
+        """Whether the object was small when the event was sent. It may have been replaced since."""
         return self.size is not None and self.size <= SMALL
 
 
 def arrivals(event: Any) -> list[Arrival | None]:
-    """Read which keys an event names, in its order; None stands for each part that names none.
+    """Return the keys that an event names, in its order; None stands for a part that names no key.
 
-    `s3:TestEvent`, which S3 sends to a new queue or topic, is the one event that rightly names nothing.
+    The list is empty only for `s3:TestEvent`, which S3 sends to a new queue or topic.
     """
-    return _arrivals(event, DEEPEST)
+    return _arrivals(event, MAX_DEPTH)
 
 
-def _arrivals(event: Any, deepest: int) -> list[Arrival | None]:
+def _arrivals(event: Any, depth: int) -> list[Arrival | None]:
     try:
-        inside = _unwrapped(event) if deepest else None
-        if inside is None:
+        inner = _unwrapped(event) if depth else None
+        if inner is None:
             return [_arrival(event)]
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return [None]
-    return [arrival for one in inside for arrival in _arrivals(one, deepest - 1)]
+    return [arrival for one in inner for arrival in _arrivals(one, depth - 1)]
 
 
 def _unwrapped(event: Any) -> list[Any] | None:
-    """Take the events out of their envelope; None if there is none."""
+    """Return the events in an envelope; None if the event is no envelope."""
     match event:
         case {"Records": [_, *_] as records}:
             return list(records)
@@ -85,17 +85,17 @@ def _unwrapped(event: Any) -> list[Any] | None:
 
 
 def _arrival(event: Any) -> Arrival:
-    """Read one event of S3; raises an error of any kind where it is none."""
+    """Read one event of S3. Raises an error of any kind if it is not one."""
     if "detail" in event:
         about, what, when = event["detail"], event["detail-type"], event["time"]
         key = about["object"]["key"]
     else:
         about, what, when = event["s3"], event.get("eventName", ""), event.get("eventTime", "")
-        # Strictly: with U+FFFD for what is not UTF-8, it would be the key of some other object.
+        # Strict: if invalid UTF-8 became U+FFFD, this would be the key of another object.
         key = unquote_to_bytes(about["object"]["key"].replace("+", " ")).decode()
-    key.encode()  # half a surrogate pair names nothing
+    key.encode()  # raises for half a surrogate pair, which no key has
     created = what.replace(" ", "").startswith("ObjectCreated")
     uploaded = datetime.fromisoformat(when).timestamp() if created and when else 0
     size = about["object"].get("size") if created else None
-    # str: of whatever it is, to be refused as foreign.
+    # The name may be of any type. As text it is another bucket's, and ForeignBucketError follows.
     return Arrival(str(about["bucket"]["name"]), key, uploaded, size if isinstance(size, int) else None)

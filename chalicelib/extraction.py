@@ -1,22 +1,22 @@
-"""The extraction: bytes of retina scans in; processed and rejected records out. It knows no AWS.
+"""The extraction: bytes of retina scans in; processed and rejected records out. It knows nothing of AWS.
 
 A document is a JSON array of records, or records one after another: one alone, JSON Lines, or objects with
-nothing between them, as Firehose writes. It is UTF-8 or UTF-16, plain or gzip. It flows through in batches of
-whole records, which `json_batches` cuts and `sorting` sorts; memory grows with the largest record alone.
+nothing between them, as Firehose writes. It is UTF-8 or UTF-16, plain or gzip. `json_batches` cuts it into
+batches of whole records, and `sorting` sorts these. Memory grows with the largest record, not the document.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import msgspec
 
 from chalicelib.decoding import Document
 from chalicelib.json_batches import Cutter
 from chalicelib.json_scanner import Form
-from chalicelib.malformed import MalformedScan
+from chalicelib.malformed import MalformedScan, Reason
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
-from chalicelib.rows import broken_line, said_of_one_object
+from chalicelib.rejections import ALL_MISSING, RejectedRecord, add_one_object_hint, encode_rejected
 from chalicelib.sorting import sort_batch
 
 type Write = Callable[[bytes], object]
@@ -31,11 +31,11 @@ def _contract() -> bytes:
 
 
 REVISION = f"2:{zlib.crc32(_contract()):08x}"
-"""Changes when the output for some input does, so that a replay redoes it: with the contract by itself."""
+"""Changes whenever an output may change, so that a replay redoes it. It is derived from the contract."""
 
 
 class Summary(NamedTuple):
-    """What became of a document: records extracted and rejected, and bytes taken from the source."""
+    """What became of a document: how many records were extracted and rejected, and how many bytes read."""
 
     extracted: int
     rejected: int
@@ -43,7 +43,7 @@ class Summary(NamedTuple):
 
     @property
     def refused(self) -> bool:
-        """Whether there are records, and none is valid: the document is of another kind than it should be."""
+        """Whether there are records, but none is valid: probably this is another kind of document."""
         return self.rejected > 0 and self.extracted == 0
 
 
@@ -56,18 +56,18 @@ def extract(
     """Write the valid records of a document to `processed` and all others to `rejected`, in their order.
 
     `processed` gets a JSON array with one record on each line (`[]` if there are none), `rejected` gets
-    JSON Lines of RejectedRecord. Both are written while the source is read: when this raises, discard them.
-    `bounded` passes on the document, decompressed and in UTF-8, unless it is too large for the caller. Raises
-    MalformedScan; what `source`, `processed`, `rejected` and `bounded` raise passes through.
+    JSON Lines of RejectedRecord, a long line in pieces. Both are written while the source is read: if this
+    raises, discard them. `bounded` gets the document, decompressed and in UTF-8, and yields it; it may raise
+    if that is too large. Raises MalformedScan, and whatever the four arguments raise.
     """
     document = Document(source)
     text = bounded(document.text())
     output = Output(processed, rejected)
-    cutter = Cutter(text, output.take_batch, output.take_broken_line)
+    cutter = Cutter(text, output.write_batch, output.write_broken_line)
     try:
         cutter.cut()
     except MalformedScan:
-        # Gzip that is broken is told first, wherever in it something else is: it is read to its end.
+        # Broken gzip is reported first, wherever else the document is broken: read all of it to find out.
         for _ in text if document.compressed else ():
             pass
         raise
@@ -76,50 +76,56 @@ def extract(
 
 
 class Output:
-    """Writes sorted records where they belong."""
+    """Writes valid records to `processed`, and all others to `rejected`."""
 
     def __init__(self, processed: Write, rejected: Write) -> None:
         self._processed, self._rejected = processed, rejected
-        self._held = b""  # the first record, while it may be all there is
+        self._held: list[bytes] = []  # the line of the first record, while it may be the only one
         self.extracted = self.rejected = 0
 
     @property
     def records(self) -> int:
-        """How many records there have been."""
+        """How many records have been written."""
         return self.extracted + self.rejected
 
-    def take_batch(self, text: bytes | memoryview, form: Form) -> bool:
-        """Take all records of a text if it is whole; says whether it was."""
+    def write_batch(self, text: bytes | memoryview, form: Form) -> bool:
+        """Write all records of a text if it consists of whole records. Returns whether it does."""
+        self._release()
         try:
             batch = sort_batch(text, form, self.records)
         except (msgspec.DecodeError, RecursionError):
             return False
-        if batch.rejected_count:
-            self._reject(batch.rejected, batch.rejected_count)
+        if batch.rejected:
+            self._reject(batch.rejected, len(text))
         if batch.valid_count:
             self._processed(b",\n" if self.extracted else b"[\n")
             self._processed(batch.valid[:-1].replace(b"\n", b",\n"))
             self.extracted += batch.valid_count
-        return batch.valid_count + batch.rejected_count > 0
+        return batch.valid_count + len(batch.rejected) > 0
 
-    def take_broken_line(self, line: bytes) -> None:
-        """Take a line that is no JSON, among lines that are records."""
-        self._reject(broken_line(self.records, line), 1)
+    def write_broken_line(self, line: memoryview) -> None:
+        """Write a line that is not JSON to `rejected`."""
+        self._release()
+        rejected = RejectedRecord(self.records, Reason.NOT_JSON, record_base64=cast("bytes", line))
+        self._reject([rejected], len(line))
 
     def finish(self, *, one_object: bool) -> None:
-        """Write what is left. If the document is one object without the fields, they may be within it."""
-        self._release(said_of_one_object(self._held) if one_object else self._held)
+        """Write what is left. `one_object`: whether the document is one object, and so the only record."""
+        if one_object and self._held:
+            self._held[0] = add_one_object_hint(self._held[0])
+        self._release()
         self._processed(b"\n]\n" if self.extracted else b"[]\n")
 
-    def _reject(self, lines: bytes, count: int) -> None:
-        self._release(self._held)
-        if self.records:
-            self._rejected(lines)
-        else:
-            self._held = lines
-        self.rejected += count
+    def _reject(self, records: Sequence[RejectedRecord], size: int) -> None:
+        first = not self.records
+        for piece in encode_rejected(records, size):
+            if self._held or (first and piece.startswith(ALL_MISSING)):
+                self._held.append(piece)
+            else:
+                self._rejected(piece)
+        self.rejected += len(records)
 
-    def _release(self, lines: bytes) -> None:
-        self._held = b""
-        if lines:
-            self._rejected(lines)
+    def _release(self) -> None:
+        for piece in self._held:
+            self._rejected(piece)
+        self._held.clear()

@@ -1,40 +1,40 @@
-"""One invocation: every key that its event names, published; one that fails hides no other."""
+"""Handle one invocation: publish every key that its event names. A failure does not stop the other keys."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from chalicelib import events, queues, replays, telemetry
+from chalicelib import events, log_events, queues, replays, safe_names, telemetry
 from chalicelib.events import Arrival
-from chalicelib.object_store import ObjectStore, ObjectStoreError, within
+from chalicelib.object_store import ObjectStore, ObjectStoreError, time_limit
 from chalicelib.pipeline import Publication
 from chalicelib.s3 import CONNECTIONS
 from chalicelib.settings import Settings
 
-# Failures that an error names; the log has them all.
-TOLD = 10
+# Failures that an error message lists. The log has all of them.
+MAX_LISTED = 10
 
 type Clock = Callable[[], int]
-"""Milliseconds that are left to the invocation."""
+"""Returns the milliseconds that remain to the invocation."""
 
 type Address = tuple[str, str]
 """Bucket and key."""
 
 
 class UploadsFailedError(Exception):
-    """Some of an event's uploads could not be handled: digests and causes. Lambda sends the event again.
+    """Some objects of the event could not be handled. The message lists their digests and errors.
 
-    `failed` are their addresses; None stands for records that name no object.
+    `failed` has their addresses, and None if records name no object.
     """
 
-    def __init__(self, words: str, failed: frozenset[Address | None]) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, failed: frozenset[Address | None]) -> None:
+        super().__init__(message)
         self.failed = failed
 
 
 def answer(event: Any, store: ObjectStore, settings: Settings, remaining: Clock) -> Any:
-    """Handle an event of any shape; returns what its sender is to be told: of uploads nothing.
+    """Handle an event of any kind and return the response: None unless the event is a batch.
 
     Raises UploadsFailedError.
     """
@@ -50,7 +50,7 @@ def _answer_items(batch: replays.Batch, store: ObjectStore, settings: Settings, 
     items = [item for item in batch.items if item]
     outcomes = publish_all([item.arrival for item in items if item.wanted], store, settings, remaining)
     if failures := _unreadable(batch.items):
-        raise UploadsFailedError(_listed(failures, len(batch.items)), frozenset([None]))
+        raise UploadsFailedError(_message(failures, len(batch.items)), frozenset([None]))
     return batch.answer(items, [item.outcome(outcomes) for item in items])
 
 
@@ -60,88 +60,87 @@ def _answer_messages(event: Any, store: ObjectStore, settings: Settings, remaini
         handle(events.arrivals(event), store, settings, remaining)
     except UploadsFailedError as error:
         failed = queues.failed_messages(event, error.failed)
-        if len(failed) == len(event["Records"]):  # the same to Lambda, which counts it as an error, too
+        if len(failed) == len(event["Records"]):  # same effect as naming all, and Lambda counts an error
             raise
     if failed:
-        telemetry.emit(telemetry.MessagesFailed(len(failed)))
+        telemetry.emit(log_events.MessagesFailed(len(failed)))
     return queues.answer(failed)
 
 
 def handle(
     arrivals: Sequence[Arrival | None], store: ObjectStore, settings: Settings, remaining: Clock
 ) -> None:
-    """Publish every key of an event once.
+    """Publish every key of an event once. None stands for a record that names no object.
 
-    None stands for a record that names no object. Raises UploadsFailedError when all have been tried.
-    Its message, unlike its causes, is safe to log.
+    Raises UploadsFailedError after all keys have been tried. Its message is safe to log.
     """
     if not arrivals:
-        telemetry.emit(telemetry.NoUploads())
+        telemetry.emit(log_events.NoUploads())
     outcomes = publish_all(filter(None, arrivals), store, settings, remaining)
     failed = {
         address: f"{outcome.object.digest} {outcome.error}"
         for address, outcome in outcomes.items()
-        if isinstance(outcome, telemetry.ObjectFailed)
+        if isinstance(outcome, log_events.ObjectFailed)
     }
     unreadable = _unreadable(arrivals)
     if failures := [*failed.values(), *unreadable]:
         addresses = frozenset([*failed, *[None] * len(unreadable)])
-        raise UploadsFailedError(_listed(failures, len(outcomes) + len(unreadable)), addresses)
+        raise UploadsFailedError(_message(failures, len(outcomes) + len(unreadable)), addresses)
 
 
 def publish_all(
     arrivals: Iterable[Arrival], store: ObjectStore, settings: Settings, remaining: Clock
-) -> Mapping[Address, telemetry.ObjectEvent]:
-    """Publish every key once; returns what became of each. Raises nothing: a failure is an outcome, too.
+) -> Mapping[Address, log_events.ObjectEvent]:
+    """Publish every key once and return the outcome of each. A failure is an outcome, not an exception.
 
-    Small objects are handled side by side, for S3 takes longer to answer than we to ask. All others come one
-    at a time: each takes the memory and the connection that there are.
+    Small objects are handled concurrently, because most of their time is spent waiting for S3. Other objects
+    are handled one at a time, because each of them uses all memory and connections.
     """
-    keys = _last_of_each_key(arrivals)
+    keys = _latest_of_each_key(arrivals)
     small = [one for one in keys if one.small]
     others = [one for one in keys if not one.small]
-    with within(remaining):
-        events = _side_by_side([Publication(one, store, settings) for one in small])
-        events += [_outcome(Publication(one, store, settings)) for one in others]
-    told = dict(zip([*small, *others], events, strict=True))
-    return {one[:2]: told[one] for one in keys}
+    with time_limit(remaining):
+        published = _publish_concurrently([Publication(one, store, settings) for one in small])
+        published += [_publish(Publication(one, store, settings)) for one in others]
+    outcomes = dict(zip([*small, *others], published, strict=True))
+    return {one[:2]: outcomes[one] for one in keys}
 
 
-def _last_of_each_key(arrivals: Iterable[Arrival]) -> list[Arrival]:
+def _latest_of_each_key(arrivals: Iterable[Arrival]) -> list[Arrival]:
     by_time = sorted(arrivals, key=lambda arrival: arrival.uploaded)
     return list({arrival[:2]: arrival for arrival in by_time}.values())
 
 
-def _side_by_side(publications: Sequence[Publication]) -> list[telemetry.ObjectEvent]:
-    if len(publications) <= 1:  # a thread would only cost
-        return [_outcome(one) for one in publications]
+def _publish_concurrently(publications: Sequence[Publication]) -> list[log_events.ObjectEvent]:
+    if len(publications) <= 1:  # a thread would only cost time
+        return [_publish(one) for one in publications]
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        # The time that is left is in the context.
-        running = [threads.submit(copy_context().run, _outcome, one) for one in publications]
+        # The context has the deadline.
+        running = [threads.submit(copy_context().run, _publish, one) for one in publications]
     return [one.result() for one in running]
 
 
-def _outcome(publication: Publication) -> telemetry.ObjectEvent:
+def _publish(publication: Publication) -> log_events.ObjectEvent:
     try:
         return publication.publish()
-    except Exception as error:  # noqa: BLE001 - any: it is told without its words
-        failed = telemetry.ObjectFailed(publication.name, _cause(error), telemetry.locations(error))
+    except Exception as error:  # noqa: BLE001 - any error is logged, without its message
+        failed = log_events.ObjectFailed(publication.name, _described(error), safe_names.locations(error))
     telemetry.emit(failed)
     return failed
 
 
-def _cause(error: Exception) -> telemetry.ErrorName:
-    # The words of these are S3's codes and numbers; those of any other may quote a record or a key.
-    words = f" {error}" if isinstance(error, ObjectStoreError) else ""
-    return telemetry.ErrorName(type(error).__name__ + words)
+def _described(error: Exception) -> safe_names.ErrorName:
+    # The message of an ObjectStoreError is safe. That of any other error may quote a record or a key.
+    message = f" {error}" if isinstance(error, ObjectStoreError) else ""
+    return safe_names.ErrorName(type(error).__name__ + message)
 
 
 def _unreadable(records: Sequence[object]) -> list[str]:
     if unreadable := records.count(None):
-        telemetry.emit(telemetry.RecordsUnreadable(unreadable))
+        telemetry.emit(log_events.RecordsUnreadable(unreadable))
     return ["unreadable record"] * unreadable
 
 
-def _listed(failures: list[str], uploads: int) -> str:
-    more = f"; and {len(failures) - TOLD} more" if len(failures) > TOLD else ""
-    return f"{len(failures)} of {uploads} uploads: {'; '.join(failures[:TOLD])}{more}"
+def _message(failures: list[str], uploads: int) -> str:
+    more = f"; and {len(failures) - MAX_LISTED} more" if len(failures) > MAX_LISTED else ""
+    return f"{len(failures)} of {uploads} uploads: {'; '.join(failures[:MAX_LISTED])}{more}"

@@ -1,4 +1,4 @@
-"""Why a document is no use as a whole."""
+"""Why a document as a whole cannot be processed."""
 
 from enum import StrEnum
 
@@ -6,11 +6,11 @@ from msgspec import Struct
 
 MIB = 1024 * 1024
 RECORD_LIMIT = 64 * MIB
-"""Bytes that one record may have. Memory grows with the largest record, not with the document."""
+"""The largest record, in bytes. Memory grows with the largest record, not with the document."""
 
 
 class Reason(StrEnum):
-    """Why a document is no use as a whole."""
+    """Why a document as a whole cannot be processed."""
 
     EMPTY = "empty"
     NEITHER = "neither an array nor an object"
@@ -37,9 +37,9 @@ class Reason(StrEnum):
     PDF = "pdf, not JSON"
 
 
-# First bytes, as the formats define them.
+# The first bytes of other formats, as these define them.
 CONTAINERS = {
-    b"\x1f\x8b": Reason.GZIP_WITHIN_GZIP,  # the outer one is decompressed
+    b"\x1f\x8b": Reason.GZIP_WITHIN_GZIP,  # the outer gzip is decompressed already
     b"PK\3\4": Reason.ZIP,
     b"PK\5\6": Reason.ZIP,  # an empty one
     b"BZh": Reason.BZIP2,
@@ -57,10 +57,10 @@ LONGEST_MAGIC = max(map(len, CONTAINERS))
 
 
 class MalformedScan(Exception):  # noqa: N818 - it names a document, and what is wrong with it
-    """The document as a whole is no use: why, and the byte of the decoded document where that shows.
+    """The document as a whole cannot be processed: the reason, and the offset in the decoded document.
 
-    What is nested too deeply or too large shows where its record starts, broken gzip at the start. A document
-    in UTF-16 is decoded to UTF-8.
+    The offset is where the record starts if that is too large or nested too deeply, and 0 if gzip is broken.
+    Decoded means decompressed, and converted from UTF-16 to UTF-8. Offsets are in bytes.
     """
 
     def __init__(self, reason: Reason, offset: int) -> None:
@@ -70,19 +70,19 @@ class MalformedScan(Exception):  # noqa: N818 - it names a document, and what is
 
 
 class MalformedReport(Struct):
-    """The one line in the rejected bucket about a document that is no use as a whole."""
+    """The one line in the rejected bucket about a document that cannot be processed."""
 
     reason: Reason
     offset: int
 
 
 class RefusedReport(Struct):
-    """The one line in the rejected bucket about a document of which every record is rejected: how many."""
+    """The one line in the rejected bucket about a document without a valid record: its count of records."""
 
     rejected: int
 
 
-def named(beginning: bytes) -> Reason:
-    """Say what a document is that begins like this, as it is neither an array nor an object."""
-    names = (name for magic, name in CONTAINERS.items() if beginning.startswith(magic))
-    return next(names, Reason.NEITHER)
+def identify(beginning: bytes) -> Reason:
+    """Identify the format of a document that is neither an array nor an object, by its first bytes."""
+    found = (reason for magic, reason in CONTAINERS.items() if beginning.startswith(magic))
+    return next(found, Reason.NEITHER)

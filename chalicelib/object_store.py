@@ -1,13 +1,13 @@
-"""The S3 edge: read an object as a stream, publish one atomically."""
+"""The object store that the pipeline uses: look up an object, and open it for reading."""
 
 from enum import Enum
 from functools import cache
 
-from chalicelib.deadline import OutOfTimeError, check_time, within
+from chalicelib.deadline import OutOfTimeError, check_time, time_limit
 from chalicelib.s3 import (
-    ANYWAY,
     IF_ABSENT,
     S3,
+    UNCONDITIONAL,
     AbsentError,
     Client,
     Condition,
@@ -15,15 +15,15 @@ from chalicelib.s3 import (
     Head,
     ObjectStoreError,
     OvertakenError,
-    connected,
-    head_of,
+    new_client,
+    parse_head,
 )
 from chalicelib.source import Source
 from chalicelib.upload import Upload
 
 __all__ = [
-    "ANYWAY",
     "IF_ABSENT",
+    "UNCONDITIONAL",
     "Absence",
     "Condition",
     "Head",
@@ -34,37 +34,37 @@ __all__ = [
     "Source",
     "Upload",
     "connect",
-    "within",
+    "time_limit",
 ]
 
 
 class Absence(Enum):
-    """Why there is nothing to open."""
+    """Why there is no object to open."""
 
-    DELETED = "a delete marker says so"
-    UNSEEN = "nothing is there, or it is too new to be seen"
+    DELETED = "the current version is a delete marker"
+    UNSEEN = "the object does not exist, or is not visible yet"
 
 
 class ObjectStore(S3):
-    """S3, as far as the pipeline needs it. Every method raises ObjectStoreError."""
+    """S3 as the pipeline uses it. Every method raises ObjectStoreError."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        # Before every attempt, botocore's repetitions included, and after their pauses.
-        client.meta.events.register_last("before-send.s3", check_time, unique_id="time is left")
+        # Runs before every attempt, botocore's retries included, after their backoff.
+        client.meta.events.register_last("before-send.s3", check_time, unique_id="check time")
 
     def head(self, bucket: str, key: str) -> Head | None:
-        """Look at the current object without reading it; None where there is none."""
+        """Look up the current object without reading it; None if there is none."""
         try:
-            return head_of(self.request("head_object", Bucket=bucket, Key=key))
+            return parse_head(self.request("head_object", Bucket=bucket, Key=key))
         except AbsentError:
             return None
 
     def open(self, bucket: str, key: str) -> Source | Absence:
-        """Open the current object for reading, or say why there is none.
+        """Open the current object for reading, or return why there is none.
 
-        S3 marks the 404 of a deleted object. An object that it does not show yet has no such mark: while a
-        bucket's versioning is new, which takes up to 15 minutes, a fresh object may be answered with 404
+        The 404 of a deleted object has a delete marker header. The 404 of an object that is not visible yet
+        has none. S3 may answer so for up to 15 minutes after versioning was enabled on the bucket
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html).
         """
         try:
@@ -77,5 +77,5 @@ class ObjectStore(S3):
 
 @cache
 def connect() -> ObjectStore:
-    """Connect to S3, once a process."""
-    return ObjectStore(connected())
+    """Return the object store, one per process."""
+    return ObjectStore(new_client())

@@ -1,39 +1,48 @@
-"""One key from raw to processed: publish what is current, whatever the event said and whenever it came.
+"""Publish one key: read its raw object, extract the patients, and write the processed object.
 
-An event is only a reason to look. What is published depends on what stands in the buckets at that moment,
-so events may come twice, late or in any order:
+The raw bucket has what somebody uploaded. The processed bucket has, under the same key, the patients of it.
+S3 sends an event for each upload. Events can come twice, late or in any order, and several functions can
+handle one key at once. So an event only means "look at this key". What is published depends on the objects
+that are current at that moment:
 
-1. HEAD the processed object: is there one, and what was it made from?
-2. GET the current raw object. If that is what the processed object was made from: done.
-3. Extract it into an upload that nobody sees until it is complete. What was rejected is published first.
-4. Complete it only if the processed object is still the one of step 1. If it is not: start again.
-5. HEAD the raw object: if it is no longer the one just published, start again.
-   Step 4 alone lets two older versions pass. An ETag is a digest of content, so when content goes A, B, A, a
-   slow writer of B passes. And when somebody deletes the processed object, so does any slow writer.
+1. HEAD the processed object. Its metadata says which raw version, and which revision of the extraction, it
+   was made from.
+2. GET the current raw object. If the processed object was made from it, with this revision: done.
+3. Extract the records into an upload that stays invisible until it is completed. Rejected records are
+   published first.
+4. Complete the upload on condition that the processed object is still the one of step 1 (If-Match), or that
+   there is still none (If-None-Match). If the condition fails, another function was faster: start again.
+5. HEAD the raw object. If it is no longer the version that was just published: start again.
 
-An upload of a small object is taken for a new one while the last such upload was new: step 1 is left out,
-and step 4 completes only if nothing stands. If something does: start again, with step 1. What is published
-is never looked at after the raw object that it is compared with has been read.
+Step 5 closes two gaps of step 4. An ETag is a digest of the content: if the processed content changes from A
+to B and back to A, a slow function that saw the first A passes the condition and publishes an old version.
+And if somebody deletes the processed object, a slow function that saw none before passes as well.
 
-Step 5 is left out where nothing was replaced and less than FAST_WITHIN seconds went by. It could help only
-if meanwhile the raw object had changed and then the processed one been deleted. Assumed is that nobody
-deletes a processed object within FAST_WITHIN seconds of a change of its raw object: an upload or a removal.
+Step 1 always comes before step 2. In the other order, an old raw version could replace a newer processed one.
 
-S3 sends an event whenever another version becomes current: one was uploaded, or what stood above it, a
-version or a delete marker, was removed for good. Nothing is published while a delete marker stands.
+Two shortcuts save requests:
+
+- A small upload skips step 1 if the last small upload was new. Step 4 then requires that there is no
+  processed object. If there is one, the function starts again with step 1.
+- A new object that was published within RECHECK_AFTER seconds skips step 5. Step 5 could help only if, in
+  this time, the raw object changed and then the processed object was deleted. The pipeline assumes that
+  nobody deletes a processed object within RECHECK_AFTER seconds of an upload or removal of its raw object.
+
+S3 also sends an event if a delete marker, or the newest version, is removed for good. The version below is
+then current, and is published. Nothing is published while a delete marker is current.
 """
 
 import time
 
 import msgspec
 
-from chalicelib import telemetry
+from chalicelib import log_events, safe_names, telemetry
 from chalicelib.events import Arrival
 from chalicelib.extraction import REVISION, Summary, extract
 from chalicelib.malformed import MalformedReport, MalformedScan, Reason, RefusedReport
 from chalicelib.object_store import (
-    ANYWAY,
     IF_ABSENT,
+    UNCONDITIONAL,
     Absence,
     Condition,
     Head,
@@ -46,72 +55,72 @@ from chalicelib.object_store import (
 from chalicelib.outcomes import Outcomes, version_of
 from chalicelib.settings import Settings
 
-# Each lost attempt is another writer's success; after this many, Lambda's later retry is the better one.
-ATTEMPTS = 10
-# Seconds after its upload that S3 may not show an object, while its bucket's versioning is new.
-SEEN_WITHIN = 15 * 60
-# Seconds after a change of a raw object in which nobody deletes the processed one.
-FAST_WITHIN = 2
+# Each failed attempt means that another writer succeeded. After this many, leave it to Lambda's retry.
+MAX_ATTEMPTS = 10
+# Seconds after an upload in which S3 may answer 404, if versioning was enabled on the bucket a moment ago.
+MAX_VISIBILITY_DELAY = 15 * 60
+# Seconds after the GET from which step 5 also applies to new objects.
+RECHECK_AFTER = 2
 
 
 class ForeignBucketError(Exception):
-    """The event names an object of another bucket than the raw one."""
+    """The event names an object in another bucket than the raw bucket."""
 
 
 class ContentionError(Exception):
-    """Others kept writing under the key, so nothing was published."""
+    """Every attempt lost against another writer of the key, so nothing was published."""
 
 
 class UnseenError(Exception):
-    """S3 announced an upload a moment ago and does not show it yet; a later attempt will see it."""
+    """S3 sent an event about a recent upload but answers 404. A later attempt will find the object."""
 
 
-class Guess:
-    """Whether the next small upload will be new, as the last was. A wrong guess costs two requests."""
+class Prediction:
+    """Predicts that the next small upload is new if the last one was. An error costs two requests."""
 
     new = True
 
 
-GUESS = Guess()
+PREDICTION = Prediction()
 
 
 class Publication:
-    """One key on its way from the raw bucket to the processed and the rejected one."""
+    """Publishes one key from the raw bucket to the processed and the rejected bucket."""
 
     def __init__(self, arrival: Arrival, store: ObjectStore, settings: Settings) -> None:
-        self.name = telemetry.object_name(arrival.key, log_object_keys=settings.log_object_keys)
+        self.name = safe_names.object_name(arrival.key, log_object_keys=settings.log_object_keys)
         self._arrival = arrival
         self._store = store
         self._settings = settings
-        # What is sent again on purpose has mostly been published before.
-        self._guesses = arrival.small and arrival.uploaded > 0 and not arrival.replayed
+        # Not for a replay: most of its objects have been published before.
+        self._uses_prediction = arrival.small and arrival.uploaded > 0 and not arrival.replayed
 
-    def publish(self) -> telemetry.ObjectEvent:
-        """Make the processed object the one of the current raw object; returns what became of it."""
+    def publish(self) -> log_events.ObjectEvent:
+        """Publish the current raw object, unless that is done already; returns the outcome."""
         if self._arrival.bucket != self._settings.raw_bucket:
             raise ForeignBucketError
-        if self._guesses and GUESS.new and (outcome := self._attempt(None)):
+        if self._uses_prediction and PREDICTION.new and (outcome := self._attempt(None)):
             return outcome
-        for attempt in range(1, ATTEMPTS + 1):
-            if outcome := self._attempt(self._look()):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            if outcome := self._attempt(self._look_up()):
                 return outcome
-            telemetry.emit(telemetry.ObjectOvertaken(self.name, attempt))
+            telemetry.emit(log_events.ObjectOvertaken(self.name, attempt))
         raise ContentionError
 
-    def _look(self) -> Head | None:
+    def _look_up(self) -> Head | None:
         published = self._store.head(self._settings.processed_bucket, self._arrival.key)
-        if self._guesses:
-            GUESS.new = published is None
+        if self._uses_prediction:
+            PREDICTION.new = published is None
         return published
 
-    def _attempt(self, published: Head | None) -> telemetry.ObjectEvent | None:
-        """Publish what is current in place of what was; None if that is not what stands in the end."""
+    def _attempt(self, published: Head | None) -> log_events.ObjectEvent | None:
+        """Replace `published` with the current version; None if another writer was faster: start again."""
         began = time.monotonic()
         source = self._store.open(self._settings.raw_bucket, self._arrival.key)
         if isinstance(source, Absence):
-            return self._miss(source)
+            return self._missing(source)
         with source:
-            if published and published.metadata == _origin(source) and not self._arrival.force:
+            if published and published.metadata == _metadata(source) and not self._arrival.force:
                 return self._unchanged(source)
             try:
                 outcome = self._extract(source, published)
@@ -120,18 +129,18 @@ class Publication:
             except OutOfTimeError as error:
                 progress = OutOfTimeError(f"after {source.position} bytes")
                 raise progress.with_traceback(error.__traceback__) from None
-        quick = published is None and time.monotonic() - began < FAST_WITHIN
-        return outcome if quick or self._is_current(source.head) else None
+        skip_recheck = published is None and time.monotonic() - began < RECHECK_AFTER
+        return outcome if skip_recheck or self._is_current(source.head) else None
 
-    def _unchanged(self, source: Source) -> telemetry.ObjectEvent:
-        unchanged = telemetry.ObjectUnchanged(self.name, version_of(source.head))
+    def _unchanged(self, source: Source) -> log_events.ObjectEvent:
+        unchanged = log_events.ObjectUnchanged(self.name, version_of(source.head))
         telemetry.emit(unchanged)
         return unchanged
 
-    def _miss(self, absence: Absence) -> telemetry.ObjectEvent:
-        missing = telemetry.ObjectMissing(self.name, deleted=absence is Absence.DELETED)
+    def _missing(self, absence: Absence) -> log_events.ObjectEvent:
+        missing = log_events.ObjectMissing(self.name, deleted=absence is Absence.DELETED)
         telemetry.emit(missing)
-        if absence is Absence.UNSEEN and time.time() - self._arrival.uploaded < SEEN_WITHIN:
+        if absence is Absence.UNSEEN and time.time() - self._arrival.uploaded < MAX_VISIBILITY_DELAY:
             raise UnseenError
         return missing
 
@@ -139,48 +148,48 @@ class Publication:
         current = self._store.head(self._settings.raw_bucket, self._arrival.key)
         return current is not None and current.version == head.version
 
-    def _extract(self, source: Source, published: Head | None) -> telemetry.ObjectEvent:
-        said = Outcomes(self.name, source.head)
-        outcome: telemetry.ObjectEvent
+    def _extract(self, source: Source, published: Head | None) -> log_events.ObjectEvent:
+        outcomes = Outcomes(self.name, source.head)
+        outcome: log_events.ObjectEvent
         try:
-            summary = self._transfer(source, published.unchanged if published else IF_ABSENT)
+            summary = self._publish_records(source, published.if_unchanged if published else IF_ABSENT)
         except MalformedScan as error:
             if error.reason == Reason.EMPTY and not source.position:
-                outcome = said.empty()
+                outcome = outcomes.empty()
             else:
                 self._report(source, MalformedReport(error.reason, error.offset))
-                outcome = said.malformed(error)
+                outcome = outcomes.malformed(error)
         else:
-            outcome = said.extracted(summary, replaced=published is not None)
+            outcome = outcomes.extracted(summary, replaced=published is not None)
         telemetry.emit(outcome)
         return outcome
 
-    def _transfer(self, source: Source, condition: Condition) -> Summary:
-        with self._rejections(source) as rejected, self._processed(source, condition) as processed:
+    def _publish_records(self, source: Source, condition: Condition) -> Summary:
+        with self._rejected(source) as rejected, self._processed(source, condition) as processed:
             summary = extract(source, processed.write, rejected.write)
             if summary.rejected:
                 rejected.complete()
             if not summary.refused:
                 processed.complete()
         if summary.refused:
-            # The records alone do not prove it: those of any document are there before the rest is published.
+            # The rejected records alone do not prove it: they are published first for every document.
             self._report(source, RefusedReport(summary.rejected), "refused.json")
         return summary
 
-    def _report(self, source: Source, report: msgspec.Struct, kind: str = "jsonl") -> None:
-        with self._rejections(source, kind) as upload:
+    def _report(self, source: Source, report: msgspec.Struct, suffix: str = "jsonl") -> None:
+        with self._rejected(source, suffix) as upload:
             upload.write(msgspec.json.encode(report) + b"\n")
             upload.complete()
 
     def _processed(self, source: Source, condition: Condition) -> Upload:
         bucket, key = self._settings.processed_bucket, self._arrival.key
-        return Upload(self._store, bucket, key, condition, "application/json", _origin(source))
+        return Upload(self._store, bucket, key, condition, "application/json", _metadata(source))
 
-    def _rejections(self, source: Source, kind: str = "jsonl") -> Upload:
-        # The key names the version, so whoever writes it writes the same: no condition is needed.
-        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.{kind}"
-        return Upload(self._store, bucket, key, ANYWAY, "application/x-ndjson", _origin(source))
+    def _rejected(self, source: Source, suffix: str = "jsonl") -> Upload:
+        # No condition is needed: the key has the version, so every writer writes the same content.
+        bucket, key = self._settings.rejected_bucket, f"{self._arrival.key}/{source.head.version}.{suffix}"
+        return Upload(self._store, bucket, key, UNCONDITIONAL, "application/x-ndjson", _metadata(source))
 
 
-def _origin(source: Source) -> dict[str, str]:
+def _metadata(source: Source) -> dict[str, str]:
     return {"source-version": source.head.version, "extraction-revision": REVISION}

@@ -1,7 +1,7 @@
-"""The contract: what is published of a record, and what a record must be. All else is derived from here.
+"""The contract: which fields of a record are published, and when a record is valid.
 
-The decoders, the reasons for which records are rejected, the extraction's revision, the JSON Schema and
-the description of the API follow these types: https://jcristharif.com/msgspec/constraints.html.
+The decoders, the reasons of rejected records, the extraction's revision, the JSON Schema and the OpenAPI
+description are derived from these types: https://jcristharif.com/msgspec/constraints.html.
 """
 
 import datetime as dt
@@ -10,21 +10,21 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Text = Annotated[str, Meta(pattern=r"\S")]
-"""Text that is more than white space. What is not is called blank."""
+"""Text with something other than white space; any other text is blank."""
 Date = dt.date
 """A date, as in 2026-11-23."""
 
 
 class PatientRecord(Struct, kw_only=True):
-    """What is published of a record. A field with a default may be missing."""
+    """The published fields of a record. A field with a default may be missing."""
 
     patient_id: Text
     patient_name: Text
 
 
 class ScanRecord(PatientRecord, kw_only=True):
-    """What a record must be: what is published, and the fields that stand here, which are checked alone."""
+    """All fields of a valid record: the published ones, and those below, which are only checked."""
 
 
 RECORDS_KEY: str | None = None
-"""The key of the list of records, where documents are one object around it: {"patients": [...]}."""
+"""The key of the list of records, if documents are one object around it: {"patients": [...]}."""

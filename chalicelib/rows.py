@@ -1,38 +1,24 @@
-"""Records as they are written, one on a line: what is published of them, and what is rejected."""
+"""Encode the published fields of records as rows, one on a line, and find and replace rows in them."""
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from itertools import count, repeat
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
-from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, convert, defstruct, field, structs, to_builtins
+from msgspec import NODEFAULT, Raw, Struct, convert, defstruct, field, structs, to_builtins
 from msgspec.json import Encoder
 
-from chalicelib.legible import SAMPLE
-from chalicelib.malformed import Reason
-from chalicelib.reading import decode_texts, read
-from chalicelib.records import PatientRecord, ScanRecord, Text
+from chalicelib.masking import SAMPLE
+from chalicelib.reading import NOT_BLANK
+from chalicelib.records import PatientRecord, ScanRecord
 
 
-class RejectedRecord(Struct, omit_defaults=True, gc=False):
-    """A record that was not extracted: its place in the document, counted from 0, why, and all of it.
-
-    `record` is the record as it came, on one line: only line breaks between its values are gone. One that
-    is not valid UTF-8 could not stand in a text; `record_base64` has its exact bytes instead.
-    """
-
-    index: int
-    reason: str
-    record: Raw | UnsetType = UNSET
-    record_base64: bytes | UnsetType = UNSET
-
-
-def twin(name: str, record: type[Struct], kind: Callable[[Any], Any]) -> Any:
-    """Make a record of the same fields, as other types."""
+def copy_of_type(name: str, record: type[Struct], new_type: Callable[[Any], Any]) -> Any:
+    """Define a type with the same fields; `new_type` returns the type of each."""
     types = get_type_hints(record, include_extras=True)
-    fields = [(each.name, kind(types[each.name]), _default(each)) for each in structs.fields(record)]
-    # gc=False: records are in no reference cycle, so the collector need not look at them.
+    fields = [(each.name, new_type(types[each.name]), _default(each)) for each in structs.fields(record)]
+    # gc=False: records are in no reference cycle, so the garbage collector can skip them.
     return defstruct(name, fields, gc=False, kw_only=True)
 
 
@@ -42,85 +28,112 @@ def _default(of: structs.FieldInfo) -> Any:
     return field(name=of.encode_name, default=of.default)
 
 
-encoder = Encoder(enc_hook=lambda _odd_number: None)
+# The hook encodes an UNUSABLE_NUMBER as null.
+encoder = Encoder(enc_hook=lambda _number: None)
 encode, encode_lines = encoder.encode, encoder.encode_lines
-in_ascii = json.JSONEncoder(separators=(",", ":")).encode  # fast, of a text
+encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
-PublishedRecord = twin("PublishedRecord", PatientRecord, lambda _kind: Any)
+PublishedRecord = copy_of_type("PublishedRecord", PatientRecord, lambda _type: Any)
 ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
-NOTHING_THERE = f'{{"index":0,"reason":"{read(decode_texts(b"{}"))}'.encode()
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
-ALL_TEXT = ALL_PUBLISHED and all(each.type == Text for each in structs.fields(ScanRecord))
+ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fields(ScanRecord))
 
-# Halves of surrogate pairs are made readable as characters of three bytes, the first of which is this one.
-HALF = b"\xee"
-FOLLOWING = bytes(range(0x80, 0xC0))
-# What may look like one of these, or stand for something else when it is made readable.
-find_others = re.compile(rb"\\(?:\\|u[eE])|\xee").search
-MANY = SAMPLE // 2048
-find_line_break = re.compile(rb"[\r\n]").search
-find_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
+MANY_SURROGATES = SAMPLE // 2048
+# A masked surrogate in UTF-8: its first byte, and those that may follow.
+MASK = b"\xee"
+CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+# Text that could be mistaken for a mask once it is decoded.
+find_ambiguous = re.compile(rb"\\(?:\\|u[eE])|\xee").search
+find_surrogate_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
+
+# White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
+# string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
+# with a colon; in that case no white space follows.
+find_space = re.compile(rb':" ').search
+find_blank = re.compile(
+    rb':"(?=[\x20\\\xc2\xe1-\xe3])'  # rarely found, and faster to search for than what follows
+    rb"(?: |\\[tnrf]|\\u00(?:0b|1[c-f])|\xc2[\x85\xa0]|\xe1\x9a\x80"
+    rb'|\xe2(?:\x80[\x80-\x8a\xa8\xa9\xaf]|\x81\x9f)|\xe3\x80\x80)+"'
+).finditer
+
+type RowSpans = dict[int, tuple[int, int]]
+"""Start and end of some rows among the encoded ones, by the index of their record in the batch, in order."""
 
 
-def published_rows(records: Sequence[Any]) -> bytes:
-    """Encode valid records, or what `row` has made of them."""
-    return encode_lines(records if ALL_PUBLISHED else list(map(_trimmed, records)))
+def encode_published(records: Sequence[Any]) -> bytes:
+    """Encode the published fields of valid records, some of which may be encoded already."""
+    return encode_lines(records if ALL_PUBLISHED else list(map(_published, records)))
 
 
-def _trimmed(record: Any) -> Any:
-    is_row = ALL_PUBLISHED or type(record) is Raw
-    return record if is_row else convert(record, PublishedRecord, from_attributes=True)
+def _published(record: Any) -> Any:
+    is_published = ALL_PUBLISHED or type(record) is Raw
+    return record if is_published else convert(record, PublishedRecord, from_attributes=True)
 
 
-def row(record: Struct) -> Raw:
-    """Encode a record that may have half a surrogate pair."""
-    published = _trimmed(record)
+def encode_row(record: Struct) -> Raw:
+    """Encode the published fields of a record that may have a lone surrogate."""
+    published = _published(record)
     try:
         return Raw(encode(published))
     except UnicodeEncodeError:
-        # Half a pair has no UTF-8: escaped, as it came, it is the same string.
-        members = [KEYS[name] + in_ascii(value) for name, value in to_builtins(published).items()]
+        # UTF-8 has no surrogates. Escaped, as it came, it is the same string.
+        members = [KEYS[name] + encode_in_ascii(value) for name, value in to_builtins(published).items()]
         return Raw(f"{{{','.join(members)}}}".encode())
 
 
-def has_many_halves(text: bytes | memoryview) -> bool:
-    """Whether a text has many halves of pairs, or pairs, that `with_halves` may put back into its rows."""
-    many = bytes(text[:SAMPLE]).count(rb"\ud") > MANY
-    return many and ALL_TEXT and not find_others(text)
+def has_many_surrogates(text: bytes | memoryview) -> bool:
+    """Whether a text has many escaped surrogates, and `unmask_rows` could put them back."""
+    many = bytes(text[:SAMPLE]).count(rb"\ud") > MANY_SURROGATES
+    return many and ALL_TEXT and not find_ambiguous(text)
 
 
-def with_halves(rows: bytes) -> bytes:
-    """Put halves of pairs back into rows at once; nothing if there is more to it."""
-    others = b"\\" in rows or b"\x7f" in rows or not rows.translate(None, HALF + FOLLOWING).isascii()
-    if others:
+def unmask_rows(rows: bytes) -> bytes:
+    """Put the surrogates back into rows of a masked text. Returns nothing if the masks are ambiguous."""
+    ambiguous = (
+        b"\\" in rows or b"\x7f" in rows or not rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
+    )
+    if ambiguous:
         return b""
     rows = rows.decode().encode("ascii", "backslashreplace").replace(rb"\ue", rb"\ud")
-    return b"" if find_pair(rows) else rows
+    return b"" if find_surrogate_pair(rows) else rows
 
 
-def rejected(index: int, reason: str, text: bytes) -> RejectedRecord:
-    """Reject a record; a line break in JSON is never part of a value."""
-    try:
-        if not text.isascii():
-            text.decode()
-    except UnicodeDecodeError:
-        return RejectedRecord(index, reason, record_base64=text)
-    return RejectedRecord(index, reason, Raw(text.replace(b"\n", b"").replace(b"\r", b"")))
+def replace_rows(rows: bytes, spans: RowSpans, records: list[Any]) -> bytes:
+    """Replace each of these rows by the row of its record; remove it if the record is not valid."""
+    parts: list[bytes] = []
+    passed = 0
+    for number, (start, end) in spans.items():
+        line = bytes(records[number])
+        parts += rows[passed:start], line and line + b"\n"
+        passed = end
+    return b"".join([*parts, rows[passed:]]) if parts else rows
 
 
-def all_rejected(first: int, reason: str, texts: list[Raw]) -> list[RejectedRecord]:
-    """Reject records, one after another; at once if they are plain."""
-    text = b"".join(texts)
-    if text.isascii() and not find_line_break(text):
-        return list(map(RejectedRecord, count(first), repeat(reason), texts))
-    return list(map(rejected, count(first), repeat(reason), map(bytes, texts)))
+def row_spans(rows: bytes, places: list[int], failed: list[int]) -> RowSpans:
+    """Return the start and end of each row that has one of these offsets. Undecoded records have no row."""
+    before = [number - failures for failures, number in enumerate(failed)]
+    spans: RowSpans = {}
+    number = start = end = 0
+    for place in places:
+        if place >= end:
+            passed, start = start, rows.rfind(b"\n", end, place) + 1 or end
+            end = rows.index(b"\n", place) + 1
+            number += rows.count(b"\n", passed, start)
+            spans[number + bisect_right(before, number)] = start, end
+    return spans
 
 
-def broken_line(index: int, line: bytes) -> bytes:
-    """Reject a line that is no JSON."""
-    return encode_lines([RejectedRecord(index, Reason.NOT_JSON, record_base64=line)])
+def find_blanks(rows: bytes) -> list[int]:
+    """Find every place where a string is blank."""
+    plain = rows.isascii() and rows.find(b"\\") < 0
+    if plain and not find_space(rows):
+        return []
+    return [match.start() for match in find_blank(rows)]
 
 
-def said_of_one_object(line: bytes) -> bytes:
-    """Add to a rejected record that lacks every field that it is the whole document."""
-    return line.replace(NOTHING_THERE, NOTHING_THERE + b"; the document is one object", 1)
+def find_all(rows: bytes, wanted: bytes) -> Iterator[int]:
+    """Yield every place where these bytes are."""
+    place = rows.find(wanted)
+    while place >= 0:
+        yield place
+        place = rows.find(wanted, place + 1)

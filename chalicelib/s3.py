@@ -1,4 +1,4 @@
-"""Requests to S3 by the AWS SDK, which is known here alone: how patient they are, and errors safe to log."""
+"""Requests to S3: timeouts, retries, and errors that are safe to log. No other module imports the AWS SDK."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -18,10 +18,10 @@ from urllib3.exceptions import HTTPError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Larger ones are no faster, and are cut into such pieces by the extraction.
+# Bytes of one read. Larger reads are no faster, and the extraction splits them into pieces of this size.
 READ_SIZE = 64 * 1024
 
-# Kept open, and so many requests at once: twice as many are hardly faster, for the SDK works on one core.
+# Connections in the pool, and so requests at once. Twice as many are hardly faster: the SDK uses one core.
 CONNECTIONS = 16
 CONFIG = Config(
     connect_timeout=2,
@@ -30,73 +30,73 @@ CONFIG = Config(
     max_pool_connections=CONNECTIONS,
 )
 
-# While a body comes, botocore leaves some of urllib3's errors as they are.
+# While a body is read, botocore does not wrap every error of urllib3.
 CONNECTION_LOST = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, HTTPError)
-# What S3 answers to a conditional write that lost: the condition fails, or another write is under way.
-# NoSuchUpload too: if the answer to a completion is lost, its repetition finds the upload gone.
-OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload", "412", "409"}
-# HEAD has no body and so no code. NoSuchBucket is not here: that is a fault, not an absent object.
-ABSENT = {"NoSuchKey", "404"}
+# Error codes of a conditional write that lost: its condition fails, or another write is in progress.
+# NoSuchUpload too: if the response to a completion is lost, the retry finds that the upload is gone.
+OVERTAKEN_CODES = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload", "412", "409"}
+# The response to HEAD has no body, so its code is the status. NoSuchBucket is an error, not an absent object.
+ABSENT_CODES = {"NoSuchKey", "404"}
 
 type Client = S3Client
 type Condition = Mapping[str, str]
-ANYWAY: Condition = {}
+UNCONDITIONAL: Condition = {}
 IF_ABSENT: Condition = {"IfNoneMatch": "*"}
 
 
 class ObjectStoreError(Exception):
-    """S3 refused or failed: the operation and S3's code. Never S3's message, which can quote the key."""
+    """A request failed: operation and error code. S3's message is left out, because it may quote the key."""
 
 
 class AbsentError(ObjectStoreError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class DeletedError(AbsentError):
-    """The object was deleted: a delete marker stands in its place."""
+    """The object was deleted: its current version is a delete marker."""
 
 
 class OvertakenError(ObjectStoreError):
-    """Somebody else wrote the object in between: look again at what is current."""
+    """Another writer changed the object in the meantime. Start again from what is current."""
 
 
 class Head(NamedTuple):
-    """An object as it stands: what it is (ETag, version) and the metadata that it was written with."""
+    """The current object of a key: its ETag, its version, and the metadata that it was written with."""
 
     etag: str
     version: str
     metadata: Mapping[str, str]
 
     @property
-    def unchanged(self) -> Condition:
-        """Let a write succeed only while this object still stands."""
+    def if_unchanged(self) -> Condition:
+        """The condition that a write succeeds only if this object is still the current one."""
         return {"IfMatch": self.etag}
 
 
 class S3:
-    """A client whose errors are ours."""
+    """A client that raises ObjectStoreError for every failure."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def request(self, operation: str, **parameters: object) -> Any:
-        """Call one operation of S3; raises ObjectStoreError."""
+        """Call an S3 operation; raises ObjectStoreError."""
         try:
             return getattr(self._client, operation)(**parameters)
         except ClientError as error:
-            raise _safe(operation, error) from None
+            raise _without_message(operation, error) from None
         except (BotoCoreError, ResponseParserError, HTTPError) as error:
             raise ObjectStoreError(f"{operation}: {type(error).__name__}") from None
 
 
-def connected() -> Client:
-    """Make a client with timeouts and retries that are set rather than defaulted."""
-    # botocore's own: what boto3 puts around it takes a tenth of a cold start, and is not used.
+def new_client() -> Client:
+    """Make a client with explicit timeouts and retries."""
+    # botocore's client: the layer of boto3 is not used and would take a tenth of a cold start.
     return cast("Client", get_session().create_client("s3", config=CONFIG))
 
 
 def chunks(body: Any) -> Iterator[bytes]:
-    """Yield what comes of an object until the connection ends, as it should or too early."""
+    """Yield the bytes of a response body until it ends or the connection is lost."""
     try:
         yield from body.iter_chunks(READ_SIZE)
     except CONNECTION_LOST:
@@ -105,22 +105,22 @@ def chunks(body: Any) -> Iterator[bytes]:
         raise ObjectStoreError(f"get_object: {type(error).__name__}") from None
 
 
-def head_of(answer: Mapping[str, Any]) -> Head:
-    """Read the head of an object in what S3 answers to HEAD and GET."""
-    # An object written before its bucket was versioned has the version "null", as have all that follow
-    # it while versioning is suspended; the ETag, a digest of the content, tells those apart.
-    version = answer.get("VersionId", "null")
-    etag = answer["ETag"]
-    return Head(etag, etag.strip('"') if version == "null" else version, answer["Metadata"])
+def parse_head(response: Mapping[str, Any]) -> Head:
+    """Read ETag, version and metadata from the response to HEAD or GET."""
+    # Objects that were written without versioning, or while it was suspended, all have the version "null".
+    # Their ETag, a digest of the content, takes its place.
+    version = response.get("VersionId", "null")
+    etag = response["ETag"]
+    return Head(etag, etag.strip('"') if version == "null" else version, response["Metadata"])
 
 
-def _safe(operation: str, error: ClientError) -> ObjectStoreError:
+def _without_message(operation: str, error: ClientError) -> ObjectStoreError:
     code = error.response["Error"]["Code"]
-    return _kind(code, error.response)(f"{operation}: {code}")
+    return _error_class(code, error.response)(f"{operation}: {code}")
 
 
-def _kind(code: str, response: Mapping[str, Any]) -> type[ObjectStoreError]:
-    if code in ABSENT:
+def _error_class(code: str, response: Mapping[str, Any]) -> type[ObjectStoreError]:
+    if code in ABSENT_CODES:
         deleted = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-delete-marker")
         return DeletedError if deleted == "true" else AbsentError
-    return OvertakenError if code in OVERTAKEN else ObjectStoreError
+    return OvertakenError if code in OVERTAKEN_CODES else ObjectStoreError

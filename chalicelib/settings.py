@@ -1,27 +1,26 @@
-"""The environment of the functions, read and checked once, at cold start."""
+"""The environment variables of the functions, read and checked at cold start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 BUCKETS = ("RAW_BUCKET", "PROCESSED_BUCKET", "REJECTED_BUCKET")
-SWITCHES = {"true": True, "false": False}
+BOOLEANS = {"true": True, "false": False}
 
 
 class InvalidSettingsError(Exception):
-    """The environment is unusable; the message names every fault, so that one deployment mends them all."""
+    """The environment is invalid. The message lists every fault, so that one deployment can fix them all."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the pipeline reads and writes.
+    """The settings, one for each environment variable.
 
     RAW_BUCKET, PROCESSED_BUCKET, REJECTED_BUCKET: names of three different buckets.
-    LOG_OBJECT_KEYS: `true` adds object keys to the log, for those who know that their keys name nobody;
-    `false` when unset.
-    UPLOAD_QUEUE_ARN: the queue that brings the uploads, where S3 does not invoke the function itself.
+    LOG_OBJECT_KEYS: `true` adds object keys to the log; default `false`. Only for keys that identify nobody.
+    UPLOAD_QUEUE_ARN: the queue that delivers the uploads; unset if S3 invokes the function directly.
 
-    STAGE, STAGE_REGION: of a stage in AWS; they keep `chalice deploy` from making it a second time.
+    STAGE, STAGE_REGION: set for stages in AWS, so that `chalice deploy` does not create a stage twice.
     """
 
     raw_bucket: str
@@ -34,16 +33,16 @@ class Settings:
     def load(cls, environ: Mapping[str, str]) -> "Settings":
         """Read the settings from `environ`; raises InvalidSettingsError."""
         buckets = [environ.get(name, "").strip() for name in BUCKETS]
-        switch = environ.get("LOG_OBJECT_KEYS", "false").strip().lower()
+        log_object_keys = environ.get("LOG_OBJECT_KEYS", "false").strip().lower()
         queue = environ.get("UPLOAD_QUEUE_ARN", "").strip()
-        faults = [*_bucket_faults(buckets), *_switch_faults(switch), *_queue_faults(queue)]
-        # Chalice's command line reads the settings before it changes anything.
+        faults = [*_bucket_faults(buckets), *_boolean_faults(log_object_keys), *_queue_faults(queue)]
+        # Chalice's command line imports the app, and so reads the settings, before it deploys.
         if "AWS_CHALICE_CLI_MODE" in environ:
-            faults = _on_the_command_line(faults, environ)
+            faults = _command_line_faults(faults, environ)
         if faults:
             raise InvalidSettingsError("; ".join(faults))
         raw, processed, rejected = buckets
-        return cls(raw, processed, rejected, log_object_keys=SWITCHES[switch], upload_queue=queue)
+        return cls(raw, processed, rejected, log_object_keys=BOOLEANS[log_object_keys], upload_queue=queue)
 
 
 def _bucket_faults(buckets: list[str]) -> list[str]:
@@ -58,16 +57,16 @@ def _bucket_faults(buckets: list[str]) -> list[str]:
     return unset + shared
 
 
-def _switch_faults(switch: str) -> list[str]:
-    return [] if switch in SWITCHES else ["LOG_OBJECT_KEYS is neither true nor false"]
+def _boolean_faults(value: str) -> list[str]:
+    return [] if value in BOOLEANS else ["LOG_OBJECT_KEYS is neither true nor false"]
 
 
 def _queue_faults(queue: str) -> list[str]:
-    of_sqs = queue.startswith("arn:") and ":sqs:" in queue
-    return [] if of_sqs or not queue else ["UPLOAD_QUEUE_ARN is not the ARN of an SQS queue"]
+    is_queue = queue.startswith("arn:") and ":sqs:" in queue
+    return [] if is_queue or not queue else ["UPLOAD_QUEUE_ARN is not the ARN of an SQS queue"]
 
 
-def _on_the_command_line(faults: list[str], environ: Mapping[str, str]) -> list[str]:
+def _command_line_faults(faults: list[str], environ: Mapping[str, str]) -> list[str]:
     stage = environ.get("STAGE")
     if stage:
         faults = [*faults, *_second_stage_faults(stage, environ)]
@@ -76,7 +75,7 @@ def _on_the_command_line(faults: list[str], environ: Mapping[str, str]) -> list[
 
 
 def _second_stage_faults(stage: str, environ: Mapping[str, str]) -> list[str]:
-    # Chalice finds its REST API by this file alone, and everything in the region that this variable names.
+    # Chalice finds its REST API by this file only, and its resources in the region of this variable.
     file, region = Path(".chalice", "deployed", f"{stage}.json"), environ.get("STAGE_REGION")
     missing = [] if file.exists() else [f"{file} is missing, so Chalice would make a second API"]
     elsewhere = [] if environ.get("AWS_DEFAULT_REGION") == region else [f"AWS_DEFAULT_REGION is not {region}"]

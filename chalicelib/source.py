@@ -1,4 +1,4 @@
-"""Read the current object of a key as a stream, the ranges of a large one side by side."""
+"""Read the current object of a key as a stream; read several ranges of a large object at once."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,31 +7,31 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Self
 
-from chalicelib.deadline import Threads, check_time
-from chalicelib.s3 import S3, AbsentError, ObjectStoreError, OvertakenError, chunks, head_of
+from chalicelib.deadline import ThreadPool, check_time
+from chalicelib.s3 import S3, AbsentError, ObjectStoreError, OvertakenError, chunks, parse_head
 
-# Times that a stream may break without one more byte.
-RESUMES = 5
-# Bytes of one request for a part of a large object.
-RANGE = 3 * 1024 * 1024
-# Ranges that are under way at once: S3 gives up to 90 MB/s a connection, and a core takes more.
-STREAMS = 3
-# Bytes up to which an object is read by one request.
-SMALL = 2 * RANGE
+# Times in a row that a stream may break without delivering a byte.
+MAX_RESUMES = 5
+# Bytes of one range of a large object.
+RANGE_SIZE = 3 * 1024 * 1024
+# Ranges that are read at once. S3 sends up to 90 MB/s per connection, and one core handles more.
+PARALLEL_RANGES = 3
+# An object of at most this many bytes is read with one request.
+SINGLE_REQUEST_SIZE = 2 * RANGE_SIZE
 
 
 class Source:
-    """The current object of a key: its head, and its bytes as a stream that outlives broken connections."""
+    """The current object of a key: its head, and its bytes as a stream that survives lost connections."""
 
     def __init__(self, s3: S3, bucket: str, key: str) -> None:
         self._s3 = s3
         self._address = {"Bucket": bucket, "Key": key}
-        answer = s3.request("get_object", **self._address)
-        self.head = head_of(answer)
+        response = s3.request("get_object", **self._address)
+        self.head = parse_head(response)
         self.position = 0  # bytes read so far
-        self._size = answer["ContentLength"]
-        self._whole = Stretch(self._open, 0, self._size, answer["Body"])
-        self._threads = Threads(STREAMS)
+        self._size = response["ContentLength"]
+        self._whole = RangeReader(self._open, 0, self._size, response["Body"])
+        self._threads = ThreadPool(PARALLEL_RANGES)
 
     def __enter__(self) -> Self:
         return self
@@ -41,26 +41,26 @@ class Source:
         self._threads.stop()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes, once; OvertakenError if the object is replaced while another request is made."""
-        for chunk in self._whole if self._size <= SMALL else self._side_by_side():
+        """Yield the bytes, once. Raises OvertakenError if the object is replaced before a further request."""
+        for chunk in self._whole if self._size <= SINGLE_REQUEST_SIZE else self._in_ranges():
             self.position += len(chunk)
             yield chunk
             check_time()
 
-    def _side_by_side(self) -> Iterator[bytes]:
+    def _in_ranges(self) -> Iterator[bytes]:
         self._whole.close()
-        under_way: deque[Future[deque[bytes]]] = deque()
-        for start in range(0, self._size, RANGE):
-            under_way.append(self._threads.start(partial(self._range, start)))
-            if len(under_way) > STREAMS:
-                yield from _drained(under_way.popleft().result())
-        while under_way:
-            yield from _drained(under_way.popleft().result())
+        pending: deque[Future[deque[bytes]]] = deque()
+        for start in range(0, self._size, RANGE_SIZE):
+            pending.append(self._threads.submit(partial(self._read_range, start)))
+            if len(pending) > PARALLEL_RANGES:
+                yield from _pop_all(pending.popleft().result())
+        while pending:
+            yield from _pop_all(pending.popleft().result())
 
-    def _range(self, start: int) -> deque[bytes]:
-        read, stop = deque[bytes](), min(start + RANGE, self._size)
-        with closing(Stretch(self._open, start, stop)) as stretch:
-            for chunk in stretch:
+    def _read_range(self, start: int) -> deque[bytes]:
+        read, stop = deque[bytes](), min(start + RANGE_SIZE, self._size)
+        with closing(RangeReader(self._open, start, stop)) as reader:
+            for chunk in reader:
                 read.append(chunk)
                 check_time()
         return read
@@ -69,49 +69,49 @@ class Source:
         end = "" if stop == self._size else stop - 1
         part = {"Range": f"bytes={start}-{end}", "IfMatch": self.head.etag}
         try:
-            answer = self._s3.request("get_object", **self._address, **part)
+            response = self._s3.request("get_object", **self._address, **part)
         except AbsentError:
             raise OvertakenError("get_object: deleted while it was read") from None
         expected = (f"bytes {start}-{stop - 1}/{self._size}", stop - start)
-        if (answer.get("ContentRange"), answer["ContentLength"]) != expected:
-            answer["Body"].close()
+        if (response.get("ContentRange"), response["ContentLength"]) != expected:
+            response["Body"].close()
             raise ObjectStoreError("get_object: not the range that was asked for")
-        return answer["Body"]
+        return response["Body"]
 
 
-class Stretch:
-    """Bytes `start` to `stop` of an object; what `get` opens when the connection breaks, or to begin with."""
+class RangeReader:
+    """Reads bytes `start` to `stop` of an object. `open_body` opens a body, also after a lost connection."""
 
-    def __init__(self, get: Callable[[int, int], Any], start: int, stop: int, body: Any = None) -> None:
-        self._get = get
-        self._at = start
+    def __init__(self, open_body: Callable[[int, int], Any], start: int, stop: int, body: Any = None) -> None:
+        self._open_body = open_body
+        self._position = start
         self._stop = stop
-        self._body = body or get(start, stop)
+        self._body = body or open_body(start, stop)
 
     def __iter__(self) -> Iterator[bytes]:
-        lost = 0
+        losses = 0
         while True:
-            before = self._at
+            before = self._position
             for chunk in chunks(self._body):
-                self._at += len(chunk)
+                self._position += len(chunk)
                 yield chunk
-            if self._at == self._stop:
+            if self._position == self._stop:
                 return
-            lost = 1 if self._at > before else lost + 1
-            self._resume(lost)
+            losses = 1 if self._position > before else losses + 1
+            self._resume(losses)
 
-    def _resume(self, lost: int) -> None:
-        if lost > RESUMES:
-            raise ObjectStoreError(f"get_object: connection lost {lost} times in a row")
+    def _resume(self, losses: int) -> None:
+        if losses > MAX_RESUMES:
+            raise ObjectStoreError(f"get_object: connection lost {losses} times in a row")
         self._body.close()
-        self._body = self._get(self._at, self._stop)
+        self._body = self._open_body(self._position, self._stop)
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._body.close()
 
 
-def _drained(chunks: deque[bytes]) -> Iterator[bytes]:
-    """Hand on what was read, and keep nothing of it."""
+def _pop_all(chunks: deque[bytes]) -> Iterator[bytes]:
+    """Yield the chunks without keeping a reference, so that the memory of each is freed."""
     while chunks:
         yield chunks.popleft()

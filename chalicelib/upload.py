@@ -1,4 +1,4 @@
-"""Write an object that becomes visible whole; the parts of a large one are sent while the next is written."""
+"""Write an object that becomes visible only when it is complete. Large objects are sent part by part."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -7,21 +7,21 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from chalicelib.deadline import Threads, cleaning_up
+from chalicelib.deadline import ThreadPool, cleanup_time
 from chalicelib.s3 import S3, AbsentError, Condition, ObjectStoreError, OvertakenError
 
-# S3 takes 10,000 parts: 78 GiB of output, more than a function can write in its 15 minutes.
+# Bytes of a part. S3 allows 10,000 parts, so 78 GiB: more than a function can write in its 15 minutes.
 PART_SIZE = 8 * 1024 * 1024
 
 
 class Upload:
-    """An object that becomes visible only by `complete`, whole; leaving the context without it aborts.
+    """An object that becomes visible when `complete` is called. Leaving the context without it aborts.
 
-    What fits in one part is one PutObject; anything larger is a multipart upload of parts of PART_SIZE. Two
-    of them are in memory: the one that is sent, and the one that is written.
+    A body smaller than PART_SIZE is sent with PutObject, any other with a multipart upload. Each part is sent
+    while the next one is written, so two parts are in memory.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - an S3 write has that many sides
+    def __init__(  # noqa: PLR0913, PLR0917 - an S3 write needs all of these
         self,
         s3: S3,
         bucket: str,
@@ -33,12 +33,12 @@ class Upload:
         self._s3 = s3
         self._address = {"Bucket": bucket, "Key": key}
         self._condition = condition
-        self._about = {"ContentType": content_type, "Metadata": metadata}
+        self._properties = {"ContentType": content_type, "Metadata": metadata}
         self._buffer = bytearray()
         self._multipart: dict[str, str] = {}
         self._parts: list[dict[str, Any]] = []
-        self._under_way: Future[dict[str, Any]] | None = None
-        self._threads = Threads(1)
+        self._pending: Future[dict[str, Any]] | None = None
+        self._threads = ThreadPool(1)
 
     def __enter__(self) -> Self:
         return self
@@ -46,23 +46,23 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.stop()  # first: a part that arrives after the abort would stay
+        self._threads.stop()  # before the abort: a part that arrives after it would be kept
         if self._multipart:
-            # Whatever led here matters more; what cannot be aborted now, the bucket's lifecycle rule sweeps.
-            with suppress(ObjectStoreError), cleaning_up():
+            # An error here must not hide the first one. The bucket's lifecycle rule aborts what is left.
+            with suppress(ObjectStoreError), cleanup_time():
                 self._s3.request("abort_multipart_upload", **self._multipart)
 
     def write(self, data: bytes) -> None:
-        """Add bytes to the end of the object."""
+        """Append bytes to the object."""
         self._buffer += data
         if len(self._buffer) >= PART_SIZE:
             self._send_part()
 
     def complete(self) -> None:
-        """Publish what was written, in one step; OvertakenError if the condition does not hold."""
+        """Publish the object atomically; raises OvertakenError if the condition does not hold."""
         try:
             self._complete()
-        except AbsentError as error:  # S3's answer to If-Match where nothing stands any more
+        except AbsentError as error:  # the response to If-Match if there is no object any more
             raise OvertakenError(str(error)) from None
 
     def _complete(self) -> None:
@@ -70,26 +70,26 @@ class Upload:
             self._complete_multipart()
         else:
             body = bytes(self._buffer)
-            self._s3.request("put_object", **self._address, **self._about, **self._condition, Body=body)
+            self._s3.request("put_object", **self._address, **self._properties, **self._condition, Body=body)
 
     def _send_part(self) -> None:
         if not self._multipart:
-            upload = self._s3.request("create_multipart_upload", **self._address, **self._about)
+            upload = self._s3.request("create_multipart_upload", **self._address, **self._properties)
             self._multipart = {**self._address, "UploadId": upload["UploadId"]}
         self._await_part()
-        self._under_way = self._threads.start(partial(self._part, len(self._parts) + 1, self._buffer))
+        self._pending = self._threads.submit(partial(self._upload_part, len(self._parts) + 1, self._buffer))
         self._buffer = bytearray()
 
     def _await_part(self) -> None:
-        if self._under_way:
-            self._parts.append(self._under_way.result())
-            self._under_way = None
+        if self._pending:
+            self._parts.append(self._pending.result())
+            self._pending = None
 
-    def _part(self, number: int, body: bytearray) -> dict[str, Any]:
-        # As it is: of bytes, http.client would make another copy to put the headers before them.
+    def _upload_part(self, number: int, body: bytearray) -> dict[str, Any]:
+        # A bytearray, not bytes: http.client would copy bytes to put the headers in front of them.
         part = self._s3.request("upload_part", **self._multipart, PartNumber=number, Body=body)
-        # The ETag alone: S3 has checked the part's checksum, which botocore adds by itself, and refuses a
-        # completion that names one unless the upload was created for it.
+        # Without the checksum, which botocore adds to each part and S3 checks. S3 refuses a completion with
+        # checksums unless the upload was created with a checksum algorithm.
         return {"PartNumber": number, "ETag": part["ETag"]}
 
     def _complete_multipart(self) -> None:

@@ -1,4 +1,4 @@
-# What the two functions stand on; the functions themselves are Chalice's.
+# Roles and log groups of the two functions. Chalice creates the functions themselves.
 
 locals {
   boundary_arn = coalesce(
@@ -26,7 +26,7 @@ module "data_processor" {
 }
 
 locals {
-  # Anybody can take the name of a bucket that was deleted; nothing is read from theirs, or written there.
+  # When a bucket is deleted, anybody can create one with its name. The functions must not use that one.
   in_this_account = { StringEquals = { "aws:ResourceAccount" = data.aws_caller_identity.current.account_id } }
 }
 
@@ -38,7 +38,7 @@ resource "aws_iam_role_policy" "publishes_uploads" {
     Version = "2012-10-17"
     Statement = [
       {
-        # Without it S3 answers 403 for an object that is absent.
+        # Without this permission, S3 answers 403 for a missing object.
         Sid       = "SeesWhetherAnObjectExists"
         Effect    = "Allow"
         Action    = "s3:ListBucket"
@@ -53,7 +53,7 @@ resource "aws_iam_role_policy" "publishes_uploads" {
         Condition = local.in_this_account
       },
       {
-        # To replace an object on condition (If-Match) takes the right to read it.
+        # A conditional write (If-Match) requires s3:GetObject.
         Sid       = "ReplacesWhatIsPublished"
         Effect    = "Allow"
         Action    = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
@@ -68,7 +68,7 @@ resource "aws_iam_role_policy" "publishes_uploads" {
         Condition = local.in_this_account
       },
       {
-        # Lambda does it in the function's name, when the last attempt has failed.
+        # Lambda sends them in the function's role, after the last attempt.
         Sid      = "SendsFailuresToTheirQueue"
         Effect   = "Allow"
         Action   = "sqs:SendMessage"
@@ -84,7 +84,7 @@ resource "aws_iam_role_policy" "receives_uploads" {
   name = "receives-uploads"
   role = module.data_processor.role_name
 
-  # Lambda does it in the function's name.
+  # Lambda polls the queue in the function's role.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -102,8 +102,8 @@ resource "aws_iam_role_policy" "uses_the_key" {
   name = "uses-the-key"
   role = module.data_processor.role_name
 
-  # For these buckets' objects and through S3 only. S3 names the bucket in the encryption context, or
-  # the object where the uploader has switched the bucket key off.
+  # Only through S3, and only for objects of these buckets. The encryption context has the bucket's ARN, or the
+  # object's if the uploader has disabled the bucket key.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -118,7 +118,7 @@ resource "aws_iam_role_policy" "uses_the_key" {
         }
       },
       {
-        # An upload in parts decrypts its own data key for every part.
+        # A multipart upload decrypts its data key for every part.
         Sid      = "EncryptsWhatItWrites"
         Effect   = "Allow"
         Action   = ["kms:Decrypt", "kms:GenerateDataKey"]

@@ -1,5 +1,5 @@
-# What the app stands on, applied before `chalice deploy`: buckets, roles, log groups, failure queue, alarm topic.
-# What needs the deployed app is in operations/; what must exist before any state is in bootstrap/.
+# The foundation, applied before `chalice deploy`: buckets, roles, log groups, failure queue, alarm topic.
+# operations/ has what needs the deployed application, bootstrap/ what must exist before any Terraform state.
 
 terraform {
   required_version = ">= 1.11"
@@ -11,7 +11,7 @@ terraform {
     }
   }
 
-  # Bucket, region and key differ from stage to stage: env/<stage>.s3.tfbackend and `deploy` say them.
+  # Bucket, region and key depend on the stage. They come from env/<stage>.s3.tfbackend and from `deploy`.
   backend "s3" {
     encrypt      = true
     use_lockfile = true
@@ -32,7 +32,7 @@ provider "aws" {
 locals {
   application = "ikerian-data-pipeline"
 
-  # Chalice names its functions so, and with them their log groups.
+  # Chalice gives the functions these names; their log groups have the same ones.
   api_name            = "${local.application}-${var.stage}"
   data_processor_name = "${local.application}-${var.stage}-data-processor"
 }

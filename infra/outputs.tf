@@ -1,15 +1,15 @@
 output "alarm_topic_arn" {
-  description = "ARN of the SNS topic that alarms ring; for operations/."
+  description = "ARN of the SNS topic that alarms notify; for operations/."
   value       = aws_sns_topic.alarms.arn
 }
 
 output "api_burst_limit" {
-  description = "Requests that the API takes at once; for operations/."
+  description = "API throttling: burst limit, in requests; for operations/."
   value       = var.api_burst_limit
 }
 
 output "api_rate_limit" {
-  description = "Requests a second that the API takes in the long run; for operations/."
+  description = "API throttling: steady rate, in requests per second; for operations/."
   value       = var.api_rate_limit
 }
 
@@ -24,42 +24,37 @@ output "data_processor_role_arn" {
 }
 
 output "failure_queue_arn" {
-  description = "ARN of the queue of uploads that failed for good; for operations/."
+  description = "ARN of the failure queue; for operations/."
   value       = aws_sqs_queue.failures.arn
 }
 
-output "failure_queue_url" {
-  description = "URL of that queue, to look into it and to put uploads back."
-  value       = aws_sqs_queue.failures.url
-}
-
 output "lambda_architecture" {
-  description = "Processor of the functions, for .chalice/config.json."
+  description = "Processor architecture of the functions; for .chalice/config.json."
   value       = var.lambda_architecture
 }
 
 output "operations_bucket_name" {
-  description = "Name of the bucket that holds manifests and results of replays: keys of uploads."
+  description = "Name of the bucket with manifests and results of replays. They contain keys of uploads."
   value       = module.operations_bucket.name
 }
 
 output "processed_data_bucket_name" {
-  description = "Name of the bucket that holds what is published."
+  description = "Name of the bucket with the published objects."
   value       = module.processed_bucket.name
 }
 
 output "queue_batch_seconds" {
-  description = "Seconds that Lambda waits for a batch of uploads to fill; for operations/."
+  description = "Seconds that Lambda waits to fill a batch; for operations/."
   value       = var.queue_batch_seconds
 }
 
 output "queue_batch_size" {
-  description = "Uploads in one invocation at most; for operations/."
+  description = "Maximum number of uploads in one invocation; for operations/."
   value       = var.queue_batch_size
 }
 
 output "queue_concurrency" {
-  description = "Invocations at once at most; for operations/."
+  description = "Maximum number of concurrent invocations by the upload queue; for operations/."
   value       = var.queue_concurrency
 }
 
@@ -74,27 +69,22 @@ output "region" {
 }
 
 output "rejected_data_bucket_name" {
-  description = "Name of the bucket that holds what was rejected, with the reasons."
+  description = "Name of the bucket with rejected records and the reasons."
   value       = module.rejected_bucket.name
 }
 
 output "rejected_records_threshold" {
-  description = "Records that may be rejected in five minutes before the alarm rings; for operations/."
+  description = "The alarm rings if more records are rejected within five minutes; for operations/."
   value       = var.rejected_records_threshold
 }
 
-output "replay_arn" {
-  description = "ARN of the state machine that publishes many objects again."
-  value       = aws_sfn_state_machine.replay.arn
-}
-
 output "reserved_concurrency" {
-  description = "Uploads that are worked on at once, for .chalice/config.json; no output where there is no limit."
+  description = "Reserved concurrency of data-processor, for .chalice/config.json; null if there is no limit."
   value       = var.reserved_concurrency
 }
 
 output "security_group_ids" {
-  description = "Security groups of the functions; empty outside a VPC."
+  description = "Security groups of the functions; empty without a VPC."
   value       = module.network[*].security_group_id
 }
 
@@ -104,16 +94,16 @@ output "stage" {
 }
 
 output "subnet_ids" {
-  description = "Subnets of the functions; empty outside a VPC."
+  description = "Subnets of the functions; empty without a VPC."
   value       = flatten(module.network[*].subnet_ids)
 }
 
 output "upload_queue_arn" {
-  description = "ARN of the queue in which uploads wait; empty where S3 invokes the function. For .chalice/config.json and operations/."
+  description = "ARN of the upload queue; empty if S3 invokes the function directly. For .chalice/config.json and operations/."
   value       = join("", aws_sqs_queue.uploads[*].arn)
 }
 
 output "upload_queue_url" {
-  description = "URL of that queue."
+  description = "URL of the upload queue."
   value       = join("", aws_sqs_queue.uploads[*].url)
 }

@@ -1,5 +1,5 @@
-# The raw bucket's notification is Chalice's alone, or the upload queue's alone: S3 takes but one destination for an
-# event, and what Terraform sets replaces what was there, at once.
+# S3 allows one destination for an event, so the notification of the raw bucket belongs either to Chalice or to
+# this resource. It replaces Chalice's atomically.
 
 resource "aws_s3_bucket_notification" "uploads" {
   count = local.by_queue ? 1 : 0
@@ -10,11 +10,11 @@ resource "aws_s3_bucket_notification" "uploads" {
     queue_arn     = aws_sqs_queue.uploads[0].arn
     filter_suffix = ".json"
 
-    # CHANGES_OF_WHAT_IS_CURRENT in chalicelib/events.py. A test compares the two.
+    # The same list as S3_EVENT_TYPES in chalicelib/events.py; a test compares the two.
     events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:Delete", "s3:ObjectRestore:Completed"]
   }
 
-  # S3 tries the queue at once.
+  # S3 sends a test message when the notification is created.
   depends_on = [aws_sqs_queue_policy.uploads]
 }
 
@@ -49,11 +49,11 @@ module "rejected_bucket" {
   kms_key_arn       = var.kms_key_arn
   object_days       = var.rejected_object_days
 
-  # What expired is gone for good a day later.
+  # Expired objects are deleted permanently a day later.
   noncurrent_version_days = 1
 }
 
-# Manifests and results of replays. They hold keys, which can name patients: as private as the uploads.
+# Manifests and results of replays. They contain keys, which may name patients, so they are as private as uploads.
 module "operations_bucket" {
   source = "./modules/bucket"
 
@@ -63,6 +63,6 @@ module "operations_bucket" {
   kms_key_arn       = var.kms_key_arn
   object_days       = 30
 
-  # Likewise.
+  # As above.
   noncurrent_version_days = 1
 }

@@ -1,9 +1,9 @@
-# Where the alarms of operations/ ring. Who wants to hear them subscribes.
+# The topic that the alarms of operations/ notify. Operators subscribe to it.
 
 data "aws_caller_identity" "current" {}
 
 resource "aws_sns_topic" "alarms" {
-  # checkov:skip=CKV_AWS_26:An alarm says a metric's name and value and no more. CloudWatch cannot publish under AWS's own key.
+  # checkov:skip=CKV_AWS_26:A notification contains only the name and value of a metric. CloudWatch cannot publish to a topic that is encrypted with the AWS managed key.
   name = "${local.api_name}-alarms"
 }
 

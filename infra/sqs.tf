@@ -1,5 +1,5 @@
-# Uploads that failed for good: the event and the error, sent by Lambda (operations/lambda.tf), or the event alone,
-# moved from the upload queue, until somebody puts them back. Encrypted, because an event holds the object's key.
+# The failure queue. Lambda sends the event with the error (operations/lambda.tf), SQS moves the bare event from the
+# upload queue. `redrive` sends them to the function again. Encrypted, because an event contains the object's key.
 
 resource "aws_sqs_queue" "failures" {
   name                      = "${local.data_processor_name}-failures"
@@ -23,7 +23,7 @@ resource "aws_sqs_queue_policy" "failures" {
   })
 }
 
-# Uploads that wait for data-processor, where a stage's file says so.
+# The upload queue, for a stage with ingest = "queue".
 
 locals {
   by_queue = var.ingest == "queue"
@@ -36,7 +36,7 @@ resource "aws_sqs_queue" "uploads" {
   message_retention_seconds = 14 * 24 * 60 * 60
   sqs_managed_sse_enabled   = true
 
-  # AWS's advice: six times what the function may take, of which Lambda allows 15 minutes.
+  # AWS recommends six times the function's timeout, which is at most 15 minutes.
   visibility_timeout_seconds = 6 * 15 * 60
 
   redrive_policy = jsonencode({

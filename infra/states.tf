@@ -1,8 +1,8 @@
-# Replays: a state machine that has data-processor look at many objects again, and, if asked for, a schedule for it.
-# It knows the function by its name, and so can stand before it.
+# Replays: a state machine that invokes data-processor for many objects, and an optional schedule for it. It refers
+# to the function by name, so it can be created before the function.
 
 locals {
-  # The names of a function's role: no stage can be called so that its own begin like these.
+  # The names begin with data_processor_name, so no other stage's role can have one of them.
   replay_name       = "${local.api_name}-replay"
   replay_role       = "${local.data_processor_name}-replay"
   schedule_role     = "${local.data_processor_name}-cron"
@@ -12,8 +12,8 @@ locals {
 }
 
 resource "aws_sfn_state_machine" "replay" {
-  # checkov:skip=CKV_AWS_284:A trace would tell no more than the run does.
-  # checkov:skip=CKV_AWS_285:What it is handed are keys, which can name patients: they stay out of logs.
+  # checkov:skip=CKV_AWS_284:A trace would show no more than the execution history.
+  # checkov:skip=CKV_AWS_285:Its input contains keys, which may name patients and must not be logged.
   name     = local.replay_name
   role_arn = aws_iam_role.replay.arn
 
@@ -56,7 +56,7 @@ resource "aws_iam_role_policy" "replays" {
         Condition = local.in_this_account
       },
       {
-        # A manifest is read; results are written, in parts, and looked at again.
+        # It reads manifests, and writes results as multipart uploads.
         Sid    = "ReadsManifestsAndWritesResults"
         Effect = "Allow"
         Action = [
@@ -119,11 +119,11 @@ resource "aws_iam_role_policy" "replay_uses_the_key" {
 }
 
 resource "aws_scheduler_schedule" "replay" {
-  # checkov:skip=CKV_AWS_297:What it holds is no secret: a name, and to look at everything.
+  # checkov:skip=CKV_AWS_297:Its input is no secret: fixed options and no key.
   count = var.reconcile_schedule == null ? 0 : 1
 
   name                = local.replay_name
-  description         = "Has every object looked at again; what no event has published is published."
+  description         = "Replays all uploads. Publishes those whose event was lost."
   schedule_expression = var.reconcile_schedule
 
   flexible_time_window {

@@ -1,5 +1,5 @@
 variable "access_log_bucket" {
-  description = "Name of an existing bucket that takes the access logs of the three buckets; null for no access logs. S3 wants it in the same region and account, without Object Lock, Requester Pays and a KMS key as its default, and its policy must let logging.s3.amazonaws.com put objects (S3 user guide: enabling server access logging)."
+  description = "Name of an existing bucket for the access logs of the stage's buckets; null for no access logs. S3 requires it to be in the same region and account, without Object Lock, Requester Pays and default KMS encryption. Its policy must allow logging.s3.amazonaws.com to put objects (S3 user guide: enabling server access logging)."
   type        = string
   default     = null
 
@@ -10,7 +10,7 @@ variable "access_log_bucket" {
 }
 
 variable "api_burst_limit" {
-  description = "Requests that the API takes at once before it answers 429."
+  description = "Burst limit of the API, in requests. Above it, the API answers 429."
   type        = number
   default     = 20
 
@@ -21,24 +21,24 @@ variable "api_burst_limit" {
 }
 
 variable "api_rate_limit" {
-  description = "Requests a second that the API takes in the long run before it answers 429."
+  description = "Steady rate limit of the API, in requests per second. Above it, the API answers 429."
   type        = number
   default     = 10
 
   validation {
     condition     = var.api_rate_limit > 0
-    error_message = "api_rate_limit must be more than 0 requests a second."
+    error_message = "api_rate_limit must be more than 0 requests per second."
   }
 }
 
 variable "force_destroy" {
-  description = "Whether `terraform destroy` may delete buckets that still hold objects: patients' data, gone for good. Apply it first. Where it is refused, `terraform apply` puts back what went before the buckets' turn."
+  description = "Whether `terraform destroy` may delete buckets that contain objects. It deletes patients' data permanently. Set and apply it before the destroy. If S3 refuses to delete a bucket, other resources are gone already; `terraform apply` creates them again."
   type        = bool
   default     = false
 }
 
 variable "ingest" {
-  description = "How uploads come to data-processor: `direct`, S3 invokes it, or `queue`, they wait in a queue of which queue_concurrency at once are worked on. On a stage that is deployed, change it with `deploy` alone, which loses no upload."
+  description = "How uploads reach data-processor. `direct`: S3 invokes the function. `queue`: uploads wait in a queue, and at most queue_concurrency invocations read from it. On a deployed stage, change it only with `deploy`, which loses no upload."
   type        = string
   default     = "direct"
 
@@ -49,18 +49,18 @@ variable "ingest" {
 }
 
 variable "kms_key_arn" {
-  description = "ARN of a KMS key to encrypt the three buckets with; null for S3's own keys (SSE-S3). The key's policy must let this account's IAM policies grant its use. A key of another account wants a permissions_boundary_arn that allows it: the boundary that bootstrap/ makes allows those of this account."
+  description = "ARN of the KMS key that encrypts the buckets; null for S3's own keys (SSE-S3). The key's policy must allow this account's IAM policies to grant its use. The boundary of bootstrap/ allows keys of this account only; a key of another account requires another permissions_boundary_arn."
   type        = string
   default     = null
 
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
-    error_message = "kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-central-1:123456789012:key/…; an alias cannot be granted."
+    error_message = "kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-central-1:123456789012:key/…; policies cannot grant the use of an alias."
   }
 }
 
 variable "lambda_architecture" {
-  description = "Processor that the functions run on: x86_64, or arm64 (Graviton), whose GB-seconds cost about a fifth less."
+  description = "Processor architecture of the functions: x86_64, or arm64 (Graviton), which costs about a fifth less per GB-second."
   type        = string
   default     = "x86_64"
 
@@ -80,12 +80,12 @@ variable "log_retention_days" {
       [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
       var.log_retention_days
     )
-    error_message = "log_retention_days must be one that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+    error_message = "log_retention_days must be a retention that CloudWatch Logs supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
   }
 }
 
 variable "noncurrent_version_days" {
-  description = "Days that a replaced or deleted version of a raw or processed object can still be brought back."
+  description = "Days that S3 keeps a replaced or deleted version of a raw or processed object."
   type        = number
   default     = 90
 
@@ -96,7 +96,7 @@ variable "noncurrent_version_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of the IAM policy that bounds the functions' roles, where the organisation demands one of its own; null for the one that bootstrap/ has made. GitHub's role deploys with that one only."
+  description = "ARN of the permissions boundary of the functions' roles; null for the one that bootstrap/ made. Set it if your organisation requires its own. GitHub's role can only deploy with the one of bootstrap/."
   type        = string
   default     = null
 
@@ -107,7 +107,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "processed_object_days" {
-  description = "Days until what is published is deleted, as by hand, likewise; null to keep it until somebody deletes it."
+  description = "Days until a published object expires. S3 keeps it for noncurrent_version_days more. null for no expiry."
   type        = number
   default     = null
 
@@ -118,18 +118,18 @@ variable "processed_object_days" {
 }
 
 variable "queue_batch_seconds" {
-  description = "Seconds that Lambda waits for a batch of uploads to fill, with ingest = \"queue\"; more than 0 for batches of more than 10."
+  description = "Seconds that Lambda waits to fill a batch, with ingest = \"queue\". At least 1 if queue_batch_size is more than 10."
   type        = number
   default     = 0
 
   validation {
     condition     = var.queue_batch_seconds >= (var.queue_batch_size > 10 ? 1 : 0) && var.queue_batch_seconds <= 300 && floor(var.queue_batch_seconds) == var.queue_batch_seconds
-    error_message = "queue_batch_seconds must be a whole number of seconds from 0 to 300, and at least 1 where queue_batch_size is more than 10."
+    error_message = "queue_batch_seconds must be a whole number of seconds from 0 to 300, and at least 1 if queue_batch_size is more than 10."
   }
 }
 
 variable "queue_batch_size" {
-  description = "Uploads in one invocation at most, with ingest = \"queue\". More than 1 for small objects only: all of a batch share one invocation's time."
+  description = "Maximum number of uploads in one invocation, with ingest = \"queue\". Use more than 1 only for small objects: the whole batch has one timeout."
   type        = number
   default     = 1
 
@@ -140,7 +140,7 @@ variable "queue_batch_size" {
 }
 
 variable "queue_concurrency" {
-  description = "Invocations at once at most, with ingest = \"queue\"; the rest wait in the queue, for up to 14 days."
+  description = "Maximum number of concurrent invocations, with ingest = \"queue\". The other uploads wait in the queue, for up to 14 days."
   type        = number
   default     = 100
 
@@ -150,14 +150,14 @@ variable "queue_concurrency" {
   }
 
   validation {
-    # What Lambda throttles counts as received, and five times is for good.
+    # A throttled message counts as received. After five receives SQS moves it to the failure queue.
     condition     = var.ingest == "direct" || var.queue_concurrency <= coalesce(var.reserved_concurrency, 1000)
-    error_message = "queue_concurrency must not exceed reserved_concurrency, or uploads would fail that nobody has looked at."
+    error_message = "queue_concurrency must not exceed reserved_concurrency: throttled uploads would end in the failure queue without an attempt."
   }
 }
 
 variable "raw_object_days" {
-  description = "Days until an upload is deleted, as by hand: it can be brought back for noncurrent_version_days more. null to keep it until somebody deletes it."
+  description = "Days until an upload expires. S3 keeps it for noncurrent_version_days more. null for no expiry."
   type        = number
   default     = null
 
@@ -168,7 +168,7 @@ variable "raw_object_days" {
 }
 
 variable "reconcile_schedule" {
-  description = "When all uploads are looked at again, and those published that no event has: rate(1 day), or cron(0 3 * * ? *) of EventBridge Scheduler, in UTC. null for never. Each look costs two requests an upload."
+  description = "Schedule of a replay of all uploads, which publishes those whose event was lost: rate(1 day), or cron(0 3 * * ? *) in the syntax of EventBridge Scheduler, in UTC. null for none. Each run costs two requests per upload."
   type        = string
   default     = null
 
@@ -189,7 +189,7 @@ variable "region" {
 }
 
 variable "rejected_object_days" {
-  description = "Days that rejected records are kept; long enough to look at them and upload them again, mended."
+  description = "Days until rejected records expire."
   type        = number
   default     = 30
 
@@ -200,23 +200,23 @@ variable "rejected_object_days" {
 
   validation {
     condition     = var.rejected_object_days <= var.noncurrent_version_days
-    error_message = "rejected_object_days must not exceed noncurrent_version_days: what was rejected is not worth keeping longer than the upload it came from."
+    error_message = "rejected_object_days must not exceed noncurrent_version_days, so that rejected records do not outlive the upload that they came from."
   }
 }
 
 variable "rejected_records_threshold" {
-  description = "Records that may be rejected in five minutes before the alarm rings."
+  description = "The alarm rings if more records than this are rejected within five minutes."
   type        = number
   default     = 100
 
   validation {
     condition     = var.rejected_records_threshold >= 0 && floor(var.rejected_records_threshold) == var.rejected_records_threshold
-    error_message = "rejected_records_threshold must be a whole number of records; 0 rings at the first."
+    error_message = "rejected_records_threshold must be a whole number of records, at least 0."
   }
 }
 
 variable "reserved_concurrency" {
-  description = "Uploads that are worked on at once, so that many of them leave the API its share of the account's concurrency; the rest wait, at most six hours, and then go to the failure queue. null for no limit but the account's, of which AWS wants 100 left unreserved."
+  description = "Reserved concurrency of data-processor, so that many uploads leave the API its share of the account's concurrency. Other uploads wait for at most six hours and then go to the failure queue. null for no limit of its own. AWS requires 100 of the account's concurrency to stay unreserved."
   type        = number
   default     = null
 
@@ -232,18 +232,18 @@ variable "stage" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage))
-    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last."
+    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, start with a letter and not end with a hyphen."
   }
 
   validation {
-    # The role ikerian-<stage>-deployer could be the role of a function of another stage.
+    # Otherwise the role ikerian-<stage>-deployer could have the name of another stage's function role.
     condition     = !startswith(var.stage, "data-pipeline")
-    error_message = "stage must not begin with data-pipeline, as the names of all stages' functions do."
+    error_message = "stage must not begin with data-pipeline, the beginning of all function names."
   }
 }
 
 variable "vpc_cidr" {
-  description = "Address range of a private network to run the functions in, such as 10.20.0.0/24; null to run them outside any VPC."
+  description = "IPv4 range of a private VPC for the functions, such as 10.20.0.0/24; null for no VPC."
   type        = string
   default     = null
 

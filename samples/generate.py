@@ -1,4 +1,4 @@
-"""Write synthetic scans to the standard output, as many as are wanted: the same ones for the same seed.
+"""Write synthetic scans to standard output. The same seed gives the same scans.
 
 python samples/generate.py --records 1000000 --shape flat > scans.json
 """  # noqa: INP001 - a program, not a package
@@ -19,7 +19,7 @@ WRITE_AT_ONCE = 1 << 16
 
 
 def flat(random: Random, index: int) -> Record:
-    """Make a scan as the sample has them: about 170 bytes."""
+    """Make a scan with the fields of the sample: about 170 bytes."""
     year, month, day = random.randrange(2010, 2026), random.randrange(1, 13), random.randrange(1, 29)
     return {
         "patient_id": f"P{index:07}",
@@ -41,7 +41,7 @@ def nested(random: Random, index: int) -> Record:
 
 
 def invalid(random: Random, index: int) -> Record:
-    """Make a scan that has to be rejected, in one of several ways."""
+    """Make a scan that is rejected, for one of several reasons."""
     record = flat(random, index)
     match random.randrange(4):
         case 0:
@@ -56,72 +56,72 @@ def invalid(random: Random, index: int) -> Record:
 
 
 def with_braces(random: Random, index: int) -> Record:
-    """Make a scan whose texts look like the gap between two records, up to 1 MiB of them."""
+    """Make a scan with up to 1 MiB of strings that look like the boundary between two records."""
     fakes = ('"},{"', '},{"patient_id":"', "}]", "[{", '\\"},\\n{', "}\n{")
     notes = [random.choice(fakes) for _ in range(size(random) // 10)]
     return {"notes": notes} | flat(random, index) | {"note": "".join(notes[:50])}
 
 
 def with_copies(random: Random, index: int) -> Record:
-    """Make a scan full of objects that begin as it does itself, up to 1 MiB of them."""
+    """Make a scan with up to 1 MiB of nested objects that begin like the scan itself."""
     earlier = [flat(random, index) for _ in range(size(random) // 180)]
     return flat(random, index) | {"earlier": [{"patient_id": "x", "scans": earlier[:3]}, *earlier]}
 
 
 def in_any_order(random: Random, index: int) -> Record:
-    """Make a scan with its keys in any order."""
+    """Make a scan with its keys in random order."""
     items = list(flat(random, index).items())
     random.shuffle(items)
     return dict(items)
 
 
 def with_escapes(random: Random, index: int) -> Record:
-    """Make a scan with much to escape in its texts."""
+    """Make a scan whose strings need many escapes."""
     text = "".join(random.choice('"\\/\b\f\n\r\t\0\x1fé😀a') for _ in range(40))
     return flat(random, index) | {"patient_name": f"{text} {index}", "note": text * 3}
 
 
-def abroad(random: Random, index: int) -> Record:
+def with_non_ascii(random: Random, index: int) -> Record:
     """Make a scan with a name that is not ASCII."""
     name = "".join(random.choice("äöüßéçñøłžŷﬁ花子眼科いけりあん네Ωжд") for _ in range(12))
     return flat(random, index) | {"patient_name": f"{name} {index}", "note": name * 5}
 
 
 def tiny(random: Random, index: int) -> Record:
-    """Make a scan with nothing but what is extracted."""
+    """Make a scan with only the two extracted fields."""
     return {"patient_id": str(index), "patient_name": random.choice("abc")}
 
 
 def number(_random: Random, index: int) -> int:
-    """Make what is no scan at all."""
+    """Make a number, which is not a record."""
     return index
 
 
 def empty(_random: Random, _index: int) -> Record:
-    """Make a scan that has nothing of one."""
+    """Make an object without any field."""
     return {}
 
 
-def spoiled(kind: str, scan: bytes) -> bytes:
-    """Make a scan invalid, or hard to read: as no JSON encoder would write it."""
+def damaged(kind: str, scan: bytes) -> bytes:
+    """Damage an encoded scan in a way that no JSON encoder would write."""
     match kind:
         case "array":
             return b"[" + scan + b"]"
         case "number":
             return b"7"
         case _:
-            key, value = SPOILS[kind]
+            key, value = DAMAGES[kind]
             return scan.replace(key, key.removesuffix(b'"') + value)
 
 
-def gap(index: int) -> bytes:
-    """Make a gap of seven blanks on either side, which does not repeat for long."""
+def separator(index: int) -> bytes:
+    """Make a separator: a comma with seven blanks on each side, which differ from record to record."""
     blanks = bytes(b" \t\n\r"[index >> 2 * place & 3] for place in range(7))
     return blanks + b"," + blanks[::-1]
 
 
 def size(random: Random) -> int:
-    """Choose a size: mostly small, seldom up to 1 MiB."""
+    """Choose a size in bytes: mostly small, rarely up to 1 MiB."""
     return int(200 * 5000 ** (random.random() ** 12))
 
 
@@ -136,35 +136,35 @@ SHAPES: dict[str, Callable[[Random, int], Record | int]] = {
     "hostile-copies": with_copies,
     "hostile-order": in_any_order,
     "hostile-escapes": with_escapes,
-    "hostile-abroad": abroad,
+    "hostile-abroad": with_non_ascii,
     "hostile-tiny": tiny,
     "hostile-gaps": tiny,
-    "hostile-halves": tiny,
+    "hostile-surrogates": tiny,
     "hostile-numbers": number,
     "hostile-empty": empty,
 }
 
-# What stands behind a key instead: a blank, what is no UTF-8, two ids that are no texts, half a pair.
-SPOILS = {
+# Replaced values: a blank, invalid UTF-8, two ids that are not strings, half a surrogate pair.
+DAMAGES = {
     "blank": (b'"patient_name":"', b'" ","alias":"'),
     "not-utf8": (b'"patient_name":"', b'"\xff'),
     "1e999": (b'"patient_id":"', b'1e999,"id":"'),
     "nan": (b'"patient_id":"', b'NaN,"id":"'),
     "half-pair": (b'"patient_id":"', rb'"\ud83d'),
 }
-KINDS = ("array", "number", *SPOILS)
+KINDS = ("array", "number", *DAMAGES)
 SHAPES |= {f"dirty-{kind}": flat for kind in KINDS}
 
 
 def generate(shape: str, records: int, *, seed: int = 1, percent: float = 1) -> Iterator[bytes]:
-    """Yield a document of this shape; `percent` of the records of a dirty one are invalid."""
+    """Yield a document of a shape, in pieces. `percent` of the records of a dirty shape are invalid."""
     text = document(shape, records, seed, percent)
     return compressed(text) if shape == "gzip" else text
 
 
 def document(shape: str, records: int, seed: int, percent: float) -> Iterator[bytes]:
-    """Yield the document as it is before it is compressed."""
-    random = Random(seed)  # noqa: S311 - it has to be repeatable
+    """Yield the uncompressed document, in pieces."""
+    random = Random(seed)  # noqa: S311 - it must be repeatable
     make = SHAPES[shape]
     encode = json.JSONEncoder(
         ensure_ascii=shape == "hostile-escapes",
@@ -177,27 +177,27 @@ def document(shape: str, records: int, seed: int, percent: float) -> Iterator[by
         bad = shape.startswith("dirty") and random.random() * 100 < percent
         scan = encode((invalid if bad and shape == "dirty" else make)(random, index)).encode()
         if bad and shape != "dirty":
-            scan = spoiled(shape.removeprefix("dirty-"), scan)
-        if shape == "hostile-halves":
-            scan = spoiled("half-pair", scan)
+            scan = damaged(shape.removeprefix("dirty-"), scan)
+        if shape == "hostile-surrogates":
+            scan = damaged("half-pair", scan)
         yield (_between(shape, index) if index else b"") + scan
     yield closing
 
 
 def _between(shape: str, index: int) -> bytes:
-    if shape in {"hostile-gaps", "hostile-halves"}:
-        return gap(index)
+    if shape in {"hostile-gaps", "hostile-surrogates"}:
+        return separator(index)
     return b"\n" if shape == "lines" else b",\n"
 
 
 def compressed(text: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the same as gzip, a member for every 10,000 records or so."""
+    """Yield the text as gzip, with one member for about every 10,000 records."""
     for member in collected(text, 10_000 * 180):
         yield gzip.compress(member, 6, mtime=0)
 
 
 def collected(text: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield the same in fewer and larger pieces."""
+    """Join pieces into larger ones of at least `size` bytes."""
     pieces, length = [], 0
     for piece in text:
         pieces.append(piece)
@@ -209,14 +209,14 @@ def collected(text: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Write what the command line asks for."""
+    """Write the document that the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--records", type=int, default=1000)
     parser.add_argument("--shape", choices=SHAPES, default="flat")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--invalid", type=float, default=1, metavar="PERCENT", help="of the shape dirty")
+    parser.add_argument("--invalid", type=float, default=1, metavar="PERCENT", help="of a dirty shape")
     options = parser.parse_args()
     scans = generate(options.shape, options.records, seed=options.seed, percent=options.invalid)
     for piece in collected(scans, WRITE_AT_ONCE):

@@ -1,4 +1,4 @@
-"""A stage in an account of its own, and those who act in it."""
+"""A stage in its own account, and the identities that act in it."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ from tests.events import s3_event
 
 STAGE = "dev"
 REGION = Stage(STAGE).region
-ELSEWHERE = "eu-west-1"  # a stage's region is its file's to say, not the environment's
+ELSEWHERE = "eu-west-1"  # the stage's file sets its region, not the environment
 API = f"ikerian-data-pipeline-{STAGE}"
 FUNCTION = f"{API}-data-processor"
 ACCOUNT = "000000000000"
@@ -36,14 +36,14 @@ REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"}
 
 
 class Account:
-    """A checkout of the project, and an account in which it acts: as root, or as `environment` says."""
+    """A checkout of the project and an account, with root's credentials or those in `environment`."""
 
     def __init__(self, checkout: Path, environment: dict[str, str] | None = None) -> None:
         self.checkout = checkout
         self.environment = environment or {}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start an operator's command."""
+        """Start a command of the operator's command line."""
         return self._start(sys.executable, "-m", "infra.ops", *arguments)
 
     def _start(self, *command: str) -> subprocess.Popen[str]:
@@ -64,26 +64,26 @@ class Account:
         )
 
     def begin(self, *arguments: str) -> None:
-        """Begin an operator's command, to go on meanwhile."""
+        """Start an operator's command in the background."""
         self._begun = self.start(*arguments)
 
     def begin_script(self, text: str) -> None:
-        """Begin a shell's script, likewise."""
+        """Start a shell script in the background."""
         self._begun = self._start("/bin/sh", "-ec", text)
 
     def end(self) -> str:
-        """Wait for what was begun; returns what it printed."""
+        """Wait for the background command; returns its output."""
         printed, _ = self._begun.communicate()
         assert self._begun.returncode == 0, printed
         return printed
 
     def ops(self, *arguments: str) -> str:
-        """Run an operator's command; returns what it printed."""
+        """Run an operator's command; returns its output."""
         self.begin(*arguments)
         return self.end()
 
     def script(self, text: str) -> str:
-        """Run a shell's script; returns what it printed."""
+        """Run a shell script; returns its output."""
         self.begin_script(text)
         return self.end()
 
@@ -93,12 +93,12 @@ class Account:
         return dict(config["stages"])
 
     def buckets(self) -> Buckets:
-        """Name the stage's buckets."""
+        """Return the names of the stage's buckets."""
         names = self.stages()[STAGE]["environment_variables"]
         return Buckets(names["RAW_BUCKET"], names["PROCESSED_BUCKET"], names["REJECTED_BUCKET"])
 
     def invoke(self, key: str) -> dict[str, Any] | None:
-        """Send data-processor an event about a raw object; the error it answers with, if any."""
+        """Invoke data-processor with the event of a raw object; returns its error, if any."""
         event = json.dumps(s3_event((self.buckets().raw, key))).encode()
         answer = client("lambda").invoke(FunctionName=FUNCTION, Payload=event)
         result: dict[str, Any] = json.loads(answer["Payload"].read())
@@ -111,7 +111,7 @@ def client(service: str) -> Any:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; fail if it takes too long."""
+    """Wait until a condition holds; fail after a timeout."""
     deadline = time.monotonic() + WITHIN
     while not condition():
         assert time.monotonic() < deadline
@@ -120,7 +120,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def acting_as(name: str, *statements: dict[str, Any]) -> Iterator[None]:
-    """Act as an IAM user who may do what the statements say and nothing else."""
+    """Act as an IAM user with exactly these permissions."""
     iam = client("iam")
     iam.create_user(UserName=name)
     if statements:
@@ -138,12 +138,12 @@ def acting_as(name: str, *statements: dict[str, Any]) -> Iterator[None]:
 
 
 def allow(action: str, resource: str) -> dict[str, str]:
-    """Word a statement of a policy."""
+    """Make a statement of a policy."""
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
 
 def deployer(stage: str, subject: str | None = None) -> dict[str, str]:
-    """Sign in as a job of GitHub Actions does; returns the environment that it then has."""
+    """Sign in like a job of GitHub Actions; returns its environment variables."""
     sts = boto3.client("sts", config=Config(signature_version=UNSIGNED), region_name=REGION)
     access = sts.assume_role_with_web_identity(
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}",
@@ -159,12 +159,12 @@ def deployer(stage: str, subject: str | None = None) -> dict[str, str]:
 
 
 def deployer_role(stage: str) -> str:
-    """Name the role in which GitHub deploys a stage."""
+    """Return the name of the role in which GitHub deploys a stage."""
     return f"ikerian-{stage}-deployer"
 
 
 def _token(subject: str) -> str:
-    # What GitHub says of a job. Its signature is AWS's to check; the stand-in reads only what it says.
+    # GitHub's token for a job. AWS verifies the signature; MiniStack reads only the claims.
     claims = {"iss": f"https://{GITHUB}", "aud": "sts.amazonaws.com", "sub": subject}
     head, body = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
@@ -173,8 +173,8 @@ def _token(subject: str) -> str:
     return f"{head}.{body}.signature"
 
 
-# What the stand-in asks for as if it were about everything, where AWS asks for the stage's own.
-ASKED_FOR_EVERYTHING = {
+# Actions that MiniStack checks with resource `*`, and AWS with the stage's own resources.
+CHECKED_WITH_ANY_RESOURCE = {
     "cloudwatch:DeleteAlarms",
     "cloudwatch:DeleteDashboards",
     "cloudwatch:DescribeAlarms",
@@ -191,33 +191,33 @@ ASKED_FOR_EVERYTHING = {
 }
 
 
-def widen_for_the_stand_in(role: str) -> None:
-    """Grant a role that, too; fails if there is any of it that it may not do to the stage's own."""
+def widen_for_ministack(role: str) -> None:
+    """Grant a role these actions on `*`. Fails if the role lacks one of them for the stage's resources."""
     iam = client("iam")
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     policies = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
     statements = [statement for policy in policies for statement in policy["Statement"]]
     granted = {action for statement in statements for action in listed(statement["Action"])}
-    assert granted > ASKED_FOR_EVERYTHING
-    extra = {"Effect": "Allow", "Action": sorted(ASKED_FOR_EVERYTHING), "Resource": "*"}
+    assert granted > CHECKED_WITH_ANY_RESOURCE
+    extra = {"Effect": "Allow", "Action": sorted(CHECKED_WITH_ANY_RESOURCE), "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [extra]})
-    iam.put_role_policy(RoleName=role, PolicyName="for-the-stand-in", PolicyDocument=policy)
+    iam.put_role_policy(RoleName=role, PolicyName="for-ministack", PolicyDocument=policy)
 
 
 def listed(actions: str | list[str]) -> list[str]:
-    """Read the actions of a statement, which may be but one."""
+    """Return the actions of a statement as a list."""
     return [actions] if isinstance(actions, str) else actions
 
 
 def role_session(name: str) -> boto3.Session:
-    """Make a session that acts in a function's role."""
+    """Make a session in a function's role."""
     role = client("iam").get_role(RoleName=name)["Role"]["Arn"]
     access = client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
     return boto3.Session(access["AccessKeyId"], access["SecretAccessKey"], access["SessionToken"], REGION)
 
 
 def denied(call: Callable[..., object], **parameters: object) -> bool:
-    """Say whether IAM refuses a call; anything else that goes wrong is raised."""
+    """Say whether IAM refuses a call; other errors are raised."""
     try:
         call(**parameters)
     except ClientError as error:

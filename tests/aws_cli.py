@@ -1,6 +1,6 @@
-"""What the pages use of the aws command, by boto3: the tests do not want it installed.
+"""A replacement of the aws command line, so that the tests do not require it.
 
-Runs as `python -m tests.aws_cli s3 cp …`; a command that no page uses is none here.
+Runs as `python -m tests.aws_cli s3 cp …`. It has only the commands that the Markdown pages use.
 """
 
 import sys

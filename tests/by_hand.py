@@ -1,4 +1,4 @@
-"""The path by hand of infra/README.md, run as it stands there, in a checkout that has the tools it names."""
+"""The manual deployment of infra/README.md, run as written, in a checkout with the tools that it uses."""
 
 import os
 import re
@@ -12,7 +12,7 @@ STAGE = "staging"
 SHELL, BOOTSTRAP, FOUNDATION, APPLICATION, OPERATIONS, UPLOAD, TEARDOWN = (
     title for title in re.findall(r"^### (.+)$", manual_path(), re.MULTILINE)
 )
-# In place of `make .venv/ready`, which fetches the same from a package registry.
+# Replaces `make .venv/ready`, which would download the same tools.
 TOOLS = {
     "python": [sys.executable],
     "chalice": [sys.executable, "-m", "infra.ops.local.chalice"],
@@ -21,7 +21,7 @@ TOOLS = {
 
 
 def tools(checkout: Path) -> dict[str, str]:
-    """Put the tools into a checkout's .venv; returns what it wants of the environment."""
+    """Put the tools into a checkout's .venv; returns the environment variables for it."""
     folder = checkout / ".venv" / "bin"
     folder.mkdir(parents=True)
     for name, command in TOOLS.items():
@@ -37,20 +37,20 @@ def tools(checkout: Path) -> dict[str, str]:
 
 
 def shown(title: str) -> list[str]:
-    """Read the blocks under a heading."""
+    """Return the code blocks under a heading."""
     page = manual_path()
     section = page[page.index(f"### {title}\n") :].partition("\n### ")[0]
     return [one.text for one in blocks_of(section)]
 
 
 def script(*parts: str) -> str:
-    """Word a shell's script: what the page says of every shell, for our stage, and then the parts."""
+    """Make a shell script: the page's variables for every shell, with our stage, then the parts."""
     _, variables = shown(SHELL)
     return "\n".join([variables.replace("STAGE=dev", f"STAGE={STAGE}"), *parts])
 
 
 def teardown() -> str:
-    """Word the script of the last part, which wants the variables of an earlier one."""
+    """Make the script of the teardown, which needs the variables of an earlier part."""
     (operations,) = shown(OPERATIONS)
     variables, _, _ = operations.partition("terraform -chdir=infra/operations init")
     return script(variables, *shown(TEARDOWN))

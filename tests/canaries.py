@@ -1,4 +1,4 @@
-"""A patient whose name must be found nowhere, in documents that fail in every way that there is."""
+"""Documents of a canary patient, which fail in every way. The name must not leave the buckets."""
 
 import gzip
 
@@ -32,14 +32,14 @@ _TEXTS = {
     "not JSON": CANARY,
 }
 _BYTES = {name: text.encode(errors="surrogateescape") for name, text in _TEXTS.items()}
-_PACKED = gzip.compress(_BYTES["published"])
+_COMPRESSED = gzip.compress(_BYTES["published"])
 
 DOCUMENTS = {
     **_BYTES,
-    "gzip": _PACKED,
-    "gzip, cut": _PACKED[:-9],
-    "gzip, damaged": _PACKED[:-6] + b"\0\0" + _PACKED[-4:],
+    "gzip": _COMPRESSED,
+    "gzip, cut": _COMPRESSED[:-9],
+    "gzip, damaged": _COMPRESSED[:-6] + b"\0\0" + _COMPRESSED[-4:],
     "gzip, stored and cut": gzip.compress(_BYTES["published"], compresslevel=0)[:-20],
-    "gzip, garbage behind": _PACKED + CANARY.encode(),
-    "gzip within gzip": gzip.compress(_PACKED),
+    "gzip, garbage behind": _COMPRESSED + CANARY.encode(),
+    "gzip within gzip": gzip.compress(_COMPRESSED),
 }

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from chalicelib import telemetry, upload
+from chalicelib import log_events, telemetry, upload
 from chalicelib.object_store import ObjectStore
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import local_cloud
@@ -20,10 +21,14 @@ from tests.reads_and_writes import ATTEMPTS, BODY, PART, connect
 # app.py reads its settings when it is imported, as Lambda does at cold start.
 os.environ |= local_stage.environment()
 
+# Hypothesis limits the time of an example by default. On a busy machine, sound code would fail.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def enough_time() -> Iterator[None]:
-    """Chalice's test client gives every function three seconds, whatever its configuration says."""
+    """Give functions 15 minutes. Chalice's test client ignores the configuration and gives three seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("chalice.local.LambdaContext.get_remaining_time_in_millis", lambda _: 900_000)
         yield
@@ -31,13 +36,16 @@ def enough_time() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
+    if api := os.environ.get("LOCAL_API"):  # `make mutants` runs one local cloud for all its sessions
+        yield Deployment(api)
+        return
     with local_cloud() as folder:
         local_stage.make_buckets()
         yield Deployment(local_stage.deploy(folder))
 
 
-class Stdout:
-    """Whatever is the standard output at the moment: pytest puts another one in its place for every test."""
+class CurrentStdout:
+    """A stream to the current sys.stdout, which pytest replaces for every test."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
@@ -47,12 +55,12 @@ class Stdout:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    """All that the code under test writes, its log included."""
-    telemetry.traced(lambda _event, _context: telemetry.emit(telemetry.NoUploads()))({}, CONTEXT)
-    for handler in logging.getLogger(telemetry.LOG).handlers:
+def captured(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Everything that the code under test prints, including its log."""
+    telemetry.instrumented(lambda _event, _context: telemetry.emit(log_events.NoUploads()))({}, CONTEXT)
+    for handler in logging.getLogger(telemetry.LOGGER_NAME).handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.stream = Stdout()
+            handler.stream = CurrentStdout()
     capsys.readouterr()
     return capsys
 
@@ -70,13 +78,13 @@ def faulty_store(proxy: FaultyS3) -> ObjectStore:
 
 @pytest.fixture(scope="session")
 def impatient_store(proxy: FaultyS3) -> ObjectStore:
-    """One that soon gives up on a stalled connection, and, in return, tries again more often."""
+    """A store with a short read timeout and twice as many attempts."""
     return connect(proxy, read_timeout=0.5, attempts=2 * ATTEMPTS)
 
 
 @pytest.fixture
 def s3(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
-    """An S3 without faults until a test plans them; parts are small, and retries come without a pause."""
+    """An S3 without faults until a test plans some. Parts are small, and retries have no backoff."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     monkeypatch.setattr(upload, "PART_SIZE", PART)
     proxy.policy = planned()
@@ -87,7 +95,7 @@ def s3(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
 
 @pytest.fixture
 def stored_key(deployment: Deployment) -> str:
-    """Make up a key with an object under it, in a bucket that no function watches."""
+    """A new key with an object under it, in a bucket without notifications."""
     key = new_key()
     deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=BODY)
     return key

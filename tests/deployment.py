@@ -1,4 +1,4 @@
-"""The deployed application, as its tests use it."""
+"""The deployed application, for tests."""
 
 import json
 import time
@@ -30,35 +30,35 @@ class Deployment:
         self.functions = boto3.client("lambda")
 
     def upload(self, body: bytes, key: str | None = None) -> Outcome:
-        """Put an object into the raw bucket and wait for what becomes of it."""
+        """Put an object into the raw bucket and wait for its outcome."""
         return upload(self.buckets, key or new_key(), body, seconds=WITHIN)
 
     def invoke(self, *objects: tuple[str, str]) -> dict[str, Any] | None:
-        """Send the function an event about objects (bucket, key); the error it answers with, if any."""
+        """Invoke the function with an event of objects (bucket, key); returns its error, if any."""
         return self.invoke_with(s3_event(*objects))
 
     def invoke_with(self, event: Any) -> dict[str, Any] | None:
-        """Send the function any event; the error it answers with, if any."""
+        """Invoke the function with any event; returns its error, if any."""
         answer: dict[str, Any]
         answer, failed = self.answer_of(event)
         return answer if failed else None
 
     def answer_of(self, event: Any) -> tuple[Any, bool]:
-        """Send the function any event; its answer, and whether that is an error."""
+        """Invoke the function with any event; returns its result, and whether that is an error."""
         answer = self.functions.invoke(FunctionName=FUNCTION, Payload=json.dumps(event).encode())
         return json.loads(answer["Payload"].read()), "FunctionError" in answer
 
     def post(self, document: bytes, *, signed: bool = True, **headers: str) -> Answer:
-        """POST /process; header names with underscores."""
+        """POST /process. Header names have underscores instead of hyphens."""
         named = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         return post(self.url, document, named, region=REGION if signed else None)
 
     def make_versioned(self, *buckets: str) -> None:
-        """Make buckets beside the stage's own, which no function watches."""
+        """Create versioned buckets without a notification."""
         for bucket in buckets:
             self.s3.create_bucket(Bucket=bucket)
             self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        time.sleep(0.5)  # as in AWS, where it takes longer: what is put at once may not be seen
+        time.sleep(0.5)  # until versioning works: objects that are put earlier may not be visible
 
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object."""
@@ -70,20 +70,20 @@ class Deployment:
         return [item["Key"] for item in listing.get("Contents", [])]
 
     def await_key(self, bucket: str, key: str, version: str | None = None) -> None:
-        """Wait for an object, or for one that was made from this version of the raw object."""
+        """Wait for an object; if `version` is given, for one made from this version of the raw object."""
         deadline = time.monotonic() + WITHIN
         while not read(self.s3, bucket, key, version):
-            assert time.monotonic() < deadline, f"{key} did not come"
+            assert time.monotonic() < deadline, f"{key} did not appear"
             time.sleep(0.05)
 
     def logged(self, message: str, **fields: Any) -> dict[str, Any]:
-        """Wait for a log event of the function with this message and these fields."""
+        """Wait for a log event with this message and these fields; returns it."""
         deadline = time.monotonic() + WITHIN
         while time.monotonic() < deadline:
             for event in structured(log_lines(FUNCTION)):
                 if event["message"] == message and fields.items() <= event.items():
                     return event
-            # The stand-in collects a function's late lines when it runs again.
+            # MiniStack collects late log lines at the next invocation.
             self.invoke_with(TEST_EVENT)
         raise AssertionError(f"{message} was not logged")
 
@@ -94,7 +94,7 @@ def new_key() -> str:
 
 
 def log_lines(function: str) -> list[str]:
-    """Read all that a function has logged so far."""
+    """Return everything that a function has logged so far."""
     pages = boto3.client("logs").get_paginator("filter_log_events").paginate
     return [
         event["message"] for page in pages(logGroupName=f"/aws/lambda/{function}") for event in page["events"]
@@ -102,13 +102,13 @@ def log_lines(function: str) -> list[str]:
 
 
 def structured(lines: list[str]) -> list[dict[str, Any]]:
-    """Pick the application's events from everything that is in a log."""
+    """Return the application's log events among all lines."""
     return [json.loads(line) for line in lines if line.startswith('{"level"')]
 
 
 @contextmanager
 def without_permission(action: str, resource: str = "*") -> Iterator[None]:
-    """Take one permission from the function's role for a while."""
+    """Deny the function's role one permission for a while."""
     iam = boto3.client("iam")
     role = {"RoleName": FUNCTION, "PolicyName": FUNCTION}
     policy: Any = iam.get_role_policy(**role)["PolicyDocument"]

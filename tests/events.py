@@ -1,4 +1,4 @@
-"""What Lambda hands to a function: events as S3 sends them, keys encoded; and a context."""
+"""Events as Lambda passes them to a function, with encoded keys; and a context."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ CONTEXT = SimpleNamespace(
 def s3_event(
     *objects: tuple[str, str], unencoded: str = "/", uploaded: float = 0, size: int | None = None
 ) -> dict[str, Any]:
-    """Make the event of objects (bucket, key) that were uploaded, so many seconds after 1970."""
+    """Make S3's event about objects (bucket, key). `uploaded` is in seconds since 1970, `size` in bytes."""
     records = [_record(bucket, key, unencoded, uploaded) for bucket, key in objects]
     for record in records if size is not None else []:
         record["s3"]["object"]["size"] = size
@@ -25,7 +25,7 @@ def s3_event(
 
 
 def sqs_event(*bodies: str) -> dict[str, Any]:
-    """Make the event of messages that a queue hands on together."""
+    """Make the event of a batch of messages."""
     return {"Records": [{"eventSource": "aws:sqs", "body": body} for body in bodies]}
 
 
@@ -33,7 +33,7 @@ TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "raw"}
 
 
 def api_event(body: str | None, headers: dict[str, str] | None, **more: Any) -> dict[str, Any]:
-    """Make the event of a request to POST /process, as API Gateway sends it."""
+    """Make API Gateway's event of a request to POST /process."""
     nothing = ("multiValueQueryStringParameters", "pathParameters", "queryStringParameters", "stageVariables")
     return {
         **dict.fromkeys(nothing),

@@ -1,11 +1,11 @@
-"""What GitHub makes of the expressions in a workflow: `a == 'b' && c || d`, without brackets."""
+"""An evaluator of GitHub's workflow expressions: `a == 'b' && c || d`, without parentheses."""
 
 import re
 from collections.abc import Mapping
 
 
 def evaluated(text: str, known: Mapping[str, str]) -> str:
-    """Fill in the expressions of a text; a name that is not known is empty, as on GitHub."""
+    """Replace the expressions in a text. An unknown name is empty, as on GitHub."""
     return re.sub(r"\$\{\{ (.+?) }}", lambda found: _any(found[1], known), text)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong between S3 and its client, and policies that say when it does."""
+"""Faults between S3 and its client, and policies that decide when they happen."""
 
 import random
 import time
@@ -8,7 +8,7 @@ from tests.faulty_s3 import Ending, Fault, Policy, Request, Wire, size_of
 
 
 class Cut(Fault):
-    """The answer's body ends after `after` bytes: from its end if negative, a share of it if a float."""
+    """The response body ends after `after` bytes: counted from the end if negative, a share if a float."""
 
     def __init__(self, after: float, ending: Ending = Ending.RESET) -> None:
         self.after = after
@@ -28,7 +28,7 @@ class Cut(Fault):
 
 
 class Lost(Fault):
-    """S3 does what it was asked; its answer never arrives."""
+    """S3 handles the request, but the response never arrives."""
 
     def __init__(self, ending: Ending = Ending.RESET) -> None:
         self.ending = ending
@@ -58,7 +58,7 @@ class Unsent(Fault):
 
 
 class Refused(Fault):
-    """S3 refuses, in its own words, which quote the key."""
+    """S3 refuses the request, with a message that quotes the key."""
 
     def __init__(self, status: int, code: str) -> None:
         self.status = status
@@ -69,7 +69,7 @@ class Refused(Fault):
         return f"{self.status} {self.code}"
 
     def play(self, wire: Wire) -> None:
-        wire.say(self.status, self._xml(wire.exchange.key))
+        wire.respond(self.status, self._xml(wire.exchange.key))
 
     def _xml(self, key: str) -> bytes:
         words = f"<Code>{self.code}</Code><Message>About {escape(key)}</Message><Key>{escape(key)}</Key>"
@@ -77,33 +77,33 @@ class Refused(Fault):
 
 
 class Hidden(Refused):
-    """S3 says 200 and means an error, as it may when it has to answer before it is done."""
+    """S3 responds with status 200 and an error, as it may if it starts to respond before it has finished."""
 
     def __init__(self, code: str = "InternalError") -> None:
         super().__init__(200, code)
 
 
-class Lied(Fault):
-    """Content-Length promises so many bytes more, or less, than the body has; then the connection ends."""
+class WrongLength(Fault):
+    """Content-Length is `more` bytes larger (or smaller) than the body; then the connection ends."""
 
     def __init__(self, more: int) -> None:
         self.more = more
 
     @property
     def kind(self) -> str:
-        return "lying length"
+        return "wrong length"
 
     def play(self, wire: Wire) -> None:
         with wire.forward() as response:
-            promised = ("Content-Length", str(size_of(response) + self.more))
+            length = ("Content-Length", str(size_of(response) + self.more))
             rest = [header for header in response.getheaders() if header[0].lower() != "content-length"]
-            wire.head(response.status, [*rest, promised])
+            wire.head(response.status, [*rest, length])
             wire.body(response, size_of(response))
         wire.end(Ending.CLOSED)
 
 
 class OtherRange(Fault):
-    """S3 answers with another range than the one asked for: a whole object (None), or `by` bytes further."""
+    """S3 sends another range than requested: the whole object (None), or `by` bytes later."""
 
     def __init__(self, by: int | None) -> None:
         self.by = by
@@ -113,15 +113,15 @@ class OtherRange(Fault):
         return "other range"
 
     def play(self, wire: Wire) -> None:
-        asked = wire.exchange.range or "bytes=0-"
-        start = int(asked.removeprefix("bytes=").partition("-")[0])
+        requested = wire.exchange.range or "bytes=0-"
+        start = int(requested.removeprefix("bytes=").partition("-")[0])
         other = None if self.by is None else f"bytes={start + self.by}-"
         with wire.forward(range=other) as response:
             wire.answer(response)
 
 
 class Slow(Fault):
-    """The answer comes, after so many seconds."""
+    """The response is delayed by some seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -131,7 +131,7 @@ class Slow(Fault):
         super().play(wire)
 
 
-# What S3 says when it is overloaded, fails, has waited too long, or no longer knows the caller.
+# Responses of S3 if it is overloaded, fails, has waited too long, or the credentials have expired.
 REFUSALS = {
     code: Refused(status, code)
     for status, code in (
@@ -146,25 +146,25 @@ REFUSALS = {
 
 
 def planned(**faults: list[Fault | None]) -> Policy:
-    """Inject the faults of each operation into its requests, in order; None lets one pass, as at the end."""
+    """Inject faults into the requests of each operation, in order. None, and the end, inject none."""
     left = {operation: iter(planned) for operation, planned in faults.items()}
     return lambda request: next(left.get(request.operation, iter(())), None)
 
 
 def at_random(rate: float, seed: int, *, stalls: float = 0.02) -> Policy:
-    """Inject into this share of the requests a fault that can befall them, a share of those being stalls.
+    """Inject a fault into this share of the requests. The share `stalls` of the faults are stalls.
 
-    All are of a kind that passes: whoever tries long enough gets through.
+    All faults are temporary: a client that retries often enough succeeds.
     """
-    dice = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-    passing = [fault for code, fault in REFUSALS.items() if code != "ExpiredToken"]
+    dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    temporary = [fault for code, fault in REFUSALS.items() if code != "ExpiredToken"]
 
     def draw(request: Request) -> Fault | None:
         if dice.random() >= rate:
             return None
         ending = Ending.STALLED if dice.random() < stalls else dice.choice([Ending.RESET, Ending.CLOSED])
-        faults: list[Fault] = [Lost(ending), Unsent(ending), Slow(dice.random() / 10), dice.choice(passing)]
-        if request.operation == "get_object":  # mostly on the way, as it takes longest
+        faults: list[Fault] = [Lost(ending), Unsent(ending), Slow(dice.random() / 10), dice.choice(temporary)]
+        if request.operation == "get_object":  # mostly in the body, which takes longest
             faults += [Cut(dice.random(), ending), Cut(0, ending), Cut(-1, ending)]
         if request.operation == "complete_multipart_upload":
             faults += [Hidden()]

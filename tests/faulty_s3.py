@@ -1,13 +1,12 @@
-"""An S3 whose network and whose moods fail: a proxy in front of a real endpoint, for the real client.
+"""A proxy in front of a real S3 endpoint that injects faults, for the real client.
 
     with faulty_s3(planned(get_object=[Cut(1000), REFUSALS["SlowDown"]])) as s3:
         client = boto3.client("s3", endpoint_url=s3.url)
 
-A policy is asked about every request and answers with a Fault or None; `tests.faults` has those that there
-are, and the usual policies. What was asked, what was injected and what went over the wire is in
-`exchanges`, `faults` (counts by kind) and `operations` (counts by name).
+For each request, a policy returns a Fault or None. `tests.faults` has the faults and the usual policies.
+`exchanges` has requests and responses. `faults` counts faults by kind, `operations` requests by name.
 
-Requests are passed on as they were signed, the Host header included.
+Requests are forwarded as they were signed, including the Host header.
 """
 
 import fcntl
@@ -30,8 +29,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from infra.ops.local.cloud import trust
 
 PIECE = 64 * 1024
-KEPT = 10_000  # exchanges that are remembered
-# Headers about one connection, not about what goes over it.
+KEPT = 10_000  # exchanges that are kept
+# Headers of one connection, which a proxy does not forward.
 HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 OPERATIONS = {
     ("DELETE", frozenset()): "delete_object",
@@ -49,7 +48,7 @@ type Policy = Callable[[Request], Fault | None]
 
 
 class Request(NamedTuple):
-    """A request as it came: `operation` in boto3's words, or "other"; `number` counts from 0."""
+    """A request. `operation` is the name in boto3, or "other"; `number` counts from 0."""
 
     number: int
     operation: str
@@ -60,7 +59,7 @@ class Request(NamedTuple):
 
 @dataclass
 class Exchange:
-    """A request and what came of it: bytes of bodies there and back, status 0 while none was answered."""
+    """A request and its response: bytes sent and delivered, status 0 while there is no response."""
 
     operation: str
     key: str
@@ -72,7 +71,7 @@ class Exchange:
 
 
 class Ending(StrEnum):
-    """How a connection dies: by a RST, by an orderly FIN, or in silence until the client gives up."""
+    """How a connection ends: with RST, with FIN, or in a stall until the client gives up."""
 
     RESET = "reset"
     CLOSED = "closed"
@@ -80,21 +79,21 @@ class Ending(StrEnum):
 
 
 class Fault:
-    """Something that goes wrong in one exchange; this one is nothing."""
+    """A fault in one exchange. This base class injects none."""
 
     @property
     def kind(self) -> str:
-        """Name it for the counts."""
+        """Return the name for the counts."""
         return type(self).__name__.lower()
 
     def play(self, wire: "Wire") -> None:
-        """Answer the request, or do not."""
+        """Respond to the request, or not."""
         with wire.forward() as response:
             wire.answer(response)
 
 
 class FaultyS3:
-    """The proxy while it runs; its policy may be changed meanwhile."""
+    """The running proxy. Its policy can be changed at any time."""
 
     def __init__(self, url: str, policy: Policy) -> None:
         self.url = url
@@ -104,10 +103,12 @@ class FaultyS3:
         self.operations: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def admit(self, method: str, target: str, asked_range: str | None, body: bytes) -> tuple[Exchange, Fault]:
-        """Note a request and choose its fault, one request at a time."""
+    def admit(
+        self, method: str, target: str, requested_range: str | None, body: bytes
+    ) -> tuple[Exchange, Fault]:
+        """Record a request and choose its fault, one request at a time."""
         with self._lock:
-            about = (_operation(method, target), _key(target), asked_range)
+            about = (_operation(method, target), _key(target), requested_range)
             fault = self.policy(Request(self.operations.total(), *about, body))
             exchange = Exchange(*about, len(body), fault.kind if fault else None)
             self.exchanges.append(exchange)
@@ -118,7 +119,7 @@ class FaultyS3:
 
 @contextmanager
 def faulty_s3(policy: Policy, upstream: str | None = None) -> Iterator[FaultyS3]:
-    """Run the proxy in front of `upstream`, or of wherever AWS clients are pointed at the moment."""
+    """Run the proxy in front of `upstream`, by default AWS_ENDPOINT_URL."""
     with _Server(upstream or os.environ["AWS_ENDPOINT_URL"], policy) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -130,7 +131,7 @@ def faulty_s3(policy: Policy, upstream: str | None = None) -> Iterator[FaultyS3]
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # whoever closes it waits for the last of them
+    daemon_threads = False  # closing the server waits for its threads
 
     def __init__(self, upstream: str, policy: Policy) -> None:
         super().__init__(("127.0.0.1", 0), Wire)
@@ -148,12 +149,12 @@ class _Server(ThreadingHTTPServer):
         self.shutdown()
         self.stopped.set()
         for client in tuple(self.clients):
-            with suppress(OSError):  # it may have gone by itself
+            with suppress(OSError):  # it may be closed already
                 client.shutdown(socket.SHUT_RDWR)
 
 
 class Wire(BaseHTTPRequestHandler):
-    """A connection, and what a fault may do with the request that is on it."""
+    """A connection, and what a fault can do with its request."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -162,7 +163,7 @@ class Wire(BaseHTTPRequestHandler):
     sent: bytes
 
     def handle(self) -> None:
-        with suppress(ConnectionError):  # the client has gone
+        with suppress(ConnectionError):  # the client closed it
             super().handle()
 
     def finish(self) -> None:
@@ -171,15 +172,15 @@ class Wire(BaseHTTPRequestHandler):
 
     def play(self) -> None:
         self.sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        asked = (self.command, self.path, self.headers.get("Range"), self.sent)
-        self.exchange, fault = self.server.faulty.admit(*asked)
+        request = (self.command, self.path, self.headers.get("Range"), self.sent)
+        self.exchange, fault = self.server.faulty.admit(*request)
         fault.play(self)
 
-    do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = play  # noqa: N815 - the base class's names
+    do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = play  # noqa: N815 - names of the base class
 
     @contextmanager
     def forward(self, **instead: str | None) -> Iterator[HTTPResponse]:
-        """Send the request to S3, with some headers replaced, or without those that are None."""
+        """Send the request to S3 with some headers replaced, or removed if None."""
         upstream = _connection(self.server.upstream)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -195,17 +196,17 @@ class Wire(BaseHTTPRequestHandler):
         return kept + [(name, value) for name, value in instead.items() if value is not None]
 
     def answer(self, response: HTTPResponse) -> None:
-        """Pass S3's answer on."""
+        """Forward the response of S3."""
         self.head(response.status, response.getheaders())
         self.body(response, size_of(response))
 
-    def say(self, status: int, body: bytes) -> None:
-        """Answer in S3's place."""
+    def respond(self, status: int, body: bytes) -> None:
+        """Respond in place of S3."""
         self.head(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         self._write(b"" if self.command == "HEAD" else body)
 
     def head(self, status: int, headers: Headers) -> None:
-        """Begin an answer."""
+        """Send status and headers of a response."""
         self.exchange.status = status
         self.send_response_only(status)
         for name, value in headers:
@@ -214,7 +215,7 @@ class Wire(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, response: HTTPResponse, size: int) -> None:
-        """Pass so many bytes of an answer's body on."""
+        """Forward `size` bytes of the body of a response."""
         while size and (piece := response.read(min(size, PIECE))):
             self._write(piece)
             size -= len(piece)
@@ -224,7 +225,7 @@ class Wire(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def end(self, ending: Ending) -> None:
-        """Let the connection die."""
+        """End the connection."""
         self.close_connection = True
         if ending is Ending.STALLED:
             self._wait()
@@ -241,17 +242,17 @@ class Wire(BaseHTTPRequestHandler):
     def _reset(self) -> None:
         self._drain()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # Past the server, which would say goodbye first.
+        # Not with the server, which would send FIN first.
         os.close(self.connection.detach())
 
     def _drain(self) -> None:
-        # A RST overtakes what is still to be sent.
+        # RST discards data that is not sent yet.
         deadline = time.monotonic() + 1
         while _unsent(self.connection) and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's signature
-        """Say nothing."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - signature of the base class
+        """Log nothing."""
 
 
 def _connection(url: str) -> HTTPConnection:
@@ -262,14 +263,14 @@ def _connection(url: str) -> HTTPConnection:
 
 
 def _unsent(connection: socket.socket) -> int:
-    answer = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", 0))
-    size: int = struct.unpack("i", answer)[0]
+    response = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", 0))
+    size: int = struct.unpack("i", response)[0]
     return size
 
 
 def size_of(response: HTTPResponse) -> int:
-    """Say how many bytes of body are still to come: none after HEAD."""
-    assert response.length is not None, "the endpoint does not say how long its answer is"
+    """Return the bytes of the body that are not read yet: none after HEAD."""
+    assert response.length is not None, "the response of the endpoint has no Content-Length"
     return response.length
 
 

@@ -1,4 +1,4 @@
-"""Other code in a deployed function, for a while."""
+"""Temporary replacement of a deployed function's code."""
 
 import io
 import time
@@ -13,15 +13,15 @@ from tests.deployment import Deployment
 
 @contextmanager
 def running(deployment: Deployment, function: str, code: bytes) -> Iterator[None]:
-    """Have other code in a function for a while."""
+    """Replace a function's code for a while."""
     functions, before = deployment.functions, deployed_code(deployment, function)
-    # No retries: the stand-in would try again, even afterwards, with the code that failed.
+    # No retries: MiniStack would retry with the failing code, even after it was replaced.
     functions.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
     functions.update_function_code(FunctionName=function, ZipFile=code)
     try:
         yield
     finally:
-        time.sleep(1)  # for what it has begun
+        time.sleep(1)  # for invocations that still run
         functions.update_function_code(FunctionName=function, ZipFile=before)
         functions.delete_function_event_invoke_config(FunctionName=function)
         local_stage.add_failure_queue()
@@ -35,7 +35,7 @@ def deployed_code(deployment: Deployment, function: str) -> bytes:
 
 
 def packed(sources: dict[str, str]) -> bytes:
-    """Pack a function of a few lines."""
+    """Make the zip of a small function."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as file:
         for name, source in sources.items():
@@ -44,7 +44,7 @@ def packed(sources: dict[str, str]) -> bytes:
 
 
 def edited(code: bytes, name: str, *changes: tuple[str, str]) -> bytes:
-    """Change some words of a module in a package."""
+    """Replace texts in a module of a zip."""
     package = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(package, "w") as after:
         for one in before.infolist():

@@ -1,9 +1,9 @@
-"""Post what nobody should to the deployed API: it answers as it describes itself, or this ends with 1.
+"""Fuzz the deployed API. It must answer as its OpenAPI document says; otherwise the exit code is 1.
 
 python -m tests.hammer --seconds 600 [--seed 1]
 
-It deploys the application into a local cloud of its own, and prints how often each status was answered.
-Who answers shows in the body: the function says `reason`, API Gateway (here: MiniStack) `message`.
+It deploys the application into its own local cloud, and prints the number of answers of each status.
+The body shows who answered: the function writes `reason`, API Gateway (here: MiniStack) writes `message`.
 """
 
 import gzip
@@ -29,10 +29,10 @@ from tests.benchmarks.fuzz import cases
 from tests.canaries import DOCUMENTS
 from tests.long_runs import run_options
 
-WITHIN = 20  # seconds
+TIMEOUT = 20  # seconds
 OPERATION = describe()["paths"]["/process"]["post"]
 TYPES = list(OPERATION["requestBody"]["content"])
-ELSEWHERE = {403, 404}  # MiniStack says 404 for paths that lead to no API
+NO_ROUTE = {403, 404}  # MiniStack answers 404 where there is no API
 
 METHODS = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"]
 PATHS = ["/x", "/..", "/%00", "%FF", ";a=b", "/process", "x" * 5000, "/../../../process", "%"]
@@ -84,7 +84,7 @@ ODD = [
 
 
 class Request(NamedTuple):
-    """A request, and the statuses that it may be answered with."""
+    """A request, and the statuses that its answer may have."""
 
     method: str
     target: str
@@ -95,8 +95,8 @@ class Request(NamedTuple):
 
 
 def requests(seed: int) -> Iterator[Request]:
-    """Make requests, the same for the same seed, without end."""
-    random = Random(seed)  # noqa: S311 - it has to be repeatable
+    """Yield requests without end; the same seed gives the same requests."""
+    random = Random(seed)  # noqa: S311 - it must be repeatable
     fuzzed = cases(seed)
     while True:
         kind = random.random()
@@ -104,8 +104,8 @@ def requests(seed: int) -> Iterator[Request]:
         if kind < 0.8:
             yield _post(random, body)
         elif kind < 0.9:
-            elsewhere = (random.choice(METHODS), "") if kind < 0.85 else ("POST", random.choice(PATHS))
-            yield Request(elsewhere[0], elsewhere[1], _headers(random), body, ELSEWHERE)
+            method, path = (random.choice(METHODS), "") if kind < 0.85 else ("POST", random.choice(PATHS))
+            yield Request(method, path, _headers(random), body, NO_ROUTE)
         else:
             unsigned = _headers(random) | {"Authorization": random.choice(AUTHORIZATIONS)}
             yield Request("POST", random.choice(QUERIES), unsigned, body, {403}, signed=False)
@@ -139,7 +139,7 @@ def _headers(random: Random) -> dict[str, str]:
 
 
 class Api:
-    """The deployed API, and what it may say."""
+    """The deployed API, and the schemas of its answers."""
 
     def __init__(self, url: str) -> None:
         self._host, self._path = urlsplit(url).netloc, urlsplit(url).path
@@ -152,21 +152,21 @@ class Api:
             for status, answer in OPERATION["responses"].items()
         }
 
-    def complaint(self, request: Request) -> tuple[int, str]:
-        """Send a request; returns the status, and what is wrong with the answer, if anything."""
+    def fault(self, request: Request) -> tuple[int, str]:
+        """Send a request; returns the status, and what is wrong with the answer, or an empty string."""
         answer = self._send(request)
         if answer.status not in request.allowed:
             return answer.status, f"not one of {request.allowed}: {answer.body[:200]!r}"
         if answer.status not in self._answers or request.method == "HEAD":
             return answer.status, ""
-        faults = list(self._answers[answer.status].iter_errors(json.loads(answer.body)))
-        return answer.status, f"not as described: {answer.body[:200]!r}" if faults else ""
+        valid = self._answers[answer.status].is_valid(json.loads(answer.body))
+        return answer.status, "" if valid else f"not as described: {answer.body[:200]!r}"
 
     def _send(self, request: Request) -> Answer:
         signed = AWSRequest(request.method, self._url + request.target, {}, request.body)
         if request.signed:
             sign(signed, REGION)
-        connection = http.client.HTTPConnection(self._host, timeout=WITHIN)
+        connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT)
         headers: dict[str, Any] = {**dict(signed.headers.items()), **request.headers}
         try:
             connection.request(request.method, self._path + request.target, request.body, headers)
@@ -176,19 +176,19 @@ class Api:
             connection.close()
 
 
-def hammer(url: str, some: Iterable[Request]) -> Counter[int]:
-    """Send requests; count the answers by status. AssertionError at the first that is not as described."""
+def hammer(url: str, requests: Iterable[Request]) -> Counter[int]:
+    """Send requests; count the answers by status. Raises AssertionError at the first wrong answer."""
     api = Api(url)
     statuses: Counter[int] = Counter()
-    for request in some:
-        status, complaint = api.complaint(request)
-        assert not complaint, f"{status} {complaint}\n{request}"
+    for request in requests:
+        status, fault = api.fault(request)
+        assert not fault, f"{status} {fault}\n{request}"
         statuses[status] += 1
     return statuses
 
 
 def main() -> int:
-    """Hammer an API for some time; returns the exit code."""
+    """Fuzz an API for some time; returns the exit code."""
     options = run_options(__doc__)
     with local_cloud() as folder:
         local_stage.make_buckets()

@@ -1,7 +1,7 @@
-"""A function in the runtime that AWS runs it in (`awslambdaric`), behind a stand-in for Lambda itself.
+"""A function in AWS's own runtime client (`awslambdaric`), with a fake of Lambda's runtime API.
 
-MiniStack has a runtime of its own, which writes no log as AWS's does: this one has AWS's log format and
-levels, and the errors that AWS would send to the failure queue.
+MiniStack has its own runtime, with another log. This one has AWS's log format and levels, and the errors that
+AWS would send to the failure queue.
 """
 
 import json
@@ -23,7 +23,7 @@ STARTS_WITHIN = 30  # seconds
 
 
 class Runtime:
-    """One process of a function, and what it writes to its log."""
+    """One process of a function, with its log."""
 
     def __init__(self, log: Path) -> None:
         self.events: Queue[bytes] = Queue()
@@ -31,12 +31,12 @@ class Runtime:
         self._log = log
 
     def invoke(self, event: Any) -> Any:
-        """Send an event; returns the answer or the error, as Lambda gets it."""
+        """Send an event; returns the result or the error, as Lambda receives it."""
         self.events.put(json.dumps(event).encode())
         return self.answers.get(timeout=STARTS_WITHIN)
 
     def log(self) -> str:
-        """Read all that the process has written so far."""
+        """Return everything that the process has logged so far."""
         return self._log.read_text()
 
 
@@ -65,7 +65,7 @@ def runtime(handler: str, folder: Path, environment: Mapping[str, str]) -> Itera
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """Stay silent: at the end, the process is gone while it waits for an event."""
+        """Stay silent: the process is killed while it waits for an event."""
 
 
 def _lambda_for(function: Runtime) -> type[BaseHTTPRequestHandler]:

@@ -1,4 +1,4 @@
-"""A cloud of a great many objects, all current and none stored, that answers what `reconcile` asks."""
+"""A fake of AWS for `reconcile`: it lists very many objects, all current, and stores none."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = 1000
 REVISION = "9:stub"
-FIRST = datetime(2026, 1, 1, tzinfo=UTC)  # upload; the others follow, a second apart
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)  # upload; one more every second
 IDENTITY = (
     "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>000000000000</Account>"
     "</GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -20,7 +20,7 @@ BUCKETS = {"RAW_BUCKET": "raw", "PROCESSED_BUCKET": "processed", "REJECTED_BUCKE
 
 
 class Stub(ThreadingHTTPServer):
-    """So many objects, published two seconds after their upload; `asked` counts the requests."""
+    """Lists `objects` objects, each published two seconds after its upload; `asked` counts requests."""
 
     daemon_threads = True
 
@@ -33,7 +33,7 @@ class Stub(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def listed(self, bucket: str, start: int) -> str:
-        """Word a page of a listing."""
+        """Make a page of a listing."""
         end = min(start + PAGE, self.objects)
         kind, late = ("Version", 0) if bucket == "raw" else ("Contents", 2)
         items = "".join(
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def listing_stub(objects: int, changed: datetime) -> Iterator[Stub]:
-    """Run one; the function says that it was last changed at `changed`."""
+    """Run a fake whose function was last changed at `changed`."""
     with Stub(objects, changed) as stub:
         threading.Thread(target=stub.serve_forever, daemon=True).start()
         try:

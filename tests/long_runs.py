@@ -1,10 +1,10 @@
-"""How programs that go on for as long as they are told are told."""
+"""The command line of programs that run for a given time."""
 
 import argparse
 
 
 def run_options(description: str | None) -> argparse.Namespace:
-    """Read `seconds` and `seed` from the command line."""
+    """Parse `seconds` and `seed` from the command line."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

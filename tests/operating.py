@@ -1,4 +1,4 @@
-"""The operator's commands, run in this process, on the deployed application."""
+"""The operator's commands, run in this process on the deployed application."""
 
 import json
 import time
@@ -12,38 +12,42 @@ from click.testing import CliRunner
 
 from infra.ops.__main__ import ops as group
 from infra.ops.aws import failures
+from infra.ops.aws.queues import depth
 from infra.ops.local import stage as local_stage
+from infra.ops.local.cloud import ROOT
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, WITHIN, Deployment
+from tests.function_code import packed, running
 
 WIDTH = 80
+STAGES = sorted(path.stem for path in (ROOT / "infra" / "env").glob("*.tfvars"))
 
 
 class Done(NamedTuple):
-    """How a command ended, and what it printed."""
+    """Exit code and output of a command."""
 
     code: int
     printed: str
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it printed, as lines of JSON: nothing else may be among them."""
+        """The output as lines of JSON; fails if there is anything else."""
         return [json.loads(line) for line in self.printed.splitlines()]
 
     @property
     def findings(self) -> dict[str, dict[str, Any]]:
-        """What `status` found, by name."""
+        """The findings of `status`, by name."""
         return {line["finding"]: line for line in self.lines if "finding" in line}
 
 
 def ops(command: str, *arguments: str, stage: str = "local") -> Done:
-    """Run a command about a stage, on a screen of 80 columns."""
+    """Run a command for a stage on a screen of 80 columns."""
     console.width = WIDTH
     try:
-        with patch.object(failures, "WAIT", 0):  # the local cloud has but one server
+        with patch.object(failures, "WAIT", 0):  # the local cloud has only one server
             result = CliRunner().invoke(group.commands[command], [*arguments, f"--stage={stage}"])
     finally:
-        console.quiet = False  # as before --json
+        console.quiet = False  # undoes --json
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Done(result.exit_code, result.stdout)
@@ -51,7 +55,7 @@ def ops(command: str, *arguments: str, stage: str = "local") -> Done:
 
 @contextmanager
 def failing_at_once(deployment: Deployment) -> Iterator[str]:
-    """Have failures in the stage's queue after the first try; yields the queue's URL, which is empty."""
+    """Disable retries, so that failures reach the failure queue at once; yields the empty queue's URL."""
     local_stage.add_failure_queue()
     functions, sqs = deployment.functions, boto3.client("sqs")
     before = functions.get_function_event_invoke_config(FunctionName=FUNCTION)
@@ -65,15 +69,21 @@ def failing_at_once(deployment: Deployment) -> Iterator[str]:
     local_stage.add_failure_queue()
 
 
+@contextmanager
+def answering(deployment: Deployment, code: str) -> Iterator[None]:
+    """Replace the body of data-processor by a line of code."""
+    source = f"def data_processor(event, context):\n    {code}\n"
+    with running(deployment, FUNCTION, packed({"app.py": source})):
+        yield
+
+
 def left(queue: str) -> int:
-    """Count the messages in a queue, in sight or not."""
-    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
-    counts = [value for name, value in answer["Attributes"].items() if name.startswith("ApproximateNumber")]
-    return sum(map(int, counts))
+    """Count the messages in a queue, hidden ones too."""
+    return depth(boto3.client("sqs"), queue)
 
 
 def await_failures(queue: str, number: int) -> None:
-    """Wait until so many events are in a queue."""
+    """Wait until a queue has `number` messages."""
     deadline = time.monotonic() + WITHIN
     while left(queue) < number:
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The pages, as their readers take them: in blocks, to be pasted or compared with what they see."""
+"""The Markdown pages, and their fenced blocks, which readers paste or compare with what they see."""
 
 import re
 from typing import NamedTuple
@@ -8,46 +8,46 @@ from infra.ops.local.cloud import ROOT
 README = ROOT / "README.md"
 INFRA_PAGE = ROOT / "infra" / "README.md"
 PAGES = (README, ROOT / "chalicelib" / "README.md", INFRA_PAGE, ROOT / "infra" / "OPERATE.md")
-# The heading of INFRA_PAGE under which stands what is run in an account, in order.
+# The heading in INFRA_PAGE whose blocks are run, in order, in an account.
 BY_HAND = "\n## By hand\n"
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, empty for what is printed, and its text."""
+    """A fenced block: its language (empty for output) and its text."""
 
     language: str
     text: str
 
     @property
     def first(self) -> str:
-        """Its first line, which names it."""
+        """Its first line, which identifies it."""
         return self.text.partition("\n")[0]
 
 
 def manual_path() -> str:
-    """Read the part of INFRA_PAGE that is run in an account."""
+    """Return the section of INFRA_PAGE that is run in an account."""
     return INFRA_PAGE.read_text().partition(BY_HAND)[2].partition("\n## ")[0]
 
 
 def blocks_of(text: str) -> list[Block]:
-    """Read all blocks of a text."""
+    """Return all blocks of a text."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [Block(*one) for one in found]
 
 
 def blocks() -> list[Block]:
-    """Read all blocks of the pages, but for those of the path by hand."""
+    """Return all blocks of the pages, without those of the manual path."""
     whole = "\n".join(page.read_text() for page in PAGES)
     return blocks_of(whole.replace(manual_path(), ""))
 
 
 def block(first: str) -> Block:
-    """Read one, by its first line."""
+    """Return the block with this first line."""
     return next(one for one in blocks() if one.first == first)
 
 
 def is_shown(documented: str, printed: str) -> bool:
-    """Say whether the lines of a block were printed in this order, but for times and widths of columns."""
+    """Say whether all lines of a block were printed, in this order. Times and column widths may differ."""
     lines = iter([_shape(line) for line in printed.splitlines()])
     return all(_shape(line) in lines for line in documented.splitlines() if line.strip(" …"))
 

@@ -1,16 +1,16 @@
-"""Whole objects through the S3 edge, as the tests of its faults read and write them."""
+"""Reads and writes of whole objects through the object store, for tests of faults."""
 
 import boto3
 from botocore.config import Config
 
-from chalicelib.object_store import ANYWAY, Condition, ObjectStore, Source, Upload
+from chalicelib.object_store import UNCONDITIONAL, Condition, ObjectStore, Source, Upload
 from tests.faults import REFUSALS, Lost, Unsent
 from tests.faulty_s3 import Ending, Fault, FaultyS3
 
 ATTEMPTS = 3
 BODY = bytes(range(251)) * 1200
-PART = 5 * 1024 * 1024  # the least that S3 takes, but for the last one
-PIECE = 64 * 1024  # written at a time
+PART = 5 * 1024 * 1024  # bytes; S3's minimum for all parts but the last
+PIECE = 64 * 1024  # bytes in one write
 PASSING: list[Fault] = [fault for code, fault in REFUSALS.items() if code != "ExpiredToken"]
 CONNECTIONS: list[Fault] = [Unsent(), Unsent(Ending.CLOSED), Lost(), Lost(Ending.CLOSED)]
 
@@ -35,7 +35,9 @@ def read(store: ObjectStore, bucket: str, key: str, into: bytearray | None = Non
     return bytes(received)
 
 
-def publish(store: ObjectStore, bucket: str, key: str, size: int, condition: Condition = ANYWAY) -> None:
+def publish(
+    store: ObjectStore, bucket: str, key: str, size: int, condition: Condition = UNCONDITIONAL
+) -> None:
     with Upload(store, bucket, key, condition, "application/json", {}) as upload:
         for start in range(0, size, PIECE):
             upload.write(b"x" * min(PIECE, size - start))

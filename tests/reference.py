@@ -1,9 +1,8 @@
-"""What the extraction has to give, worked out another way: one byte after the other, RFC 8259 to the letter.
+"""A reference implementation of the extraction: byte by byte, and strictly by RFC 8259.
 
-Beyond it, NaN and Infinity are values, and a byte order mark is white space between records.
-
-Nothing of this is fast, and nothing of it is shared with the code that it judges. It has no limit to
-nesting; what is nested more deeply than ENOUGH may be refused.
+Two things are accepted beyond the RFC: NaN and Infinity are values, and a byte order mark is white space
+between records. The reference is slow, and shares no code with the extraction. It has no limit for nesting;
+the extraction may refuse a record that is nested more deeply than ENOUGH.
 """
 
 import base64
@@ -34,7 +33,7 @@ LITERALS = (b"true", b"false", b"null", b"NaN", b"Infinity", b"-Infinity")
 
 
 class StopError(Exception):
-    """The document is no JSON from `offset` on; the token in which that shows begins at `start`."""
+    """The document is not JSON from `offset` on. `start` is where the token at `offset` starts."""
 
     def __init__(self, reason: str, offset: int, start: int | None = None) -> None:
         super().__init__(reason, offset)
@@ -45,7 +44,7 @@ class StopError(Exception):
 
 @dataclass
 class Outcome:
-    """What an extraction gave: its two outputs, or why it refused the document, and where."""
+    """The result of an extraction: its two outputs, or why it refused the document, and where."""
 
     processed: bytes = b""
     rejected: bytes = b""
@@ -174,7 +173,7 @@ def reference(
     lines_before: int = LINES_BEFORE,
     records_key: str = "",
 ) -> Outcome:
-    """Work out what an extraction of `document` gives."""
+    """Extract `document` by the reference."""
     try:
         text = decoded(document)
     except StopError as stop:
@@ -188,14 +187,14 @@ def reference(
 
 
 class Limits(NamedTuple):
-    """Bytes that one record may have, and before a broken line in which all lines have to be records."""
+    """The largest record, and how far before a broken line all lines must be records. Both in bytes."""
 
     record: int
     lines_before: int
 
 
 class BrokenLine(bytes):
-    """A line that is no JSON."""
+    """A line that is not JSON."""
 
 
 def decoded(document: bytes) -> bytes:
@@ -212,7 +211,7 @@ def from_utf16(text: bytes) -> bytes:
     whole = units[: len(units) // 2 * 2].decode(
         "utf-16-le" if text.startswith(b"\xff\xfe") else "utf-16-be", "surrogatepass"
     )
-    if len(units) % 2:  # half a character, and half a pair before it
+    if len(units) % 2:  # half a character; a lone surrogate before it is part of it
         whole = (whole[:-1] if "\ud800" <= whole[-1:] < "\udc00" else whole) + "\N{REPLACEMENT CHARACTER}"
     return whole.encode("utf-8", "surrogatepass")
 
@@ -263,7 +262,7 @@ def array(scanner: Scanner, limit: int) -> Iterator[bytes]:
 
 
 def around(scanner: Scanner, limit: int, records_key: str) -> Iterator[bytes]:
-    """Yield the records under a key of the one object that is there."""
+    """Yield the records under a key of the document, which is one object."""
     found = False
     scanner.expect(b"{")
     closed = scanner.peek() == b"}"
@@ -288,17 +287,17 @@ def around(scanner: Scanner, limit: int, records_key: str) -> Iterator[bytes]:
 
 
 def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
-    mended = 0
+    broken_until = 0
     while scanner.space_between_files():
         start = scanner.at
         try:
             record = within(scanner, limits.record)
         except StopError as stop:
-            end = end_of_broken_line(scanner.text, start, stop, limits, mended)
+            end = end_of_broken_line(scanner.text, start, stop, limits, broken_until)
             if not end:
                 raise
             yield BrokenLine(scanner.text[start:end].rstrip())
-            scanner.at = mended = end
+            scanner.at = broken_until = end
             continue
         yield record
         at = scanner.at
@@ -306,8 +305,8 @@ def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
             raise StopError("not JSON", scanner.at)
 
 
-def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits, mended: int) -> int:
-    """Tell where a line ends that is rejected alone; 0 if that is the end of the document."""
+def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits, broken_until: int) -> int:
+    """Find the end of a broken line that is rejected alone; 0 if the document is malformed instead."""
     end = text.find(b"\n", start)
     if text[start : start + 1] != b"{":
         return 0
@@ -315,12 +314,12 @@ def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits,
     if stop.reason != "not JSON" or far or not text[end + 1 :].removeprefix(BOM).startswith(b"{"):
         return 0
     first = max(start - limits.lines_before, 0)
-    if mended < first:  # from the first line that begins behind it
+    if broken_until < first:  # start with the first whole line
         first = text.find(b"\n", first, start) + 1
-        mended = first
+        broken_until = first
         if not first:
             return 0
-    *before, indent = text[mended:start].split(b"\n")
+    *before, indent = text[broken_until:start].split(b"\n")
     space = SPACE + BOM
     return end if not indent.strip(space) and all(is_record(line.strip(space)) for line in before) else 0
 
@@ -373,7 +372,7 @@ def reason_of(raw: bytes) -> str:
 
 
 def value_of(record: bytes, name: str) -> bytes | None:
-    """Find the last value that an object has under this key."""
+    """Find the value of a key in an object: the last one, if there are several."""
     found = None
     scanner = Scanner(record, 1)
     if not record.startswith(b"{") or scanner.peek() == b"}":
@@ -420,7 +419,7 @@ def rejected_line(index: int, reason: str, record: bytes) -> bytes:
 
 
 def extraction(chunks: Iterable[bytes]) -> Outcome:
-    """Extract for real."""
+    """Extract with the code under test."""
     processed, rejected = bytearray(), bytearray()
     try:
         summary = extract(chunks, processed.extend, rejected.extend)
@@ -439,7 +438,7 @@ def chunked(document: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 
 def agree(found: Outcome, expected: Outcome) -> bool:
-    """Compare what was found with what is right; a misspelt token may be refused anywhere in it."""
+    """Compare a result with the reference. A misspelt token may be refused at any of its bytes."""
     if found == expected:
         return True
     if found.refused == "nested too deeply":

@@ -1,4 +1,4 @@
-"""What Terraform would make, rendered with a mocked provider: no account, no network."""
+"""A stage as Terraform would create it, rendered with a mocked provider: no account, no network."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 STATES = f"arn:aws:s3:::ikerian-data-pipeline-state-{ACCOUNT}"
-# What AWS makes of a resource's name, and Terraform of a prefix: 18 digits of the time, 8 of a counter.
+# ARNs by resource type. Terraform appends 18 digits of the time and 8 of a counter to a name prefix.
 HERE = f"{REGION}:{ACCOUNT}"
 ARNS = {
     "aws_cloudwatch_dashboard": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{{dashboard_name}}",
@@ -41,17 +41,17 @@ type Terraform = Callable[..., str]
 
 @dataclass(frozen=True)
 class Rendered:
-    """A stage: what would be made, with the ARNs that AWS would give, by address."""
+    """A stage's resources by address, with the ARNs that AWS would assign."""
 
     name: str
     resources: dict[str, dict[str, Any]]
 
     def arns(self, kind: str = "") -> list[str]:
-        """List what has a name of the stage's own: all, or of one kind."""
+        """List the ARNs of the stage's resources, or of those whose type contains `kind`."""
         return [arn for made in self.resources.values() if kind in made["type"] and (arn := _arn(made))]
 
     def policies(self) -> dict[str, dict[str, Any]]:
-        """Read its policies, by the address of the resource."""
+        """Return the policies, by the address of the resource."""
         return {
             at: json.loads(made["values"]["policy"])
             for at, made in self.resources.items()
@@ -59,32 +59,32 @@ class Rendered:
         }
 
     def trust(self) -> dict[str, dict[str, Any]]:
-        """Read who may act in its roles, by address; each as a policy of what it is about, the role."""
+        """Return the trust policies by address, each with the role as its resource."""
         policies = {}
         for at, made in self.resources.items():
             if "assume_role_policy" in made["values"]:
                 policy = json.loads(made["values"]["assume_role_policy"])
-                about = [said | {"Resource": _arn(made)} for said in policy["Statement"]]
-                policies[f"{at}, trust"] = policy | {"Statement": about}
+                statements = [one | {"Resource": _arn(made)} for one in policy["Statement"]]
+                policies[f"{at}, trust"] = policy | {"Statement": statements}
         return policies
 
     def statements(self, address: str = "") -> Iterator[dict[str, Any]]:
-        """List what its policies say: all, or those of a resource."""
+        """Yield the statements of all policies, or of those whose address contains `address`."""
         for at, policy in self.policies().items():
             if address in at:
                 yield from policy["Statement"]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What Terraform is run with; skips where it is not installed."""
+    """Return Terraform's environment variables; skips the test if Terraform is not installed."""
     if not shutil.which("terraform"):
         pytest.skip("Terraform is not installed")
-    # What it downloads and remembers stays out of the tree; it asks nobody whether there is a newer one.
+    # Terraform's data stays out of the checkout, and it does not check for a newer version.
     return {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_DATA_DIR": str(folder)}
 
 
 def initialised(directory: Path, environ: dict[str, str], *tests: str) -> Terraform:
-    """Prepare a root, with the provider that its lock file names, and what the tests in some folder want."""
+    """Run `terraform init` in a root, with the locked provider and the modules of the tests."""
     data = Path(environ["TF_DATA_DIR"]) / directory.name
     here = {**environ, "TF_DATA_DIR": str(data)}
     options = [*terraform.init_options(environ), *(f"-test-directory={test}" for test in tests)]
@@ -108,7 +108,7 @@ def run(directory: Path, environ: dict[str, str], *arguments: str) -> subprocess
 
 
 def rendered(foundation: Terraform, stage: str) -> Rendered:
-    """Render a stage with all that may be asked for: foundation, operations and the role that deploys it."""
+    """Render a stage with all optional parts: foundation, operations, deployer and boundary."""
     everything = {
         "ingest": "queue",
         "vpc_cidr": "10.20.0.0/24",
@@ -122,7 +122,7 @@ def rendered(foundation: Terraform, stage: str) -> Rendered:
     made = [resource for state in states for resource in _resources(state["root_module"])]
     text = json.dumps({resource["address"]: resource for resource in made})
     for resource in made:
-        # What the mocked provider makes up is what other resources say of it.
+        # Other resources refer to the ARN that the mocked provider made up. Replace it everywhere.
         if arn := _arn(resource):
             text = re.sub(rf"\b{re.escape(resource['values'].get('arn', arn))}\b", arn, text)
     return Rendered(stage, json.loads(text))
@@ -140,7 +140,7 @@ def _arn(resource: dict[str, Any]) -> str | None:
 
 
 def main() -> None:
-    """Print every policy of a stage, and that of the stage `local`."""
+    """Print all policies of a stage, and that of the stage `local`."""
     try:
         stage = rendered(initialised(INFRA, environment(LOCAL / "audit"), "env"), "dev")
     except pytest.skip.Exception as reason:

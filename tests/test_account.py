@@ -1,4 +1,4 @@
-"""A whole account, from nothing to nothing, by the operator's commands; IAM and TLS enforced."""
+"""A whole account, from empty to empty again, with the operator's commands; IAM and TLS enforced."""
 
 import json
 import os
@@ -19,7 +19,8 @@ import pytest
 
 from infra.ops.aws.posting import post
 from infra.ops.aws.target import PREFIX
-from infra.ops.aws.uploads import upload, versions
+from infra.ops.aws.uploads import upload
+from infra.ops.aws.versions import versions
 from infra.ops.local.cloud import ROOT, local_cloud
 from tests import by_hand
 from tests.account import (
@@ -44,12 +45,12 @@ from tests.account import (
     listed,
     role_session,
     wait_for,
-    widen_for_the_stand_in,
+    widen_for_ministack,
 )
 from tests.readme import block
 
-# A paused function does not answer, and the stand-in counts nothing of what is logged.
-UNTOLD = {"revision", "last day"}
+# Unknown here: a paused function does not answer, and the local cloud makes no metrics from logs.
+UNKNOWN_HERE = {"revision", "last day"}
 JSON = {"Content-Type": "application/json"}
 RECORD = b'{"patient_id":"P-1","patient_name":"Ada"}'
 SCAN = b"[" + RECORD + b"]"
@@ -59,24 +60,24 @@ pytestmark = pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform
 
 @pytest.fixture(scope="module")
 def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Somebody who may do anything, at a keyboard: lets a repository on GitHub deploy two stages."""
+    """An administrator at a terminal, who has allowed a GitHub repository to deploy two stages."""
     with local_cloud(tls=True):
         account = Account(checkout_in(tmp_path_factory.mktemp("administrator")))
         add_stage(account.checkout)
         who = account.checkout / "infra" / "bootstrap" / "github.auto.tfvars"
-        who.write_text(named_in(who.read_text()))
+        who.write_text(with_repository(who.read_text()))
         Account(account.checkout, by_hand.tools(account.checkout)).script(
             by_hand.script(*by_hand.shown(by_hand.BOOTSTRAP))
         )
         printed = account.ops("bootstrap", "--stage", STAGE)
         for stage in (STAGE, "staging"):
             assert f"{stage} is deployed by arn:aws:iam::{ACCOUNT}:role/{deployer_role(stage)}" in printed
-            widen_for_the_stand_in(deployer_role(stage))
+            widen_for_ministack(deployer_role(stage))
         yield account
 
 
-def named_in(settings: str) -> str:
-    """Take the marks off, and name the repository."""
+def with_repository(settings: str) -> str:
+    """Uncomment the settings, and fill in the repository."""
     for default, ours in {"owner/name": REPOSITORY, "= 1": f"= {OWNER}", "= 2": f"= {NUMBER}"}.items():
         assert default in settings
         settings = settings.replace(default, ours)
@@ -85,7 +86,7 @@ def named_in(settings: str) -> str:
 
 @pytest.fixture(scope="module")
 def account(administrator: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
-    """A job of GitHub Actions: its checkout, and the role in which it deploys the stage."""
+    """A GitHub Actions job: its checkout, and the role with which it deploys the stage."""
     assert administrator
     checkout = checkout_in(tmp_path_factory.mktemp("job"))
     with (checkout / "infra" / "env" / f"{STAGE}.tfvars").open("a") as settings:
@@ -105,7 +106,7 @@ def checkout_in(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def url(account: Account) -> str:
-    """The API of the stage, deployed; the first try was killed in the middle."""
+    """The URL of the stage's API. The first deployment was killed halfway, the second completed it."""
     killed = account.start("deploy", "--stage", STAGE)
     wait_for(lambda: any("-raw-" in name for name in bucket_names()))
     killed.send_signal(signal.SIGKILL)
@@ -118,7 +119,7 @@ def url(account: Account) -> str:
 
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
-    """One more stage, in a job of another CI: two files and a block, then by hand, meanwhile."""
+    """A second stage, from two files and a block. Another CI system deploys it by hand in the background."""
     assert url
     checkout = checkout_in(tmp_path_factory.mktemp("staging"))
     add_stage(checkout)
@@ -130,7 +131,7 @@ def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
 
 
 def add_stage(checkout: Path) -> None:
-    """Do what the README says one does."""
+    """Add the stage `staging` as the README says."""
     copying = block("for file in tfvars s3.tfbackend; do").text
     subprocess.run(["/bin/sh", "-ec", copying], cwd=checkout, check=True)
     config = checkout / ".chalice" / "config.json"
@@ -155,7 +156,7 @@ def test_a_deployed_stage_works(account: Account, url: str) -> None:
     assert post(url, SCAN, JSON, region=REGION).status == 200
 
 
-def test_a_killed_deployment_is_completed_not_doubled(url: str) -> None:
+def test_a_killed_deployment_is_completed_and_not_duplicated(url: str) -> None:
     assert url
     ours = sorted(re.sub(r"-\d{20,}$", "", name) for name in bucket_names() if "staging" not in name)
     assert ours == [
@@ -168,16 +169,16 @@ def test_a_second_deployment_changes_nothing(account: Account, url: str) -> None
     printed = account.ops("deploy", "--stage", STAGE)
 
     assert url in printed
-    assert "what is undeleted is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
+    assert "an undeleted object is published" in printed.partition(f"The stage {STAGE} is deployed.")[2]
     assert "infra 0 added, 0 changed, 0 destroyed" in printed
     assert "No changes." in account.ops("plan", "--stage", STAGE)
 
 
 @pytest.mark.usefixtures("url")
-def test_who_deploys_verifies_a_stage_and_leaves_nothing_in_it(account: Account) -> None:
+def test_the_deployer_can_verify_a_stage_which_leaves_nothing_in_it(account: Account) -> None:
     assert f"The stage {STAGE} does what it should." in account.ops("verify", "--stage", STAGE)
 
-    assert [versions(client("s3"), bucket, PREFIX) for bucket in account.buckets()] == [[], [], []]
+    assert not [one for bucket in account.buckets() for one in versions(client("s3"), bucket, PREFIX)]
 
 
 def test_chalice_on_another_machine_deploys_the_same_api(url: str, tmp_path: Path) -> None:
@@ -204,12 +205,12 @@ def test_chalice_on_another_machine_deploys_the_same_api(url: str, tmp_path: Pat
         f"repo:{NUMBERED.replace(str(NUMBER), '99')}:environment:dev",
     ],
 )
-def test_no_other_job_gets_the_role(subject: str) -> None:
+def test_no_other_job_can_assume_the_role(subject: str) -> None:
     assert denied(deployer, stage=STAGE, subject=subject)
 
 
 @pytest.mark.usefixtures("url")
-def test_who_deploys_sees_no_scan_and_no_other_stage(account: Account) -> None:
+def test_the_deployer_can_access_neither_scans_nor_other_stages(account: Account) -> None:
     session = deployers_session()
     s3, iam = session.client("s3"), session.client("iam")
     key = "deployers-must-not-read.json"
@@ -240,7 +241,7 @@ def deployers_session() -> boto3.Session:
 
 @contextmanager
 def open_to_the_deployer(s3: Any, bucket: str) -> Iterator[None]:
-    """Set a bucket's policy to one that allows a deployer everything, as a deployer may."""
+    """Set a bucket's policy to one that allows the deployer everything. The deployer may set policies."""
     before = s3.get_bucket_policy(Bucket=bucket)["Policy"]
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     role = f"arn:aws:iam::{ACCOUNT}:role/{deployer_role(STAGE)}"
@@ -253,7 +254,7 @@ def open_to_the_deployer(s3: Any, bucket: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("url")
-def test_who_deploys_makes_no_role_more_powerful_than_its_boundary() -> None:
+def test_the_deployer_cannot_make_a_role_more_powerful_than_its_boundary() -> None:
     iam = deployers_session().client("iam")
     everything = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
     boundary = client("iam").get_role(RoleName=FUNCTION)["Role"]["PermissionsBoundary"]
@@ -284,7 +285,7 @@ def test_who_deploys_makes_no_role_more_powerful_than_its_boundary() -> None:
 
 
 @pytest.mark.usefixtures("url")
-def test_a_replay_publishes_what_is_missing(administrator: Account, account: Account) -> None:
+def test_a_replay_publishes_a_missing_object(administrator: Account, account: Account) -> None:
     raw, processed, _ = account.buckets()
     client("s3").put_object(Bucket=raw, Key="replayed.json", Body=SCAN)
     wait_for(lambda: "replayed.json" in keys(processed))
@@ -297,7 +298,7 @@ def test_a_replay_publishes_what_is_missing(administrator: Account, account: Acc
 
 
 @pytest.mark.usefixtures("url")
-def test_who_may_only_upload_gets_published_and_reads_nothing(account: Account) -> None:
+def test_the_upload_of_an_uploader_who_can_read_nothing_is_published(account: Account) -> None:
     raw, processed, rejected = account.buckets()
     key = "from-the-clinic.json"
 
@@ -310,7 +311,7 @@ def test_who_may_only_upload_gets_published_and_reads_nothing(account: Account) 
     wait_for(lambda: key in keys(processed))
 
 
-def test_who_may_not_invoke_the_api_is_answered_with_403(url: str) -> None:
+def test_a_caller_without_permission_for_the_api_is_answered_with_403(url: str) -> None:
     assert post(url, SCAN, JSON, region=None).status == 403
     with acting_as("stranger"):
         assert post(url, SCAN, JSON, region=REGION).status == 403
@@ -321,7 +322,7 @@ def test_who_may_not_invoke_the_api_is_answered_with_403(url: str) -> None:
 
 
 @pytest.mark.usefixtures("url")
-def test_a_role_may_do_nothing_that_its_function_does_not_do(account: Account) -> None:
+def test_a_role_has_no_permission_that_its_function_does_not_need(account: Account) -> None:
     raw, processed, rejected = account.buckets()
     client("s3").put_object(Bucket=raw, Key="there.txt", Body=SCAN)
     processor = role_session(FUNCTION).client("s3")
@@ -340,10 +341,10 @@ def test_a_role_may_do_nothing_that_its_function_does_not_do(account: Account) -
         assert denied(api.put_object, Bucket=bucket, Key="new.txt", Body=b"")
 
 
-# What the stand-in does not enforce, so that taking it away shows nowhere.
+# Permissions that the local cloud does not enforce: without them, nothing fails here.
 NOT_ENFORCED = {
     "WritesItsOwnLog: logs:CreateLogStream",  # MiniStack writes a function's log, whatever the role may do
-    "WritesItsOwnLog: logs:PutLogEvents",  # likewise
+    "WritesItsOwnLog: logs:PutLogEvents",  # as above
     "SendsFailuresToTheirQueue: sqs:SendMessage",  # MiniStack sends there, whatever the role may do
 }
 
@@ -352,26 +353,26 @@ NOT_ENFORCED = {
 def test_every_permission_of_the_processor_is_needed_and_none_is_missing(account: Account) -> None:
     assert not broken_promises(account)
 
-    unneeded = {permission for permission in taken_away_in_turn() if not broken_promises(account)}
+    unneeded = {permission for permission in removed_one_by_one() if not broken_promises(account)}
 
     assert unneeded == NOT_ENFORCED
     assert not broken_promises(account)
 
 
-def taken_away_in_turn() -> Iterator[str]:
-    """Take one permission after the other from the processor's role; yield each while it is gone."""
+def removed_one_by_one() -> Iterator[str]:
+    """Remove one permission after the other from the processor's role; yield each while it is removed."""
     iam = client("iam")
     for name in iam.list_role_policies(RoleName=FUNCTION)["PolicyNames"]:
         role = {"RoleName": FUNCTION, "PolicyName": name}
         policy = iam.get_role_policy(**role)["PolicyDocument"]
-        for permission, less in weakened(policy):
+        for permission, less in without_each(policy):
             iam.put_role_policy(**role, PolicyDocument=json.dumps(less))
             yield permission
         iam.put_role_policy(**role, PolicyDocument=json.dumps(policy))
 
 
-def weakened(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each permission of a policy (statement: action), and the policy without it."""
+def without_each(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each permission of a policy ("statement: action"), and the policy without it."""
     statements = policy["Statement"]
     for statement in statements:
         actions = listed(statement["Action"])
@@ -382,10 +383,10 @@ def weakened(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def broken_promises(account: Account) -> set[str]:
-    """Have the processor do all that it does; name what does not work."""
+    """Let the processor do everything that it does; return what does not work."""
     raw, *written = account.buckets()
     s3 = client("s3")
-    key = f"permissions/{time.monotonic_ns()}"  # no .json: only the events sent here are about it
+    key = f"permissions/{time.monotonic_ns()}"  # no .json: S3 sends no event, only this test does
     documents = {
         "publishes, and keeps what it rejects": b"[{}, " + RECORD + b"]",
         "replaces": SCAN,
@@ -401,12 +402,12 @@ def broken_promises(account: Account) -> set[str]:
 
 
 def long(record: bytes) -> bytes:
-    """A document whose output takes more than one part of an upload, and whose end is broken."""
+    """Make a document whose output takes more than one part, and whose end is malformed."""
     return b"[" + (record + b",") * (9 * 1024 * 1024 // len(record)) + b"broken"
 
 
 def unfinished_uploads(buckets: list[str]) -> bool:
-    """Say whether there are unfinished uploads, and abort them."""
+    """Abort unfinished uploads; says whether there were any."""
     s3, found = client("s3"), False
     for bucket in buckets:
         for one in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
@@ -416,7 +417,7 @@ def unfinished_uploads(buckets: list[str]) -> bool:
 
 
 @pytest.mark.usefixtures("url")
-def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back(account: Account) -> None:
+def test_an_upload_that_fails_for_good_can_be_redriven_from_the_failure_queue(account: Account) -> None:
     queue = client("sqs").get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
     key = "fails/CANARY.json"
 
@@ -430,7 +431,7 @@ def test_an_upload_that_fails_for_good_waits_in_the_failure_queue_to_be_put_back
     assert "SECRET" not in message["Body"]
     assert "CANARY" not in json.dumps(record["responsePayload"])
     operator = Account(account.checkout)  # not in GitHub's role
-    assert "1 handed to Lambda" in operator.ops("redrive", "--stage", STAGE)
+    assert "1 accepted by Lambda" in operator.ops("redrive", "--stage", STAGE)
     wait_for(lambda: key in keys(account.buckets().processed))
 
 
@@ -439,7 +440,7 @@ def first_message(queue: str) -> dict[str, Any]:
         answer = client("sqs").receive_message(QueueUrl=queue, VisibilityTimeout=0, WaitTimeSeconds=5)
         for message in answer.get("Messages", []):
             return dict(message)
-    pytest.fail("nothing came into the queue")
+    pytest.fail("no message came into the queue")
 
 
 def functions() -> list[str]:
@@ -448,7 +449,7 @@ def functions() -> list[str]:
 
 @contextmanager
 def without_policy(name: str) -> Iterator[None]:
-    """Take a policy from the processor's role for a while."""
+    """Remove a policy from the processor's role for a while."""
     iam, role = client("iam"), {"RoleName": FUNCTION, "PolicyName": name}
     policy = iam.get_role_policy(**role)["PolicyDocument"]
     iam.delete_role_policy(**role)
@@ -459,7 +460,7 @@ def without_policy(name: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("url")
-def test_what_a_stages_file_sets_is_so() -> None:
+def test_the_settings_of_a_stages_file_are_deployed() -> None:
     reserved = client("lambda").get_function_concurrency(FunctionName=FUNCTION)
     (alarm,) = client("cloudwatch").describe_alarms(AlarmNames=[f"{API}.rejected-records"])["MetricAlarms"]
 
@@ -468,7 +469,7 @@ def test_what_a_stages_file_sets_is_so() -> None:
 
 
 @pytest.mark.usefixtures("url")
-def test_a_paused_stage_is_red_and_resumes_with_as_many_uploads_at_once_as_its_file_sets(
+def test_a_paused_stage_is_unhealthy_and_resumes_with_the_concurrency_of_its_file(
     account: Account,
 ) -> None:
     operator = Account(account.checkout)  # not in GitHub's role
@@ -484,11 +485,11 @@ def test_a_paused_stage_is_red_and_resumes_with_as_many_uploads_at_once_as_its_f
     assert lines[-1]["todo"][0] == f"make resume STAGE={STAGE}"
     assert found["alarms"]["alarms"] >= 10
     assert set(found["logs"]["retention_days"].values()) == {14}
-    assert not [name for name, one in found.items() if "unknown" in one and name not in UNTOLD]
+    assert not [name for name, one in found.items() if "unknown" in one and name not in UNKNOWN_HERE]
 
 
 @pytest.mark.usefixtures("url")
-def test_nothing_passes_unencrypted(account: Account) -> None:
+def test_requests_without_tls_are_denied(account: Account) -> None:
     raw = account.buckets().raw
     policy = client("s3").get_bucket_policy(Bucket=raw)["Policy"]
 
@@ -503,7 +504,7 @@ def test_nothing_passes_unencrypted(account: Account) -> None:
             assert denied(put, Bucket=raw, Key="key", Body=b"")
 
 
-def test_a_stage_that_is_made_by_hand_works(staging: Account) -> None:
+def test_a_stage_that_is_deployed_by_hand_works(staging: Account) -> None:
     staging.end()
     uploader = Account(staging.checkout, tools_of(staging))
     upload_it, copy_it = by_hand.shown(by_hand.UPLOAD)
@@ -516,11 +517,11 @@ def test_a_stage_that_is_made_by_hand_works(staging: Account) -> None:
 
 
 def tools_of(account: Account) -> dict[str, str]:
-    """An account's tools, without the role in which it acts."""
+    """Return an account's tools, without the role that it uses."""
     return {name: value for name, value in account.environment.items() if not name.startswith("AWS_")}
 
 
-# What S3 changes of its own accord, it changes at once here.
+# The local cloud applies a new notification at once: no need to wait long.
 DEPLOYS_WITHOUT_WAITING = """
 import runpy
 from infra.ops.commands import ingest
@@ -539,14 +540,14 @@ def test_a_change_to_the_queue_and_back_loses_no_upload(account: Account) -> Non
     with uploading(raw) as uploaded:
         settings.write_text(f'{direct}ingest = "queue"\nqueue_concurrency = 20\n')
         printed = deployed_anew(account)
-        assert whom_s3_tells(raw) == {f"{FUNCTION}-uploads"}
+        assert notified_by_s3(raw) == {f"{FUNCTION}-uploads"}
         assert functions_of_mappings() == {FUNCTION}
         settings.write_text(direct)
         printed += deployed_anew(account)
     wait_for(lambda: set(uploaded) <= set(keys(processed)))
 
     assert printed.count(f"The stage {STAGE} does what it should.") == 2
-    assert whom_s3_tells(raw) == {FUNCTION}
+    assert notified_by_s3(raw) == {FUNCTION}
     assert functions_of_mappings() == set()
     assert not [url for url in client("sqs").list_queues()["QueueUrls"] if url.endswith("-uploads")]
 
@@ -559,14 +560,12 @@ def deployed_anew(account: Account) -> str:
 
 @contextmanager
 def uploading(bucket: str) -> Iterator[list[str]]:
-    """Upload one object after the other meanwhile; yields their keys."""
+    """Upload one object after the other in the background; yields the list of their keys."""
     uploaded: list[str] = []
     s3, over = client("s3"), threading.Event()
 
     def upload_on() -> None:
-        while not over.wait(
-            2
-        ):  # the local cloud starts a function for each, on a machine that is busy deploying
+        while not over.wait(2):  # seconds: each upload starts a function on this busy machine
             key = f"meanwhile/{len(uploaded)}.json"
             s3.put_object(Bucket=bucket, Key=key, Body=SCAN)
             uploaded.append(key)
@@ -580,7 +579,7 @@ def uploading(bucket: str) -> Iterator[list[str]]:
         uploads.join()
 
 
-def whom_s3_tells(bucket: str) -> set[str]:
+def notified_by_s3(bucket: str) -> set[str]:
     answer = client("s3").get_bucket_notification_configuration(Bucket=bucket)
     arns = {one["QueueArn"] for one in answer.get("QueueConfigurations", [])}
     arns |= {one["LambdaFunctionArn"] for one in answer.get("LambdaFunctionConfigurations", [])}
@@ -592,7 +591,7 @@ def functions_of_mappings() -> set[str]:
     return {one["FunctionArn"].rpartition(":")[2] for one in mappings}
 
 
-def test_an_unknown_stage_is_told_what_it_wants(account: Account) -> None:
+def test_deploying_an_unknown_stage_says_which_files_it_needs(account: Account) -> None:
     process = account.start("deploy", "--stage", "nowhere")
     printed, _ = process.communicate()
 
@@ -613,7 +612,7 @@ def test_a_stage_with_data_is_not_destroyed(account: Account) -> None:
 
 
 @pytest.mark.usefixtures("url")
-def test_the_state_bucket_stays_while_another_stage_needs_it(
+def test_the_state_bucket_is_not_deleted_while_another_stage_needs_it(
     administrator: Account, staging: Account
 ) -> None:
     assert staging

@@ -1,4 +1,4 @@
-"""The package for either processor holds what that processor can run: made by Chalice, from PyPI's wheels."""
+"""Chalice's package for each processor architecture has libraries of that architecture only."""
 
 import struct
 import sys
@@ -10,18 +10,18 @@ from chalice.utils import OSUtils
 
 from infra.ops.local.cloud import ROOT
 
-# ELF's numbers of processors: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+# ELF machine numbers: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 MACHINES = {"x86_64": 62, "arm64": 183}
 
 
 def machine(library: Path) -> int:
-    """Read for which processor a library was compiled."""
+    """Read the ELF machine number of a library."""
     number: int = struct.unpack_from("<H", library.read_bytes(), 18)[0]
     return number
 
 
 @pytest.mark.parametrize("architecture", MACHINES)
-def test_a_package_holds_libraries_of_its_processor_alone(architecture: str, tmp_path: Path) -> None:
+def test_a_package_has_only_libraries_of_its_architecture(architecture: str, tmp_path: Path) -> None:
     abi = f"cp{sys.version_info.major}{sys.version_info.minor}"
     builder = DependencyBuilder(OSUtils(), architecture=architecture)
 

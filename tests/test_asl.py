@@ -1,7 +1,7 @@
-"""The state machine's definition, held against the fields that AWS documents.
+"""The state machine's definition, compared with the fields that AWS documents.
 
-The local cloud takes more than AWS does and ignores what it does not know; so what is in the file is compared
-with the pages of https://docs.aws.amazon.com/step-functions/latest/dg/ as of 2026-11-25.
+The local cloud accepts and ignores unknown fields. So this compares the file with the documentation,
+https://docs.aws.amazon.com/step-functions/latest/dg/ as of 2026-11-25.
 """
 
 import json
@@ -47,13 +47,13 @@ FIELDS = {
     "ResultWriter": {"Parameters", "Resource", "WriterConfig"},
     "WriterConfig": {"OutputType", "Transformation"},
 }
-# What an item of a listing has, and one of our manifests: input-output-itemreader.
-OF_A_LISTING = {"Etag", "Key", "LastModified", "Size", "StorageClass"}
-OF_A_MANIFEST = {"Key"}
+# Fields of an item in a listing, and in our manifests: input-output-itemreader.
+LISTING_FIELDS = {"Etag", "Key", "LastModified", "Size", "StorageClass"}
+MANIFEST_FIELDS = {"Key"}
 
 
 def parts(name: str, part: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """List a part of the definition and those below it that have fields of their own, each with its kind."""
+    """List a part of the definition and its nested parts, each with its kind."""
     below = [(kind, inner) for kind, inner in part.items() if kind in FIELDS and isinstance(inner, dict)]
     below += [("Retry", retry) for retry in part.get("Retry", [])]
     below += [(state["Type"], state) for state in part.get("States", {}).values()]
@@ -65,7 +65,7 @@ def test_every_field_is_documented(kind: str, part: dict[str, Any]) -> None:
     assert set(part) <= FIELDS[kind]
 
 
-def test_every_kind_of_part_was_looked_at() -> None:
+def test_every_kind_of_part_was_checked() -> None:
     assert {kind for kind, _ in parts("machine", DEFINITION)} == set(FIELDS)
 
 
@@ -79,18 +79,21 @@ def test_a_map_is_within_the_limits_of_step_functions(state: dict[str, Any]) -> 
     assert state["ResultWriter"]["WriterConfig"] == {"OutputType": "JSONL", "Transformation": "NONE"}
 
 
-def test_an_item_is_made_of_what_its_source_has() -> None:
-    for state, source in ((MAPS["ListedObjects"], OF_A_LISTING), (MAPS["ManifestObjects"], OF_A_MANIFEST)):
+def test_an_item_uses_only_fields_of_its_source() -> None:
+    for state, source in (
+        (MAPS["ListedObjects"], LISTING_FIELDS),
+        (MAPS["ManifestObjects"], MANIFEST_FIELDS),
+    ):
         taken = [path for path in state["ItemSelector"].values() if path.startswith("$$.")]
         assert {path.removeprefix("$$.Map.Item.Value.") for path in taken} <= source
 
 
 @pytest.mark.parametrize("state", TASKS.values(), ids=TASKS)
-def test_a_batch_is_tried_again_when_lambda_asks_for_it_and_never_for_ever(state: dict[str, Any]) -> None:
+def test_a_batch_is_retried_on_transient_errors_of_lambda_and_not_forever(state: dict[str, Any]) -> None:
     (retry,) = state["Retry"]
 
     assert state["Resource"] == "arn:aws:states:::lambda:invoke"
-    assert state["TimeoutSeconds"] > 900  # which is the most that Lambda gives a function
+    assert state["TimeoutSeconds"] > 900  # Lambda's longest timeout
     assert retry["JitterStrategy"] == "FULL"
     assert set(retry["ErrorEquals"]) == {
         *("Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.ServiceException"),
@@ -98,7 +101,7 @@ def test_a_batch_is_tried_again_when_lambda_asks_for_it_and_never_for_ever(state
     }
 
 
-def test_both_maps_do_the_same_with_what_they_read() -> None:
+def test_both_maps_process_their_items_in_the_same_way() -> None:
     one, other = (dict(state) for state in MAPS.values())
     for different in ("ItemReader", "ItemSelector", "Label"):
         assert one.pop(different) != other.pop(different)
@@ -108,6 +111,6 @@ def test_both_maps_do_the_same_with_what_they_read() -> None:
     assert one == other
 
 
-def test_states_have_names_of_their_own() -> None:
+def test_state_names_are_unique() -> None:
     assert not set(STATES) & set(TASKS)
     assert len(TASKS) == len(MAPS)

@@ -1,3 +1,5 @@
+"""Compiled requirements in the package: complete, and without paths of this machine."""
+
 import marshal
 from pathlib import Path
 
@@ -16,7 +18,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_everything_that_is_compiled_goes_to_the_vendor_folder(project: Path, tmp_path: Path) -> None:
+def test_all_bytecode_is_in_the_vendor_folder(project: Path, tmp_path: Path) -> None:
     compiled = list(tmp_path.rglob("*.pyc"))
 
     assert len(compiled) > 100
@@ -29,10 +31,10 @@ def test_everything_that_is_compiled_goes_to_the_vendor_folder(project: Path, tm
     }
 
 
-def test_bytecode_names_no_path_of_this_machine(project: Path) -> None:
+def test_bytecode_contains_no_path_of_this_machine(project: Path) -> None:
     (path,) = (project / "vendor" / "msgspec" / "__pycache__").glob("__init__.*.pyc")
 
-    code = marshal.loads(path.read_bytes()[16:])  # noqa: S302 - compiled a moment ago
+    code = marshal.loads(path.read_bytes()[16:])  # noqa: S302 - our own file
 
     assert code.co_filename == "msgspec/__init__.py"
     assert str(ROOT).encode() not in path.read_bytes()

@@ -1,4 +1,4 @@
-"""For real, and in short: many uploads of few keys, events twice and late, a faulty S3, workers that die."""
+"""A short real run: many uploads of few keys, duplicate and late events, a faulty S3, killed workers."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.chaos.__main__ import chaos
 
 
 @pytest.mark.usefixtures("deployment")
-def test_nothing_is_lost_or_stale_or_twice_or_leaked(tmp_path: Path) -> None:
+def test_nothing_is_lost_or_stale_or_duplicated_or_leaked(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     outcome = chaos(log, seconds=4, kills=1.5, announce=lambda _: None)

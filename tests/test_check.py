@@ -1,4 +1,4 @@
-"""`check`: the verdict of an upload, without one; and what it shows and does not show."""
+"""`check` gives the verdict of an upload, and shows no values of records."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from infra.ops.commands.check import Verdict, judged
+from infra.ops.commands.check import Verdict, verdict_on
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment
 from tests.reference import extraction, reference
@@ -25,13 +25,13 @@ def check(*arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[byt
 def verdict_of(path: Path, document: str | bytes) -> Verdict:
     path.write_bytes(document if isinstance(document, bytes) else document.encode())
     with path.open("rb") as file:
-        return judged(path.name, file)
+        return verdict_on(path.name, file)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_every_case_is_judged_as_an_upload_of_it_is(case: Path) -> None:
+def test_every_sample_has_the_verdict_of_its_upload(case: Path) -> None:
     with case.open("rb") as file:
-        verdict = judged(case.name, file)
+        verdict = verdict_on(case.name, file)
     expected = extraction([case.read_bytes()])
 
     assert (verdict.extracted, verdict.rejected) == expected.counts
@@ -42,7 +42,7 @@ def test_every_case_is_judged_as_an_upload_of_it_is(case: Path) -> None:
         assert (verdict.malformed.reason, verdict.malformed.offset) == (expected.refused, expected.offset)
 
 
-def test_the_first_of_each_reason_is_named_by_index_and_line(tmp_path: Path) -> None:
+def test_the_first_record_of_each_reason_is_shown_by_index_and_line(tmp_path: Path) -> None:
     many = f"[{RECORD},\n" + f"{RECORD},\n" * 20_000 + '{"patient_id":1},\n\n 7,{},"7",{"patient_id":2}]'
 
     verdict = verdict_of(tmp_path / "many.json", many)
@@ -75,7 +75,7 @@ def test_lines_are_counted_in_the_decoded_text(tmp_path: Path, opening: str, enc
         ("invalid/truncated.json", 4),
     ],
 )
-def test_the_exit_code_tells_a_script(name: str, code: int) -> None:
+def test_the_exit_code_says_whether_records_would_be_rejected(name: str, code: int) -> None:
     document = (ROOT / "samples" / name).read_bytes()
 
     done = check("-", text=document)
@@ -84,7 +84,7 @@ def test_the_exit_code_tells_a_script(name: str, code: int) -> None:
     assert reference(document).counts[0] == 0 or b" extracted" in done.stdout
 
 
-def test_of_several_files_the_worst_counts_and_all_are_told() -> None:
+def test_for_several_files_all_verdicts_are_shown_and_the_worst_is_the_exit_code() -> None:
     done = check(
         "samples/ikerian_sample.json", "samples/invalid/truncated.json", "samples/valid/no-records.json"
     )
@@ -93,21 +93,21 @@ def test_of_several_files_the_worst_counts_and_all_are_told() -> None:
     assert len(done.stdout.splitlines()) == 4
 
 
-def test_a_file_that_is_not_there_is_told_in_a_line() -> None:
+def test_a_missing_file_is_an_error_without_a_traceback() -> None:
     done = check("nowhere.json")
 
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
 
 
-def test_the_screen_shows_what_is_around_a_fault_and_json_does_not() -> None:
+def test_the_text_shows_the_bytes_around_an_error_and_json_does_not() -> None:
     document = b'[{"patient_id":"CANARY"},{]'
 
-    shown, told = check("-", text=document), check("--json", "-", text=document)
+    shown, as_json = check("-", text=document), check("--json", "-", text=document)
 
     assert b"CANARY" in shown.stdout
-    assert b"CANARY" not in told.stdout
-    (verdict,) = json.loads(told.stdout)
+    assert b"CANARY" not in as_json.stdout
+    (verdict,) = json.loads(as_json.stdout)
     assert verdict["malformed"] == {"reason": "not JSON", "offset": 26}
 
 
@@ -118,7 +118,7 @@ def test_no_value_is_shown_of_a_rejected_record() -> None:
     assert b"CANARY" not in done.stdout + done.stderr
 
 
-def test_an_object_in_a_bucket_is_read_where_it_is(deployment: Deployment) -> None:
+def test_an_object_in_a_bucket_can_be_checked(deployment: Deployment) -> None:
     sample = (ROOT / "samples" / "valid" / "some-rejected.json").read_bytes()
     boto3.client("s3").put_object(Bucket=deployment.raw, Key="a #?/b ü.unannounced", Body=sample)
 

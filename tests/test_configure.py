@@ -1,4 +1,4 @@
-"""`chalice deploy` makes nothing twice: what Chalice's own command says where a stage is not configured."""
+"""`chalice deploy` refuses a stage that is not configured, instead of creating a second one."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def configure(clone: Path, *, deployed: bool) -> None:
-    """Write what `configure` writes, or only the part that somebody may have committed."""
+    """Write what `configure` writes; without `deployed`, only what is in version control."""
     config = clone / ".chalice" / "config.json"
     settings = json.loads(config.read_text())
     settings["stages"]["dev"]["environment_variables"] = CONFIGURED
@@ -44,7 +44,7 @@ def configure(clone: Path, *, deployed: bool) -> None:
 
 
 def deploy(clone: Path, region: str = REGION) -> str:
-    """Run `chalice deploy` where no AWS answers; returns what it failed with."""
+    """Run `chalice deploy` with an endpoint that does not answer; returns the last line of its error."""
     env = {
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
@@ -59,14 +59,14 @@ def deploy(clone: Path, region: str = REGION) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_a_stage_that_was_never_configured_says_how(clone: Path) -> None:
+def test_the_error_of_a_stage_that_is_not_configured_says_how_to_configure_it(clone: Path) -> None:
     assert deploy(clone).endswith(
         "RAW_BUCKET is not set; PROCESSED_BUCKET is not set; REJECTED_BUCKET is not set; "
         "first run `python -m infra.ops configure --stage <stage>` and follow what it prints"
     )
 
 
-def test_without_a_record_of_what_is_deployed_no_second_api_is_made(clone: Path) -> None:
+def test_without_the_file_of_what_is_deployed_no_second_api_is_created(clone: Path) -> None:
     configure(clone, deployed=False)
 
     assert deploy(clone).endswith(
@@ -75,7 +75,7 @@ def test_without_a_record_of_what_is_deployed_no_second_api_is_made(clone: Path)
     )
 
 
-def test_no_second_stage_is_made_in_another_region(clone: Path) -> None:
+def test_no_second_stage_is_created_in_another_region(clone: Path) -> None:
     configure(clone, deployed=True)
 
     assert f"InvalidSettingsError: AWS_DEFAULT_REGION is not {REGION}; first run" in deploy(
@@ -83,7 +83,7 @@ def test_no_second_stage_is_made_in_another_region(clone: Path) -> None:
     )
 
 
-def test_what_is_configured_is_deployed(clone: Path) -> None:
+def test_a_configured_stage_is_deployed(clone: Path) -> None:
     configure(clone, deployed=True)
 
     assert "Could not connect to the endpoint URL" in deploy(clone)

@@ -1,4 +1,4 @@
-"""What infra/README.md says it costs: the program made the sums, and the code does what they count."""
+"""The costs in infra/README.md: computed by tests/costs.py, from what the code really does."""
 
 import re
 from itertools import islice
@@ -24,28 +24,28 @@ SETTINGS = Settings("costs-raw", "costs-processed", "costs-rejected")
 
 
 def scans(size: int) -> bytes:
-    """Make a document of about so many bytes."""
+    """Make a document of about `size` bytes."""
     record = b",".join(part.strip(b",\n") for part in islice(document("flat", 99, 1, 0), 1, 51))
     return b"[" + b",".join([record] * (size // len(record))) + b"]"
 
 
-def test_the_readme_shows_what_the_program_prints() -> None:
+def test_the_page_shows_the_table_that_the_program_prints() -> None:
     assert f"\n\n{costs.table()}\n" in PAGE
     assert f"for us-east-1, as of {costs.AS_OF} and without the free tier." in PAGE
 
 
-def test_the_readme_says_how_long_a_function_works() -> None:
-    told = [f"{costs.seconds(size):.2g} s" for size in (10 * KB, MB, 100 * MB)]
+def test_the_page_shows_the_computed_seconds_of_a_function() -> None:
+    seconds = [f"{costs.seconds(size):.2g} s" for size in (10 * KB, MB, 100 * MB)]
 
-    assert f"Lambda works on an object for {told[0]}, {told[1]} and {told[2]}." in PAGE
+    assert f"Lambda works on an object for {seconds[0]}, {seconds[1]} and {seconds[2]}." in PAGE
 
 
-def test_a_function_is_as_fast_as_the_readme_says() -> None:
+def test_the_speed_that_costs_assume_is_the_measured_one() -> None:
     (measured,) = re.findall(r"^\| ours +\|[^|]+\| (\d+)", APPLICATION, re.MULTILINE)
 
     assert int(measured) * MB == costs.EXTRACTION
-    told = f"A function of {costs.MEMORY:,} MB has {costs.VCPU:.2f} of a vCPU"
-    assert told in " ".join(APPLICATION.split())
+    sentence = f"A function of {costs.MEMORY:,} MB has {costs.VCPU:.2f} of a vCPU"
+    assert sentence in " ".join(APPLICATION.split())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,8 +61,8 @@ def test_a_new_object_takes_as_many_requests_as_are_counted(
     monkeypatch: pytest.MonkeyPatch,
     size: int,
 ) -> None:
-    monkeypatch.setattr(pipeline.GUESS, "new", True)
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 60)  # this machine may be slower than Lambda
+    monkeypatch.setattr(pipeline.PREDICTION, "new", True)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 60)  # this machine may be slower than Lambda
     key, body = new_key(), scans(size)
     deployment.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key, Body=body)
     proxy.policy = planned()
@@ -77,7 +77,7 @@ def test_a_new_object_takes_as_many_requests_as_are_counted(
 
 
 def test_an_object_takes_as_many_bytes_of_log_as_are_counted(deployment: Deployment) -> None:
-    for _ in range(2):  # the first may have to start the function
+    for _ in range(2):  # the first may be a cold start
         version = deployment.upload(scans(KB)).version
     deployment.logged("object_published", version=version)
 

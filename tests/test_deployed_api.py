@@ -1,11 +1,11 @@
-"""POST /process on the deployed API, IAM enforced."""
+"""POST /process on the deployed API, with IAM enforced."""
 
 import gzip
 import json
 
 import pytest
 
-from chalicelib.answer import MAX_DOCUMENT
+from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
 from tests.deployment import Deployment
 
 RECORD = '{"patient_id":"P-1","patient_name":"Ada","diagnosis":"normal"}'
@@ -37,10 +37,10 @@ def test_a_gzip_document_is_decompressed(deployment: Deployment) -> None:
     assert json.loads(answer.body)["records"] == [PATIENT]
 
 
-def test_a_gzip_document_that_came_as_text_for_want_of_its_header_is_malformed(
+def test_a_gzip_document_without_a_content_encoding_header_is_malformed(
     deployment: Deployment,
 ) -> None:
-    # As API Gateway hands it on: what is not UTF-8 becomes U+FFFD.
+    # API Gateway takes it for text and replaces invalid UTF-8 with U+FFFD.
     mangled = gzip.compress(f"[{RECORD}]".encode()).decode(errors="replace")
 
     assert deployment.post(mangled.encode()).status == 400
@@ -65,9 +65,9 @@ def test_a_malformed_document_is_answered_with_reason_and_offset(
     answer = deployment.post(document)
 
     assert answer.status == 400
-    told = json.loads(answer.body)
-    assert set(told) == {"reason", "offset"}
-    assert told["offset"] == offset
+    report = json.loads(answer.body)
+    assert set(report) == {"reason", "offset"}
+    assert report["offset"] == offset
 
 
 def test_a_document_over_the_limit_is_answered_with_413(deployment: Deployment) -> None:
@@ -77,10 +77,19 @@ def test_a_document_over_the_limit_is_answered_with_413(deployment: Deployment) 
     assert str(MAX_DOCUMENT) in json.loads(answer.body)["reason"]
 
 
-def test_a_compressed_document_counts_with_its_decompressed_size(deployment: Deployment) -> None:
+def test_the_limit_holds_for_the_decompressed_size(deployment: Deployment) -> None:
     answer = deployment.post(gzip.compress(b" " * (MAX_DOCUMENT + 1)), Content_Encoding="gzip")
 
     assert answer.status == 413
+
+
+def test_an_answer_just_below_the_limit_passes_lambda_and_api_gateway(deployment: Deployment) -> None:
+    name = r"\"" * (MAX_ANSWER // 4 - 100)  # 2 bytes in the document, 4 in the answer, escaped twice
+
+    answer = deployment.post(f'[{{"patient_id":"P-1","patient_name":"{name}"}}]'.encode())
+
+    assert answer.status == 200
+    assert json.loads(answer.body)["records"][0]["patient_name"] == json.loads(f'"{name}"')
 
 
 def test_an_answer_over_the_limit_is_answered_with_413(deployment: Deployment) -> None:

@@ -1,6 +1,6 @@
-"""The deployed zip in the local cloud: what an upload becomes, and what happens when something goes wrong.
+"""The deployed zip in the local cloud: results of uploads, and what happens on failures.
 
-All of it twice: where S3 invokes the function, and where a queue does.
+Every test runs twice: once where S3 invokes the function, and once with the upload queue.
 """
 
 import gzip
@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from chalicelib.extraction import REVISION
-from chalicelib.telemetry import object_name
+from chalicelib.safe_names import object_name
 from infra.ops.aws.place import locate
 from infra.ops.aws.uploads import refusal_key, report_key
 from infra.ops.commands.redrive import redrive
@@ -28,7 +28,7 @@ SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
 
 @pytest.fixture(scope="module", params=["direct", "queue"])
 def deployment(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[Deployment]:
-    """The stage in either mode; the second in a local cloud of its own, while that of other tests waits."""
+    """The stage in both modes. With a queue, it gets its own local cloud beside that of the other tests."""
     if request.param == "direct":
         yield deployment
     else:
@@ -37,8 +37,8 @@ def deployment(request: pytest.FixtureRequest, deployment: Deployment) -> Iterat
             yield Deployment(local_stage.deploy(folder, ingest="queue"))
 
 
-def named(key: str) -> dict[str, str]:
-    """An object as the log names it."""
+def log_name(key: str) -> dict[str, str]:
+    """Return an object's name in the log."""
     return {"digest": object_name(key, log_object_keys=False).digest}
 
 
@@ -61,7 +61,7 @@ def test_the_sample_is_published_as_the_readme_says(deployment: Deployment) -> N
     assert deployment.keys(deployment.rejected, key) == []
 
 
-def test_what_runs_is_the_deployed_zip(deployment: Deployment) -> None:
+def test_the_function_runs_the_deployed_zip(deployment: Deployment) -> None:
     deployment.upload(SCAN)
 
     started = deployment.logged("function_started")
@@ -94,7 +94,7 @@ def test_an_odd_key_is_published_under_exactly_that_key(deployment: Deployment, 
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
-def test_a_key_that_does_not_end_in_json_is_left_alone(deployment: Deployment) -> None:
+def test_a_key_that_does_not_end_in_json_is_ignored(deployment: Deployment) -> None:
     key = new_key()
     deployment.s3.put_object(Bucket=deployment.raw, Key=f"{key}.txt", Body=SCAN)
 
@@ -130,7 +130,7 @@ def test_a_record_that_is_not_valid_is_kept_and_the_rest_is_published(deployment
         "white space",
         "cut",
         "wrong",
-        "garbage behind",
+        "trailing garbage",
         "unclosed",
         "a number",
         "cut key",
@@ -167,7 +167,7 @@ def test_an_empty_array_gives_an_empty_array(deployment: Deployment) -> None:
     assert json.loads(deployment.get(deployment.processed, key)) == []
 
 
-def test_an_object_of_0_bytes_is_nothing_yet(deployment: Deployment) -> None:
+def test_an_object_of_0_bytes_publishes_nothing_and_reports_nothing(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
 
@@ -178,7 +178,7 @@ def test_an_object_of_0_bytes_is_nothing_yet(deployment: Deployment) -> None:
     assert deployment.keys(deployment.rejected, key) == []
 
 
-def test_an_object_without_a_valid_record_is_kept_and_leaves_what_was_published(
+def test_an_object_without_a_valid_record_is_reported_and_changes_nothing_published(
     deployment: Deployment,
 ) -> None:
     key = new_key()
@@ -193,7 +193,7 @@ def test_an_object_without_a_valid_record_is_kept_and_leaves_what_was_published(
     deployment.logged("object_refused", version=outcome.version, rejected=2)
 
 
-def test_of_a_refused_object_a_proof_stands_that_an_interrupted_publication_does_not_leave(
+def test_a_refused_object_leaves_a_proof_and_an_interrupted_publication_leaves_none(
     deployment: Deployment,
 ) -> None:
     refused = deployment.upload(b"[7,8]")
@@ -212,7 +212,7 @@ def test_of_a_refused_object_a_proof_stands_that_an_interrupted_publication_does
         assert deployment.keys(deployment.rejected, key) == [report_key(key, version)]
 
 
-def test_a_malformed_object_leaves_what_was_published_before(deployment: Deployment) -> None:
+def test_a_malformed_object_changes_nothing_published(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
 
@@ -221,15 +221,15 @@ def test_a_malformed_object_leaves_what_was_published_before(deployment: Deploym
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
-def test_an_object_that_is_gone_is_no_failure(deployment: Deployment) -> None:
+def test_a_deleted_object_is_not_a_failure(deployment: Deployment) -> None:
     key = new_key()
 
     assert deployment.invoke((deployment.raw, key)) is None
 
-    deployment.logged("object_missing", object=named(key), deleted=False)
+    deployment.logged("object_missing", object=log_name(key), deleted=False)
 
 
-def test_a_fresh_upload_that_s3_does_not_show_fails_the_invocation_so_that_lambda_looks_again(
+def test_a_recent_upload_that_s3_does_not_show_yet_fails_the_invocation_so_that_lambda_retries(
     deployment: Deployment,
 ) -> None:
     key = new_key()
@@ -237,21 +237,21 @@ def test_a_fresh_upload_that_s3_does_not_show_fails_the_invocation_so_that_lambd
     error = deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time() - 60))
 
     assert error is not None
-    assert error["errorMessage"] == f"1 of 1 uploads: {named(key)['digest']} UnseenError"
+    assert error["errorMessage"] == f"1 of 1 uploads: {log_name(key)['digest']} UnseenError"
 
 
-def test_a_fresh_upload_that_was_deleted_is_no_failure(deployment: Deployment) -> None:
+def test_a_recent_upload_that_was_deleted_is_not_a_failure(deployment: Deployment) -> None:
     key = f"{new_key()}.unannounced"
     deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
     deployment.s3.delete_object(Bucket=deployment.raw, Key=key)
 
     assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time())) is None
 
-    deployment.logged("object_missing", object=named(key), deleted=True)
+    deployment.logged("object_missing", object=log_name(key), deleted=True)
     assert deployment.keys(deployment.processed, key) == []
 
 
-def test_what_is_undeleted_is_published_however_soon_it_was_deleted(deployment: Deployment) -> None:
+def test_an_undeleted_object_is_published_even_if_it_was_deleted_at_once(deployment: Deployment) -> None:
     keys = [new_key() for _ in range(5)]
     for key in keys:
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
@@ -263,7 +263,7 @@ def test_what_is_undeleted_is_published_however_soon_it_was_deleted(deployment: 
         deployment.await_key(deployment.processed, key)
 
 
-def test_when_the_newest_version_is_removed_for_good_the_one_before_it_is_published_again(
+def test_after_the_newest_version_is_removed_the_previous_one_is_published_again(
     deployment: Deployment,
 ) -> None:
     key = new_key()
@@ -276,13 +276,13 @@ def test_when_the_newest_version_is_removed_for_good_the_one_before_it_is_publis
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
-def test_a_test_event_is_answered_calmly(deployment: Deployment) -> None:
+def test_a_test_event_is_not_a_failure(deployment: Deployment) -> None:
     assert deployment.invoke_with(TEST_EVENT) is None
 
     deployment.logged("no_uploads")
 
 
-def test_one_failing_object_does_not_hide_the_others(deployment: Deployment) -> None:
+def test_one_failing_object_does_not_stop_the_others(deployment: Deployment) -> None:
     before, after = new_key(), new_key()
     for key in (before, after):
         deployment.upload(SCAN, key)
@@ -299,14 +299,14 @@ def test_one_failing_object_does_not_hide_the_others(deployment: Deployment) -> 
         assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
-def test_the_same_event_again_changes_nothing(deployment: Deployment) -> None:
+def test_a_duplicate_event_changes_nothing(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
     version = deployment.s3.head_object(Bucket=deployment.processed, Key=key)["VersionId"]
 
     assert deployment.invoke((deployment.raw, key), (deployment.raw, key)) is None
 
-    deployment.logged("object_unchanged", object=named(key))
+    deployment.logged("object_unchanged", object=log_name(key))
     assert deployment.s3.head_object(Bucket=deployment.processed, Key=key)["VersionId"] == version
 
 
@@ -321,11 +321,11 @@ def test_a_newer_version_replaces_an_older_one_and_late_events_change_nothing(de
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
-def test_what_takes_several_parts_is_published_replaced_and_rejected_like_anything_else(
+def test_output_of_several_parts_is_published_replaced_and_rejected(
     deployment: Deployment,
 ) -> None:
     key = new_key()
-    count = 9000  # of 1 KiB each: more than a part of 8 MiB
+    count = 9000  # records of 1 KiB each: more than one part of 8 MiB
 
     for name in ("Ada " * 256, "Eva " * 256):
         valid = [{"patient_id": "P-1", "patient_name": name}] * count
@@ -339,13 +339,13 @@ def test_what_takes_several_parts_is_published_replaced_and_rejected_like_anythi
 
 
 def parts(deployment: Deployment, bucket: str, key: str) -> int:
-    """Parts that an object was uploaded in, by its ETag."""
+    """Return the number of parts that an object was uploaded in, from its ETag."""
     return int(deployment.s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"').rpartition("-")[2])
 
 
 @contextmanager
-def impatient_queue() -> Iterator[None]:
-    """Have messages that failed come again after a second, not after an hour and a half."""
+def short_visibility_timeout() -> Iterator[None]:
+    """Set the visibility timeout to one second, so that failed messages come again soon."""
     sqs: Any = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName=f"{FUNCTION}-uploads")["QueueUrl"]
     before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
@@ -364,7 +364,7 @@ def test_a_message_that_fails_five_times_waits_in_the_failure_queue_and_redrive_
     sqs = boto3.client("sqs")
     failures = sqs.get_queue_url(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
 
-    with impatient_queue(), without_permission("s3:PutObject"):
+    with short_visibility_timeout(), without_permission("s3:PutObject"):
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
         (message,) = sqs.receive_message(QueueUrl=failures, VisibilityTimeout=0, WaitTimeSeconds=20)[
             "Messages"
@@ -373,15 +373,15 @@ def test_a_message_that_fails_five_times_waits_in_the_failure_queue_and_redrive_
     (notification,) = json.loads(message["Body"])["Records"]
     assert notification["s3"]["object"]["key"] == key
     assert redrive(locate("local"), lambda *_: None).accepted == 1
-    deployment.logged("object_published", object=named(key))
+    deployment.logged("object_published", object=log_name(key))
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject"])
-def test_a_missing_permission_makes_the_invocation_fail_and_a_retry_mends_it(
+def test_a_missing_permission_fails_the_invocation_and_a_retry_succeeds(
     deployment: Deployment, action: str
 ) -> None:
-    key = new_key() + ".unannounced"  # no notification is for it: nothing but this event is about it
+    key = new_key() + ".unannounced"  # S3 sends no event for this suffix, only this test does
 
     with without_permission(action):
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
@@ -389,7 +389,7 @@ def test_a_missing_permission_makes_the_invocation_fail_and_a_retry_mends_it(
 
     assert error is not None
     assert "AccessDenied" in error["errorMessage"] or "403" in error["errorMessage"]
-    deployment.logged("object_failed", object=named(key))
+    deployment.logged("object_failed", object=log_name(key))
     assert deployment.invoke((deployment.raw, key)) is None
     assert deployment.get(deployment.processed, key) == PUBLISHED
 
@@ -412,7 +412,7 @@ def _set_environment(deployment: Deployment, variables: dict[str, str]) -> None:
     )
 
 
-def test_settings_at_fault_fail_the_cold_start_with_one_message_that_names_them_all(
+def test_wrong_settings_fail_the_cold_start_with_one_message_that_names_all_of_them(
     deployment: Deployment,
 ) -> None:
     with environment(

@@ -1,4 +1,4 @@
-"""Events as they should not be: one poisonous record hides no other, and none says what was in it."""
+"""Events, valid and invalid: an invalid record does not stop the others, and its content is not logged."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app import data_processor
-from chalicelib import events, telemetry
+from chalicelib import events, safe_names
 from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle
@@ -65,56 +65,55 @@ def arrivals(*records: Any) -> list[Arrival | None]:
 
 
 def failure(records: list[Any], remaining: int = 60_000) -> str:
-    """Handle an event, of which no record leads to a request; returns how it fails."""
-    nowhere = boto3.client("s3", "us-east-1", aws_access_key_id="no", aws_secret_access_key="no")  # noqa: S106 - it is none
+    """Handle an event whose records cause no request; returns the message of the error."""
+    nowhere = boto3.client("s3", "us-east-1", aws_access_key_id="no", aws_secret_access_key="no")  # noqa: S106 - not a real one
     with pytest.raises(UploadsFailedError) as error:
         handle(arrivals(*records), ObjectStore(nowhere), SETTINGS, lambda: remaining)
     return str(error.value)
 
 
-@pytest.mark.parametrize("poison", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_record_that_names_no_object_does_not_hide_the_others(poison: Any) -> None:
+@pytest.mark.parametrize("invalid", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_record_that_names_no_object_does_not_stop_the_others(invalid: Any) -> None:
     before, after = Arrival("raw", "a.json"), Arrival("raw", "b.json")
 
-    assert arrivals(record("a.json"), poison, record("b.json")) == [before, None, after]
+    assert arrivals(record("a.json"), invalid, record("b.json")) == [before, None, after]
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(["/", "", "/!~*'()"]))
-def test_every_key_is_read_as_it_was_uploaded(key: str, unencoded: str) -> None:
+def test_every_key_is_decoded_to_the_uploaded_key(key: str, unencoded: str) -> None:
     event = s3_event(("raw", key), unencoded=unencoded)
 
     assert arrivals(*event["Records"]) == [Arrival("raw", key)]
 
 
-def test_a_percent_sign_that_encodes_nothing_stands_for_itself() -> None:
+def test_a_percent_sign_that_encodes_nothing_is_kept() -> None:
     assert arrivals(record("100%.json"), record("%zz.json")) == [
         Arrival("raw", "100%.json"),
         Arrival("raw", "%zz.json"),
     ]
 
 
-@pytest.mark.parametrize("poison", [*UNREADABLE.values(), *FOREIGN.values()], ids=[*UNREADABLE, *FOREIGN])
-def test_a_poisonous_record_makes_the_invocation_fail_without_its_words(
-    poison: Any, said: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("invalid", [*UNREADABLE.values(), *FOREIGN.values()], ids=[*UNREADABLE, *FOREIGN])
+def test_an_invalid_record_fails_the_invocation_without_its_content_in_the_log(
+    invalid: Any, captured: pytest.CaptureFixture[str]
 ) -> None:
-    assert CANARY not in failure([poison])
-    assert CANARY not in "".join(said.readouterr())
+    assert CANARY not in failure([invalid])
+    assert CANARY not in "".join(captured.readouterr())
 
 
-def test_an_event_of_thousands_of_records_fails_with_few_words() -> None:
-    told = failure([record(f"{n}.json", "foreign") for n in range(2000)] + [None] * 2000)
+def test_an_event_of_thousands_of_records_fails_with_a_short_message() -> None:
+    message = failure([record(f"{n}.json", "foreign") for n in range(2000)] + [None] * 2000)
 
-    assert told.startswith("4000 of 4000 uploads: ")
-    assert told.endswith("; and 3990 more")
-    assert len(told) < 1000
+    assert message.startswith("4000 of 4000 uploads: ")
+    assert message.endswith("; and 3990 more")
+    assert len(message) < 1000
 
 
-def test_an_event_too_large_for_the_time_says_so_before_the_time_is_over() -> None:
-    told = failure([record("a.json"), record("b.json")], remaining=MARGIN - 1)
+def test_an_event_that_is_too_large_fails_before_the_timeout() -> None:
+    message = failure([record("a.json"), record("b.json")], remaining=MARGIN - 1)
 
-    assert told.startswith("2 of 2 uploads: ")
-    assert told.count("OutOfTimeError too little time is left") == 2
+    assert message.startswith("2 of 2 uploads: ")
+    assert message.count("OutOfTimeError too little time is left") == 2
 
 
 def test_duplicates_in_one_event_are_one_upload(deployment: Deployment) -> None:
@@ -131,19 +130,19 @@ def versions(deployment: Deployment, key: str) -> int:
     return len(listing.get("Versions", []))
 
 
-def test_between_poisonous_records_the_deployed_function_publishes_the_good_ones(
+def test_the_deployed_function_publishes_the_valid_records_between_invalid_ones(
     deployment: Deployment,
 ) -> None:
     keys = [f"{new_key()}.unannounced" for _ in range(3)]
     for key in keys:
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
     good = s3_event(*((deployment.raw, key) for key in keys))["Records"]
-    poison = [*UNREADABLE.values(), *FOREIGN.values()]
+    invalid = [*UNREADABLE.values(), *FOREIGN.values()]
 
-    error = deployment.invoke_with({"Records": [good[0], *poison[:9], good[1], *poison[9:], good[2]]})
+    error = deployment.invoke_with({"Records": [good[0], *invalid[:9], good[1], *invalid[9:], good[2]]})
 
     assert error is not None
-    assert error["errorMessage"].startswith(f"{len(poison)} of {len(poison) + 3} uploads: ")
+    assert error["errorMessage"].startswith(f"{len(invalid)} of {len(invalid) + 3} uploads: ")
     assert CANARY not in json.dumps(error)
     assert [versions(deployment, key) for key in keys] == [1, 1, 1]
     deployment.logged("records_unreadable", records=len(UNREADABLE))
@@ -154,55 +153,62 @@ def notification(name: str = "ObjectCreated:Put", when: str = "2026-01-02T03:04:
     return {"Records": [{"s3": about, "eventName": name, "eventTime": when}]}
 
 
-def by_eventbridge(what: str = "Object Created") -> dict[str, Any]:
+def through_eventbridge(what: str = "Object Created") -> dict[str, Any]:
     detail = {"bucket": {"name": "raw"}, "object": {"key": "a b.json", "size": 7}}
     return {"source": "aws.s3", "detail-type": what, "time": "2026-01-02T03:04:05Z", "detail": detail}
 
 
-def by_sqs(event: Any) -> dict[str, Any]:
+def through_sqs(event: Any) -> dict[str, Any]:
     return {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(event)}]}
 
 
-def by_sns(event: Any) -> dict[str, Any]:
+def through_sns(event: Any) -> dict[str, Any]:
     return {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(event)}}]}
 
 
-def by_sns_and_sqs(event: Any) -> dict[str, Any]:
-    return by_sqs({"Type": "Notification", "Message": json.dumps(event)})
+def through_sns_and_sqs(event: Any) -> dict[str, Any]:
+    return through_sqs({"Type": "Notification", "Message": json.dumps(event)})
 
 
 def failed(event: Any) -> dict[str, Any]:
-    """As Lambda writes it into the failure queue."""
+    """Make the record that Lambda writes to the failure queue."""
     context = {"requestId": "1", "functionArn": "arn", "condition": "RetriesExhausted"}
     return {"version": "1.0", "requestContext": context, "requestPayload": event}
 
 
-WAYS = [lambda event: event, by_sqs, by_sns, by_sns_and_sqs, failed, lambda event: failed(by_sqs(event))]
+ENVELOPES = [
+    lambda event: event,
+    through_sqs,
+    through_sns,
+    through_sns_and_sqs,
+    failed,
+    lambda event: failed(through_sqs(event)),
+]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("envelope", ENVELOPES)
 @pytest.mark.parametrize(
     ("event", "uploaded", "size"),
     [
         (notification(), 1767323045.678, 7),
         (notification("ObjectRemoved:Delete"), 0, None),
         (notification("ObjectRestore:Completed"), 0, None),
-        (by_eventbridge(), 1767323045, 7),
-        (by_eventbridge("Object Deleted"), 0, None),
+        (through_eventbridge(), 1767323045, 7),
+        (through_eventbridge("Object Deleted"), 0, None),
     ],
 )
-def test_an_event_names_its_object_by_whichever_way_it_comes(
-    way: Callable[[Any], Any], event: Any, uploaded: float, size: int | None
+def test_an_event_names_its_object_whichever_service_delivers_it(
+    envelope: Callable[[Any], Any], event: Any, uploaded: float, size: int | None
 ) -> None:
-    assert events.arrivals(way(event)) == [Arrival("raw", "a b.json", uploaded, size)]
+    assert events.arrivals(envelope(event)) == [Arrival("raw", "a b.json", uploaded, size)]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_test_event_names_nothing_by_whichever_way_it_comes(way: Callable[[Any], Any]) -> None:
-    assert events.arrivals(way(TEST_EVENT)) == []
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_a_test_event_names_nothing_whichever_service_delivers_it(envelope: Callable[[Any], Any]) -> None:
+    assert events.arrivals(envelope(TEST_EVENT)) == []
 
 
-def test_one_key_that_several_records_name_is_as_young_as_the_youngest(deployment: Deployment) -> None:
+def test_a_key_that_several_records_name_has_the_time_of_the_latest(deployment: Deployment) -> None:
     old, young = (s3_event((deployment.raw, "a.json"), uploaded=when)["Records"] for when in (1, time.time()))
 
     error = deployment.invoke_with({"Records": [*old, *young, *old]})
@@ -238,17 +244,21 @@ def nested(depth: int) -> Any:
     ],
     ids=lambda event: str(event)[:40],
 )
-def test_what_is_no_event_of_s3_fails_without_its_words(event: Any, said: pytest.CaptureFixture[str]) -> None:
+def test_anything_but_an_event_of_s3_fails_without_its_content_in_the_log(
+    event: Any, captured: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(UploadsFailedError, match=r"^1 of 1 uploads: unreadable record$") as error:
         data_processor(event, CONTEXT)
 
     assert CANARY not in "".join(traceback.format_exception(error.value))
-    output = "".join(said.readouterr())
+    output = "".join(captured.readouterr())
     assert '"RecordsUnreadable":[1' in output
     assert CANARY not in output
 
 
-def test_keys_under_which_nothing_stands_are_calm_or_refused_by_s3(deployment: Deployment) -> None:
+def test_a_key_without_an_object_fails_the_invocation_only_if_s3_refuses_the_key(
+    deployment: Deployment,
+) -> None:
     odd = ["/a//../..", "\x01\x7f\t", ".", "..", "%", "+ %2B", "\u202e\ufeff\uffff", "x" * 1024]
 
     assert deployment.invoke(*((deployment.raw, key) for key in odd)) is None
@@ -259,4 +269,19 @@ def test_keys_under_which_nothing_stands_are_calm_or_refused_by_s3(deployment: D
 
 
 def named(key: str) -> str:
-    return telemetry.object_name(key, log_object_keys=False).digest
+    return safe_names.object_name(key, log_object_keys=False).digest
+
+
+def test_an_upload_without_a_time_or_with_an_invalid_size_in_its_event_is_published() -> None:
+    event = notification()
+    (record_of_upload,) = event["Records"]
+    del record_of_upload["eventTime"]
+    record_of_upload["s3"]["object"]["size"] = "7"
+
+    assert events.arrivals(event) == [Arrival("raw", "a b.json", 0, None)]
+
+
+def test_a_test_event_succeeds_and_is_logged(captured: pytest.CaptureFixture[str]) -> None:
+    assert data_processor(TEST_EVENT, CONTEXT) is None
+
+    assert '"message":"no_uploads"' in captured.readouterr().out

@@ -1,8 +1,10 @@
-"""What goes in and what comes out: the contract of the extraction, promise by promise."""
+"""The contract of the extraction: what goes in, and what comes out."""
 
+import gc
 import gzip
 import json
 import sys
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +27,7 @@ class Outputs:
 
 
 def fault(*chunks: bytes) -> tuple[str, int]:
-    """Extract what is no use as a whole."""
+    """Extract a malformed document. Returns the reason and the offset."""
     with pytest.raises(MalformedScan) as caught:
         Outputs(*chunks)
     return caught.value.reason, caught.value.offset
@@ -94,7 +96,7 @@ def test_a_name_comes_out_as_the_same_string_however_it_was_written(name: str) -
     assert json.loads(Outputs(written.encode()).processed) == json.loads(written)
 
 
-def test_what_is_white_space_alone_is_blank_and_nothing_else_is() -> None:
+def test_a_text_is_blank_if_all_of_it_is_white_space() -> None:
     characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
     records = [{"patient_id": character, "patient_name": character + " "} for character in characters]
     outputs = Outputs(json.dumps(records, ensure_ascii=False).encode())
@@ -113,7 +115,7 @@ def test_an_index_counts_all_records_of_the_document() -> None:
     assert outputs.summary[:2] == (5000, 5000)
 
 
-def test_bytes_are_written_while_they_are_read() -> None:
+def test_output_is_written_while_the_source_is_read() -> None:
     written: list[int] = []
     read = 0
 
@@ -131,7 +133,7 @@ def test_bytes_are_written_while_they_are_read() -> None:
 
 
 @pytest.mark.parametrize("broken", ["source", "processed", "rejected"])
-def test_what_the_caller_raises_passes_through(broken: str) -> None:
+def test_an_error_of_the_caller_passes_through(broken: str) -> None:
     error = RecursionError("it is the caller's") if broken == "processed" else OSError("it is the caller's")
 
     def breaks(*_: object) -> bytes:
@@ -203,32 +205,51 @@ def test_what_the_caller_raises_passes_through(broken: str) -> None:
         (gzip.compress(b"[]", mtime=0)[:-1], "truncated gzip", 2),
     ],
 )
-def test_a_document_that_is_no_use_is_refused_with_reason_and_offset(
+def test_a_malformed_document_is_refused_with_reason_and_offset(
     document: bytes, reason: str, offset: int
 ) -> None:
     assert fault(document) == (reason, offset)
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
 
 
+@pytest.mark.parametrize(
+    "document", [b"[}", b'{"a":1}\n{"a"}', b"[" + A + b",", b"[" * 10_000, gzip.compress(b"[}")]
+)
+def test_a_malformed_document_is_not_kept_in_memory(document: bytes) -> None:
+    class Written(list[bytes]):
+        """A list that has weak references."""
+
+    written = Written()
+    kept = weakref.ref(written)
+    gc.disable()  # it counts objects, not bytes: a document in a reference cycle could be kept for long
+    try:
+        with pytest.raises(MalformedScan):
+            extract([document], written.append, len)
+        del written
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("size", [7, 1000, 1 << 24])
-def test_gzip_that_is_broken_is_told_first_wherever_the_text_in_it_is_broken(size: int) -> None:
+def test_broken_gzip_is_reported_before_anything_that_is_broken_in_it(size: int) -> None:
     text = b"[}" + b" " * 3_000_000
     packed = gzip.compress(text, mtime=0)
 
-    def told(document: bytes) -> tuple[str, int]:
+    def reported(document: bytes) -> tuple[str, int]:
         return fault(*(document[at : at + size] for at in range(0, len(document), size)))
 
-    assert told(packed) == ("not JSON", 1)
-    assert told(packed[:-6] + b"\0\0" + packed[-4:]) == ("broken gzip", 0)
-    assert told(packed[:-1]) == ("truncated gzip", len(text))
-    assert told(packed + b"\0Canary") == ("more after the end", len(text))
+    assert reported(packed) == ("not JSON", 1)
+    assert reported(packed[:-6] + b"\0\0" + packed[-4:]) == ("broken gzip", 0)
+    assert reported(packed[:-1]) == ("truncated gzip", len(text))
+    assert reported(packed + b"\0Canary") == ("more after the end", len(text))
 
 
 @pytest.mark.parametrize(
     "document",
     [b'[{"Canary":}]', b'[{"patient_id":"Canary', b"Canary", b'[{"Canary":"\\ud800"x}]', b"\x1f\x8bCanary"],
 )
-def test_what_is_raised_carries_nothing_of_the_input(document: bytes) -> None:
+def test_an_error_carries_nothing_of_the_document(document: bytes) -> None:
     with pytest.raises(MalformedScan) as caught:
         Outputs(document)
 
@@ -238,7 +259,7 @@ def test_what_is_raised_carries_nothing_of_the_input(document: bytes) -> None:
     assert error.__context__ is None or error.__suppress_context__
 
 
-def test_decoding_passes_on_what_is_not_gzip_in_small_pieces() -> None:
+def test_decoding_yields_a_plain_document_in_small_pieces() -> None:
     document = b"\x1f" + b"x" * 200_000
 
     pieces = list(Document([document[:1], b"", document[1:]]).text())
@@ -247,7 +268,7 @@ def test_decoding_passes_on_what_is_not_gzip_in_small_pieces() -> None:
     assert max(map(len, pieces)) <= 64 * 1024 + 1
 
 
-def test_decoding_decompresses_gzip_in_small_pieces() -> None:
+def test_decoding_yields_a_gzip_document_in_small_pieces() -> None:
     document = b" " * 5_000_000
 
     pieces = list(Document([gzip.compress(document, mtime=0) + gzip.compress(b"[]", mtime=0)]).text())

@@ -1,4 +1,4 @@
-"""Whatever the records and however the bytes arrive: the answer that the standard library's parser gives."""
+"""For any records, and bytes in any chunks, the result is that of the standard library's parser."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=6,
 )
-# Names of the fields among other keys, missing now and then, and now and then no text.
+# The fields among other keys; some are missing, and some are not text.
 records = values | st.dictionaries(
     st.sampled_from([*FIELDS, "diagnosis", "x"]) | text, text | values, max_size=6
 )
@@ -27,7 +27,7 @@ layouts = st.sampled_from([None, 1, "\t"])
 
 
 def expected(document: list[Any]) -> tuple[list[dict[str, str]], list[Any]]:
-    """Judge records as the contract says, with nothing of the code under test."""
+    """Judge records by the contract, without the code under test."""
     valid = [
         isinstance(record, dict) and all(isinstance(record.get(f), str) and record[f].strip() for f in FIELDS)
         for record in document
@@ -38,7 +38,7 @@ def expected(document: list[Any]) -> tuple[list[dict[str, str]], list[Any]]:
 
 
 def pieces(data: bytes, sizes: list[int]) -> Iterator[bytes]:
-    """Cut bytes into chunks of these sizes, over and over; some are empty."""
+    """Cut bytes into chunks of these sizes, repeatedly; some are empty."""
     at = 0
     while at < len(data):
         for size in sizes:
@@ -60,7 +60,7 @@ sizes = st.lists(st.integers(0, 40), min_size=1, max_size=5).filter(any)
 def test_an_array_gives_what_the_reference_gives(
     document: list[Any], indent: str | int | None, sizes: list[int]
 ) -> None:
-    # Escapes with white space between records, plain UTF-8 without.
+    # With white space between records: escapes. Without: plain UTF-8.
     data = json.dumps(document, indent=indent, ensure_ascii=indent is not None).encode()
 
     *found, summary = extracted(data, sizes)

@@ -1,4 +1,4 @@
-"""What is shown of the failure queue: causes in our own words, and nothing that somebody uploaded."""
+"""What is shown of the failure queue: known causes, and nothing that somebody uploaded."""
 
 import json
 from typing import Any
@@ -22,9 +22,9 @@ def record(condition: str = "RetriesExhausted", **response: Any) -> dict[str, An
     return {"requestContext": about, "requestPayload": EVENT, **response}
 
 
-def failed(error: str | None, words: str) -> dict[str, Any]:
-    """Make one of a function that raised an error."""
-    payload = {"errorMessage": words} | ({"errorType": error} if error else {})
+def failed(error: str | None, message: str) -> dict[str, Any]:
+    """Make Lambda's record of a function that raised an error."""
+    payload = {"errorMessage": message} | ({"errorType": error} if error else {})
     return record(responsePayload=payload)
 
 
@@ -38,7 +38,7 @@ def failed(error: str | None, words: str) -> dict[str, Any]:
         (failed("Runtime.OutOfMemory", f"about {CANARY}"), "Runtime.OutOfMemory"),
         (failed(f"An error about {CANARY}", CANARY), failures.UNKNOWN),
         (failed("KeyError", f"scans/0a1b2c3d4e5f6071 {CANARY}.json"), "KeyError"),
-        (record("EventAgeExceeded"), "waited too long for its turn"),
+        (record("EventAgeExceeded"), "expired before Lambda could run it"),
         (record("ZeroReservedConcurrency"), "came while the stage was paused"),
         (record(), failures.UNKNOWN),
         (record(responsePayload=CANARY), failures.UNKNOWN),
@@ -46,8 +46,8 @@ def failed(error: str | None, words: str) -> dict[str, Any]:
         (EVENT, "given up by SQS"),
     ],
 )
-def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None:
-    cause, _, names = failures.read(json.dumps(body))
+def test_a_cause_is_one_of_the_known_ones_and_quotes_nothing(body: Any, why: str) -> None:
+    cause, _, names = failures.parse(json.dumps(body))
 
     assert cause == why
     assert [name[:2] for name in names] == [("raw", f"{CANARY}.json")]
@@ -55,8 +55,8 @@ def test_a_cause_is_told_in_our_words_or_not_at_all(body: Any, why: str) -> None
 
 
 @pytest.mark.parametrize("body", ["{", "{}", json.dumps(CANARY), "[" * 100_000, '{"a":' * 100_000, "NaN"])
-def test_what_is_no_event_names_no_object_and_is_not_quoted(body: str) -> None:
-    cause, _, names = failures.read(body)
+def test_a_message_that_is_not_an_event_names_no_object_and_is_not_quoted(body: str) -> None:
+    cause, _, names = failures.parse(body)
 
     assert not names
     assert CANARY not in cause

@@ -1,4 +1,4 @@
-"""The first minute on a machine that lacks something: one line says what to do."""
+"""On a machine that lacks a tool, one line of output says what to do."""
 
 import shutil
 import subprocess
@@ -9,13 +9,13 @@ import pytest
 from infra.ops.local.cloud import ROOT
 
 SHELL = ("make", "sh", "test", "echo", "mkdir", "touch", "grep", "sed", "expand")
-# What a shim of pyenv says where the version is not installed.
+# The output of a pyenv shim whose version is not installed.
 FAILING_SHIM = "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n"
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """Make a project, and a machine whose PATH has what make wants, and no Python."""
+    """Make a project, and a PATH with the tools that make needs but without Python."""
     for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-local.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
@@ -30,12 +30,12 @@ def make(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=machine, env=environment, capture_output=True, text=True, check=False)
 
 
-def put(machine: Path, name: str, script: str) -> None:
+def install(machine: Path, name: str, script: str) -> None:
     (machine / "bin" / name).write_text(script)
     (machine / "bin" / name).chmod(0o755)
 
 
-def test_without_python_it_says_what_is_needed(machine: Path) -> None:
+def test_without_python_make_says_which_version_is_needed(machine: Path) -> None:
     done = make(machine, "check")
 
     assert done.returncode != 0
@@ -43,16 +43,16 @@ def test_without_python_it_says_what_is_needed(machine: Path) -> None:
     assert "command not found" not in done.stdout + done.stderr
 
 
-def test_a_shim_that_fails_is_not_taken_for_python(machine: Path) -> None:
-    put(machine, "python3.12", FAILING_SHIM)
-    put(machine, "python3", FAILING_SHIM)
+def test_a_failing_shim_does_not_count_as_python(machine: Path) -> None:
+    install(machine, "python3.12", FAILING_SHIM)
+    install(machine, "python3", FAILING_SHIM)
 
     assert "make PYTHON=/path/to/python3.12" in make(machine, "check").stdout
 
 
-def test_behind_a_shim_that_fails_the_python_that_runs_is_found(machine: Path) -> None:
-    put(machine, "python3.12", FAILING_SHIM)
-    put(machine, "python3", '#!/bin/sh\ncase "$1" in -c) exit 0 ;; esac\necho "started: $*"\nexit 1\n')
+def test_a_working_python_after_a_failing_shim_is_used(machine: Path) -> None:
+    install(machine, "python3.12", FAILING_SHIM)
+    install(machine, "python3", '#!/bin/sh\ncase "$1" in -c) exit 0 ;; esac\necho "started: $*"\nexit 1\n')
 
     assert "started: -m venv" in make(machine, "check").stdout
 

@@ -1,4 +1,4 @@
-"""`forget`, in the local cloud: afterwards nothing stands, and no event brings anything back."""
+"""`forget` in the local cloud: nothing of the key is left, and no event brings anything back."""
 
 import json
 import threading
@@ -21,11 +21,11 @@ from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
 from infra.ops.__main__ import ops
 from infra.ops.aws.place import Place, locate
-from infra.ops.aws.standing import Wanted, standing
+from infra.ops.aws.stored import Wanted, list_stored
 from infra.ops.aws.uploads import read
 from infra.ops.aws.versions import hide, remove
 from infra.ops.cli import forget as command
-from infra.ops.commands.forget import Forgetting, patience
+from infra.ops.commands.forget import Erasure, wait_seconds
 from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
 from tests.deployment import Deployment, new_key
@@ -33,7 +33,7 @@ from tests.events import s3_event
 
 # A record that is published, and one that is rejected.
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"},7]'
-HANDLED = 10.0  # seconds in which every handler of these tests has ended, under load as well
+HANDLED = 10.0  # seconds after which all handlers of these tests have ended, even on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +52,23 @@ def queue(place: Place) -> Iterator[str]:
     sqs.purge_queue(QueueUrl=url)
 
 
-def forgotten(place: Place, *wanted: Wanted, seconds: float = 0) -> Forgetting:
-    forgetting = Forgetting(place, wanted)
-    forgetting.run(lambda *_: None, patience=seconds, pause=1)
-    return forgetting
+def forget(place: Place, *wanted: Wanted, seconds: float = 0) -> Erasure:
+    erasure = Erasure(place, wanted)
+    erasure.run(lambda *_: None, seconds=seconds, sweep_seconds=1)
+    return erasure
 
 
 def left(deployment: Deployment, *wanted: Wanted) -> list[str]:
-    found = standing(deployment.s3, deployment.buckets, wanted)
+    found = list_stored(deployment.s3, deployment.buckets, wanted)
     return [one.key for each in found for one in each]
 
 
-def test_handlers_are_waited_for_as_long_as_they_may_run(place: Place) -> None:
-    assert patience(place) == 960
-    assert patience(place._replace(timeout=60)) == 960  # after which no upload is new, either
+def test_the_command_waits_for_as_long_as_a_handler_may_run(place: Place) -> None:
+    assert wait_seconds(place) == 960
+    assert wait_seconds(place._replace(timeout=60)) == 960  # an upload counts as new for 900 seconds
 
 
-def test_every_version_of_a_key_is_gone_and_no_other_key_is_touched(
+def test_every_version_of_a_key_is_deleted_and_no_other_key_is_changed(
     deployment: Deployment, place: Place
 ) -> None:
     key = f"{new_key()} ü+%.json"
@@ -82,16 +82,16 @@ def test_every_version_of_a_key_is_gone_and_no_other_key_is_touched(
     deployment.upload(b"[", key)
     deployment.s3.delete_object(Bucket=deployment.raw, Key=key)
 
-    forgetting = forgotten(place, Wanted(key))
+    erasure = forget(place, Wanted(key))
 
     assert left(deployment, Wanted(key)) == []
-    assert forgetting.removed == {"raw": 4, "processed": 2, "rejected": 2}
+    assert erasure.removed == {"raw": 4, "processed": 2, "rejected": 2}
     for one in neighbours:
         assert read(deployment.s3, deployment.processed, one)
         assert len(left(deployment, Wanted(one))) == 3
 
 
-def test_a_key_that_xml_cannot_carry_is_removed_like_any_other(deployment: Deployment) -> None:
+def test_a_key_with_characters_that_xml_forbids_is_deleted_like_any_other(deployment: Deployment) -> None:
     keys = [f"{new_key()}\x01\x1f.unannounced", f"{new_key()}\r\n.unannounced"]
     put = partial(deployment.s3.put_object, Bucket=deployment.raw, Body=SCAN)
     found = [(key, put(Key=key)["VersionId"]) for key in keys]
@@ -104,7 +104,7 @@ def test_a_key_that_xml_cannot_carry_is_removed_like_any_other(deployment: Deplo
             deployment.s3.head_object(Bucket=deployment.raw, Key=key, VersionId=version)
 
 
-def test_all_keys_of_a_prefix_are_forgotten_and_reports_of_others_are_not(
+def test_all_keys_with_a_prefix_are_deleted_and_reports_of_other_keys_are_not(
     deployment: Deployment, place: Place
 ) -> None:
     parent = new_key()
@@ -112,33 +112,33 @@ def test_all_keys_of_a_prefix_are_forgotten_and_reports_of_others_are_not(
     for one in (parent, *keys):
         deployment.upload(SCAN, one)
 
-    forgetting = forgotten(place, Wanted(f"{parent}/", is_prefix=True))
+    erasure = forget(place, Wanted(f"{parent}/", is_prefix=True))
 
-    assert forgetting.keys == set(keys)
+    assert erasure.keys == set(keys)
     assert left(deployment, *map(Wanted, keys)) == []
     assert len(left(deployment, Wanted(parent))) == 3
 
 
-def test_what_is_uploaded_again_meanwhile_stays_with_all_that_is_made_of_it(
+def test_an_upload_of_the_key_meanwhile_stays_with_everything_that_is_made_from_it(
     deployment: Deployment, place: Place
 ) -> None:
     key = new_key()
     deployment.upload(b'[{"patient_id":"P-1","patient_name":"Old"},8]', key)
-    forgetting = Forgetting(place, [Wanted(key)])
+    erasure = Erasure(place, [Wanted(key)])
     again = deployment.upload(SCAN, key)
 
-    forgetting.run(lambda *_: None, patience=2, pause=0.5)
+    erasure.run(lambda *_: None, seconds=2, sweep_seconds=0.5)
 
-    assert forgetting.again == {key}
-    found = standing(deployment.s3, deployment.buckets, [Wanted(key)])
+    assert erasure.uploaded_again == {key}
+    found = list_stored(deployment.s3, deployment.buckets, [Wanted(key)])
     assert [one.id for one in found.raw] == [again.version]
-    # Maybe twice: a handler that has to start again writes it again.
+    # Possibly two versions: a handler that starts again writes it again.
     assert {one.key for one in found.rejected} == {f"{key}/{again.version}.jsonl"}
     assert len(found.processed) == 1
     assert b"Ada" in read(deployment.s3, deployment.processed, key, again.version)
 
 
-def test_messages_that_name_it_leave_the_failure_queue_and_no_others_do(
+def test_only_messages_that_name_no_other_key_are_deleted_from_the_failure_queue(
     deployment: Deployment, place: Place, queue: str
 ) -> None:
     gone, other = new_key(), new_key()
@@ -149,35 +149,35 @@ def test_messages_that_name_it_leave_the_failure_queue_and_no_others_do(
     sqs.send_message(QueueUrl=queue, MessageBody="no JSON")
     time.sleep(0.01)
 
-    forgetting = forgotten(place, Wanted(gone))
+    erasure = forget(place, Wanted(gone))
 
-    assert (forgetting.messages, forgetting.shared) == (1, 1)
+    assert (erasure.messages_removed, erasure.messages_kept) == (1, 1)
     received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert len(received) == 3
 
 
-def test_a_handler_that_had_opened_the_upload_before_publishes_in_vain(
+def test_what_a_handler_publishes_that_had_opened_the_upload_before_is_deleted_too(
     deployment: Deployment, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = f"{new_key()}.unannounced"
     deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
-    opened, goes_on = threading.Event(), threading.Event()
+    opened, continues = threading.Event(), threading.Event()
 
-    def held(*document: Any) -> Any:
+    def wait_and_extract(*document: Any) -> Any:
         opened.set()
-        goes_on.wait()
+        continues.wait()
         return extract(*document)
 
-    monkeypatch.setattr(pipeline, "extract", held)
+    monkeypatch.setattr(pipeline, "extract", wait_and_extract)
     handler = threading.Thread(target=handle_here, args=(deployment, key))
     handler.start()
     opened.wait()
 
-    forgetting = Forgetting(place, [Wanted(key)])
-    forgetting.run(lambda *_: goes_on.set(), patience=3, pause=3)
+    erasure = Erasure(place, [Wanted(key)])
+    erasure.run(lambda *_: continues.set(), seconds=3, sweep_seconds=3)
 
     handler.join()
-    assert forgetting.removed == {"raw": 1, "processed": 1, "rejected": 1}
+    assert erasure.removed == {"raw": 1, "processed": 1, "rejected": 1}
     assert left(deployment, Wanted(key)) == []
 
 
@@ -187,8 +187,8 @@ def handle_here(deployment: Deployment, key: str) -> None:
 
 
 @contextmanager
-def going_on(deployment: Deployment, keys: list[str]) -> Iterator[None]:
-    """Have events of keys come again and again, as if of new uploads, as in a replay and retries."""
+def repeated_events(deployment: Deployment, keys: list[str]) -> Iterator[None]:
+    """Send events of the keys again and again, as replays and retries do."""
     ended = threading.Event()
 
     def send_all() -> None:
@@ -205,21 +205,21 @@ def going_on(deployment: Deployment, keys: list[str]) -> Iterator[None]:
         sender.join()
 
 
-def test_nothing_comes_back_while_uploads_a_replay_and_retries_go_on(
+def test_nothing_comes_back_during_uploads_a_replay_and_retries(
     deployment: Deployment, place: Place, queue: str
 ) -> None:
     keys = [new_key() for _ in range(2)]
     wanted = [Wanted(key) for key in keys]
     large = SCAN[:-1] + b"," + b",".join([SCAN[1:-1]] * 60_000) + b"]"
 
-    with going_on(deployment, keys):
+    with repeated_events(deployment, keys):
         for key in keys:
-            for body in (SCAN, large):  # whose handlers are at work when it begins
+            for body in (SCAN, large):  # their handlers are running when it starts
                 deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
-        forgetting = forgotten(place, *wanted, seconds=HANDLED)
+        erasure = forget(place, *wanted, seconds=HANDLED)
 
-    assert forgetting.removed["raw"] == 4
-    assert not forgetting.again
+    assert erasure.removed["raw"] == 4
+    assert not erasure.uploaded_again
     for key in keys:
         assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time() - 960)) is None
     assert left(deployment, *wanted) == []
@@ -233,15 +233,15 @@ def waiting(queue: str) -> int:
 
 
 def run(*options: str, typed: str = "") -> Result:
-    """Run `forget` as a command that need not wait."""
+    """Run the command, with a wait of one second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "patience", lambda _place: 1)
+        patch.setattr(command, "wait_seconds", lambda _place: 1)
         result = CliRunner().invoke(ops, ["forget", "--stage", "local", *options], input=typed)
     console.quiet = False
     return result
 
 
-def test_another_key_than_the_one_typed_is_not_forgotten(deployment: Deployment) -> None:
+def test_if_the_typed_key_differs_nothing_is_deleted(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
 
@@ -252,7 +252,7 @@ def test_another_key_than_the_one_typed_is_not_forgotten(deployment: Deployment)
     assert len(left(deployment, Wanted(key))) == 3
 
 
-def test_the_record_has_no_key_and_a_second_run_finds_nothing(deployment: Deployment) -> None:
+def test_the_printed_record_has_no_key_and_a_second_run_finds_nothing(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
 
@@ -262,13 +262,13 @@ def test_the_record_has_no_key_and_a_second_run_finds_nothing(deployment: Deploy
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "Forgotten." in first.output
-    assert "Nothing of it was there." in third.output
-    assert key not in first.output.replace(f": {key}\n", "")  # as it was typed
+    assert "Nothing was found." in third.output
+    assert key not in first.output.replace(f": {key}\n", "")  # the prompt
     assert key not in second.output
     assert left(deployment, Wanted(key)) == []
 
 
-def test_interrupted_it_says_how_to_go_on_and_goes_on(
+def test_after_ctrl_c_it_says_how_to_continue_and_a_second_run_finishes(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = new_key()
@@ -280,7 +280,7 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("infra.ops.commands.forget._wait", interrupt)
         interrupted = run(key, "--yes")
-    (marker,) = standing(deployment.s3, deployment.buckets, [Wanted(key)]).raw
+    (marker,) = list_stored(deployment.s3, deployment.buckets, [Wanted(key)]).raw
     assert deployment.invoke_with(s3_event((deployment.raw, key), uploaded=time.time())) is None
     ended = run(key, "--yes")
 
@@ -292,5 +292,5 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(
 
 
 @pytest.mark.parametrize("options", [(), ("",), ("--prefix", ""), ("key.json", "--json")])
-def test_what_could_be_meant_otherwise_is_refused(options: tuple[str, ...]) -> None:
+def test_ambiguous_arguments_are_refused(options: tuple[str, ...]) -> None:
     assert run(*options).exit_code == 2

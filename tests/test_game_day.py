@@ -1,4 +1,4 @@
-"""The game day of the runbook: a permission is taken away and given back, and nothing is lost."""
+"""The runbook's exercise: a permission is removed and restored, and no upload is lost."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,9 +22,9 @@ def queue(deployment: Deployment) -> Iterator[str]:
 
 @pytest.fixture
 def alarm(queue: str) -> Iterator[Any]:
-    """The alarm of failed uploads, as Terraform makes it for other stages.
+    """The alarm of failed uploads, as Terraform creates it for other stages.
 
-    The stand-in does not count what is in a queue: its state is set by hand, as CloudWatch would set it.
+    The local cloud has no metrics of queues, so the test sets the alarm's state, as CloudWatch would.
     """
     assert queue
     cloudwatch: Any = boto3.client("cloudwatch")
@@ -44,7 +44,7 @@ def alarm(queue: str) -> Iterator[Any]:
     cloudwatch.delete_alarms(AlarmNames=[ALARM])
 
 
-def test_a_permission_is_taken_away_seen_given_back_and_everything_is_published(
+def test_after_a_missing_permission_is_restored_and_redriven_everything_is_published(
     deployment: Deployment, queue: str, alarm: Any
 ) -> None:
     keys = [f"game-day/{new_key()}" for _ in range(UPLOADS)]

@@ -1,4 +1,4 @@
-"""The generator makes the same scans for the same seed, and every shape is one that the extraction reads."""
+"""The generator makes the same scans for the same seed, and the extraction reads every shape."""
 
 import subprocess
 import sys
@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_gives_what_the_reference_gives(shape: str) -> None:
+def test_every_shape_is_extracted_as_by_the_reference(shape: str) -> None:
     document = b"".join(generate(shape, 40, percent=50))
     found = extraction([document])
 
     assert agree(found, reference(document))
     assert sum(found.counts) == 40
-    # Half a surrogate pair is hard to read, and valid.
+    # Half a surrogate pair is slow to decode, but valid.
     invalid = shape in {"hostile-numbers", "hostile-empty"} or (
         shape.startswith("dirty") and shape != "dirty-half-pair"
     )

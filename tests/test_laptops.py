@@ -1,4 +1,4 @@
-"""The stage `local` is packaged for the machine that runs it, the others for Lambda."""
+"""The package of the stage `local` has wheels for this machine, those of other stages for Lambda."""
 
 import pytest
 from chalice.deploy.packager import DependencyBuilder
@@ -15,18 +15,17 @@ WHEELS = [
 
 def takes(wheel: str) -> bool:
     """Say whether Chalice would package a wheel."""
-    # Chalice has no public way to ask.
-    return bool(DependencyBuilder(OSUtils())._is_compatible_wheel_filename("cp312", wheel))  # noqa: SLF001
+    return bool(DependencyBuilder(OSUtils())._is_compatible_wheel_filename("cp312", wheel))  # noqa: SLF001 - Chalice has no public API for it
 
 
 @pytest.mark.parametrize("wheel", WHEELS)
-def test_a_laptops_own_wheels_are_packaged_for_local_alone(wheel: str) -> None:
+def test_a_laptops_own_wheels_are_packaged_for_the_stage_local_only(wheel: str) -> None:
     with wheels_for("local"):
         assert takes(wheel)
     with wheels_for("dev"):
         assert not takes(wheel)
 
 
-def test_a_wheel_of_another_python_is_packaged_for_no_stage() -> None:
+def test_a_wheel_for_another_python_is_never_packaged() -> None:
     with wheels_for("local"):
         assert not takes("x-1-cp313-cp313-macosx_11_0_arm64.whl")

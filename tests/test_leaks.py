@@ -1,4 +1,4 @@
-"""Canary patients, through every way that a document can fail: their words stay in the buckets."""
+"""Canary patients in documents that fail in every way: their data stays in the buckets."""
 
 import json
 
@@ -16,7 +16,7 @@ from tests.deployment import Deployment, log_lines, without_permission
 from tests.events import CONTEXT, s3_event
 
 KEY = f"{CANARY}/{{}}"
-# A replay's and those of S3 Batch Operations: of a key that fails, and of one that nobody understands.
+# Of a replay and of S3 Batch Operations: with a key that fails, and with an item that cannot be read.
 BATCHES = [
     {"Items": [{"Key": KEY.format("published.json"), "force": True}, {"Key": KEY.format("absent.json")}]},
     {"Items": [{"Key": KEY.format("published.json"), "force": CANARY}]},
@@ -29,7 +29,7 @@ BATCHES = [
         ],
     },
 ]
-# All of them: test_leaks_loud.py
+# test_leaks_loud.py has all of them.
 SOME = {
     name: DOCUMENTS[name]
     for name in ("published", "rejected", "broken value", "not UTF-8", "nested", "gzip, damaged")
@@ -43,7 +43,7 @@ def all_logs() -> str:
 
 
 def all_heads(deployment: Deployment) -> list[str]:
-    """Metadata, content type, number of tags: all but the content."""
+    """Return metadata, content type and number of tags: everything but the content."""
     return [
         str(deployment.s3.head_object(Bucket=bucket, Key=key))
         for bucket in (deployment.raw, deployment.processed, deployment.rejected)
@@ -51,7 +51,7 @@ def all_heads(deployment: Deployment) -> list[str]:
     ]
 
 
-def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None:
+def test_no_patient_data_leaves_the_buckets(deployment: Deployment) -> None:
     for name, document in SOME.items():
         deployment.upload(document, KEY.format(f"{name}.json"))
         answer = deployment.post(document)
@@ -75,8 +75,8 @@ def test_no_word_of_a_patient_leaves_the_buckets(deployment: Deployment) -> None
     assert CANARY not in log
 
 
-def test_an_object_without_a_version_is_not_named_by_a_digest_of_its_content(
-    deployment: Deployment, said: pytest.CaptureFixture[str]
+def test_an_object_without_a_version_id_is_not_logged_with_a_digest_of_its_content(
+    deployment: Deployment, captured: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings("no-versions-raw", "no-versions-processed", "no-versions-rejected")
     for bucket in (settings.raw_bucket, settings.processed_bucket, settings.rejected_bucket):
@@ -90,7 +90,7 @@ def test_an_object_without_a_version_is_not_named_by_a_digest_of_its_content(
         CONTEXT.get_remaining_time_in_millis,
     )
 
-    output = said.readouterr().out
+    output = captured.readouterr().out
     assert '"version":"null"' in output
     assert answer["ETag"].strip('"') not in output
 
@@ -99,9 +99,9 @@ def fail(*_: object, **__: object) -> None:
     raise KeyError(CANARY)
 
 
-@pytest.mark.parametrize("step", ["extract", "Upload", "_origin", "Outcomes", "_is_current"])
-def test_a_bug_in_the_processing_is_told_without_its_words(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str
+@pytest.mark.parametrize("step", ["extract", "Upload", "_metadata", "Outcomes", "_is_current"])
+def test_a_bug_in_the_pipeline_is_logged_without_its_message(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[str], step: str
 ) -> None:
     key = KEY.format(f"{step}.unannounced")
     for bucket in (deployment.raw, deployment.processed):
@@ -113,14 +113,14 @@ def test_a_bug_in_the_processing_is_told_without_its_words(
 
     assert str(error.value).endswith(" KeyError")
     assert error.value.__context__ is None
-    assert CANARY not in "".join(said.readouterr())
+    assert CANARY not in "".join(captured.readouterr())
 
 
-@pytest.mark.filterwarnings("ignore:IAMAuthorizer is not a supported in local mode")  # as Chalice words it
+@pytest.mark.filterwarnings("ignore:IAMAuthorizer is not a supported in local mode")  # the words of Chalice
 @pytest.mark.parametrize("step", ["extract", "bounded", "Answer"])
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_bug_in_the_api_is_told_without_its_words(
-    monkeypatch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], step: str, *, debug: bool
+def test_a_bug_in_the_api_is_logged_without_its_message(
+    monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[str], step: str, *, debug: bool
 ) -> None:
     monkeypatch.setattr(app, step, fail)
     monkeypatch.setattr(app.app, "_debug", debug)
@@ -128,7 +128,7 @@ def test_a_bug_in_the_api_is_told_without_its_words(
     with Client(app.app, stage_name="local") as client:
         answer = client.http.post("/process", body=DOCUMENTS["published"])
 
-    output = "".join(said.readouterr())
+    output = "".join(captured.readouterr())
     assert answer.status_code == 500
     assert answer.json_body == {"reason": "internal error"}
     assert "document_failed" in output

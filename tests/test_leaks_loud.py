@@ -1,4 +1,4 @@
-"""The functions in AWS's own runtime, made as loud as anybody could make them: no patient is heard."""
+"""The functions in AWS's runtime, with every setting that logs more: no patient data is logged."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from tests.deployment import Deployment
 from tests.events import api_event, s3_event
 from tests.lambda_runtime import Runtime, runtime
 
-LOUD = {
+VERBOSE = {
     "AWS_LAMBDA_LOG_FORMAT": "JSON",
     "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
     "LOG_LEVEL": "DEBUG",
@@ -25,13 +25,13 @@ LOUD = {
     "POWERTOOLS_LOGGER_SAMPLE_RATE": "1",
     "POWERTOOLS_LOG_DEDUPLICATION_DISABLED": "true",
     "POWERTOOLS_LOG_LEVEL": "DEBUG",
-    "POWERTOOLS_METRICS_DISABLED": "false",  # as POWERTOOLS_DEV would have it
-    "POWERTOOLS_SERVICE_NAME": "loud",
+    "POWERTOOLS_METRICS_DISABLED": "false",  # POWERTOOLS_DEV would set it to true
+    "POWERTOOLS_SERVICE_NAME": "verbose",
     "PYTHONASYNCIODEBUG": "1",
     "PYTHONDEVMODE": "1",
     "PYTHONWARNINGS": "always",
 }
-ENVIRONMENT = local_stage.environment() | LOUD
+ENVIRONMENT = local_stage.environment() | VERBOSE
 TYPES = {"Content-Type": "application/json"}
 REQUESTS: dict[str, dict[str, Any]] = {
     "content type": api_event("[]", {"Content-Type": CANARY}),
@@ -61,10 +61,10 @@ def processor(tmp_path: Path) -> Iterator[Runtime]:
 
 
 def key(name: str) -> str:
-    return f"loud/{CANARY}/{name}.unannounced"
+    return f"verbose/{CANARY}/{name}.unannounced"
 
 
-def test_of_what_is_uploaded_nothing_is_heard(deployment: Deployment, processor: Runtime) -> None:
+def test_nothing_of_an_upload_is_logged(deployment: Deployment, processor: Runtime) -> None:
     for name, document in DOCUMENTS.items():
         deployment.s3.put_object(Bucket=deployment.raw, Key=key(name), Body=document)
 
@@ -79,17 +79,17 @@ def test_of_what_is_uploaded_nothing_is_heard(deployment: Deployment, processor:
     assert {error["errorType"] for error in errors} == {"UploadsFailedError"}
     assert CANARY not in json.dumps(errors)
     log = processor.log()
-    for said in ("object_published", "object_malformed", "object_missing", "object_failed", "BytesRead"):
-        assert said in log
+    for word in ("object_published", "object_malformed", "object_missing", "object_failed", "BytesRead"):
+        assert word in log
     assert CANARY not in log
 
 
 @pytest.mark.parametrize(
-    ("level", "heard"),
+    ("level", "logged"),
     [("WARN", ["object_malformed", "object_failed"]), ("ERROR", ["object_failed"])],
 )
-def test_no_level_below_fatal_hides_what_an_alarm_points_at(
-    deployment: Deployment, tmp_path: Path, level: str, heard: list[str]
+def test_no_level_below_fatal_hides_an_event_that_an_alarm_refers_to(
+    deployment: Deployment, tmp_path: Path, level: str, logged: list[str]
 ) -> None:
     deployment.s3.put_object(Bucket=deployment.raw, Key=key("malformed"), Body=b"[")
     quiet = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": level, "POWERTOOLS_LOG_LEVEL": level}
@@ -98,13 +98,13 @@ def test_no_level_below_fatal_hides_what_an_alarm_points_at(
         function.invoke(s3_event((deployment.raw, key("malformed")), ("foreign", key("foreign"))))
 
     messages = [json.loads(line).get("message") for line in function.log().splitlines() if line[:1] == "{"]
-    assert [message for message in messages if message] == heard
+    assert [message for message in messages if message] == logged
     assert '"ObjectsMalformed":[1' in function.log()
 
 
-def test_of_what_s3_refuses_nothing_is_heard(deployment: Deployment, tmp_path: Path) -> None:
-    look = [allow(action, "arn:aws:s3:::*processed*") for action in ("s3:GetObject", "s3:ListBucket")]
-    with acting_as("nobody", *look), runtime("app.data_processor", tmp_path, ENVIRONMENT) as function:
+def test_nothing_of_an_upload_that_s3_refuses_is_logged(deployment: Deployment, tmp_path: Path) -> None:
+    lookup = [allow(action, "arn:aws:s3:::*processed*") for action in ("s3:GetObject", "s3:ListBucket")]
+    with acting_as("nobody", *lookup), runtime("app.data_processor", tmp_path, ENVIRONMENT) as function:
         error = function.invoke(s3_event((deployment.raw, key("published"))))
 
     assert error["errorMessage"].endswith(" ObjectStoreError get_object: AccessDenied")
@@ -114,7 +114,7 @@ def test_of_what_s3_refuses_nothing_is_heard(deployment: Deployment, tmp_path: P
 
 
 @pytest.mark.usefixtures("deployment")
-def test_of_what_is_posted_nothing_is_heard(tmp_path: Path) -> None:
+def test_nothing_of_a_posted_document_is_logged(tmp_path: Path) -> None:
     with runtime("app.app", tmp_path, ENVIRONMENT) as function:
         answers = {name: function.invoke(event) for name, event in REQUESTS.items()}
 

@@ -1,4 +1,4 @@
-"""`make run` and `make up`, as somebody runs them: in a process of their own, ended in every way."""
+"""`make run` and `make up`, each in its own process, ended in every way."""
 
 import json
 import re
@@ -17,17 +17,17 @@ from infra.ops.local.cloud import LOCAL, ROOT
 from tests.readme import block, is_shown
 
 COMMAND = [sys.executable, "-m", "infra.ops", "local"]
-GONE_WITHIN = 30  # seconds
+ENDS_WITHIN = 30  # seconds
 
 
 def folders(process: int) -> list[Path]:
-    """Folders of a process's local cloud: removed with the cloud."""
+    """Return the folders of a process's local cloud, which are removed with the cloud."""
     return list(LOCAL.glob(f"run-{process}-*"))
 
 
 @contextmanager
 def running() -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
-    """`make up`, once it says that it is ready: the process, its cloud's folder, and what it printed."""
+    """Run `make up` until it is ready; yields the process, its cloud's folder, and its output."""
     with subprocess.Popen(
         [*COMMAND, "--keep"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -50,7 +50,7 @@ def read_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Command lines of processes that still work in a cloud's folder."""
+    """Return the command lines of processes whose working directory is in a cloud's folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -62,12 +62,12 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def await_end(folder: Path) -> None:
-    deadline = time.monotonic() + GONE_WITHIN
+    deadline = time.monotonic() + ENDS_WITHIN
     while leftovers(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def test_a_run_shows_what_became_of_every_sample_and_leaves_nothing() -> None:
+def test_a_run_shows_the_outcome_of_every_sample_and_leaves_nothing() -> None:
     with subprocess.Popen(
         COMMAND, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -83,7 +83,7 @@ def test_a_run_shows_what_became_of_every_sample_and_leaves_nothing() -> None:
 
 
 def expected_row(path: Path) -> str:
-    """A row of the table, from the expectations beside a sample; a long outcome goes on below."""
+    """Return a pattern of a sample's row in the table, from the expected files beside the sample."""
     published, rejected = path.with_suffix(".processed"), path.with_suffix(".rejected")
     lines = len(rejected.read_text().splitlines()) if rejected.exists() else 0
     words = {
@@ -101,15 +101,15 @@ def expected_row(path: Path) -> str:
     return rf"^ +{key} +{outcome} +\d+ *$"
 
 
-def works(command: str) -> bool:
+def is_installed(command: str) -> bool:
     return subprocess.run([command, "--version"], capture_output=True, check=False).returncode == 0
 
 
-def test_what_it_prints_can_be_pasted() -> None:
+def test_the_printed_lines_can_be_pasted() -> None:
     with running() as (_, _, output):
         printed = output[output.index("export ") :].splitlines()
-        # Somebody without the aws CLI still gets an answer from curl.
-        lines = [line for line in printed if works("aws") or not line.startswith("aws ")]
+        # Without the aws CLI, the lines for curl still work.
+        lines = [line for line in printed if is_installed("aws") or not line.startswith("aws ")]
         script = "\n".join(lines)
         result = subprocess.run(
             ["/bin/sh", "-ec", script], cwd=ROOT, capture_output=True, text=True, check=False
@@ -124,7 +124,7 @@ def test_an_interrupted_run_leaves_nothing(how: signal.Signals) -> None:
     with running() as (process, folder, _):
         assert leftovers(folder)
         process.send_signal(how)
-        process.wait(GONE_WITHIN)
+        process.wait(ENDS_WITHIN)
 
     assert not leftovers(folder)
     assert not folder.exists()

@@ -1,11 +1,15 @@
-"""The memory of a worker does not depend on what it handles, nor on how much it has handled already."""
+"""A worker's memory depends neither on the size of objects nor on the number already handled."""
+
+import json
 
 import pytest
 
+from chalicelib.malformed import MIB, RECORD_LIMIT
+from infra.ops.local.cloud import ROOT
 from tests.chaos.memory import HALF_VALID, LEAK, MB, PEAK, PEAK_OF_MANY, growth, peak
 
 
-def test_a_large_object_takes_no_more_memory_than_is_promised() -> None:
+def test_a_large_object_takes_no_more_memory_than_promised() -> None:
     memory, _ = peak(HALF_VALID, 300 * MB)
 
     assert memory <= PEAK
@@ -20,3 +24,10 @@ def test_many_objects_of_one_event_stay_within_bounds(size: int, objects: int) -
 
 def test_a_worker_does_not_grow_from_object_to_object() -> None:
     assert growth(250) <= LEAK
+
+
+def test_the_largest_record_fits_into_a_functions_memory() -> None:
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+
+    # At most four times its bytes, one more for a document of that record alone, and the worker's own.
+    assert config["lambda_memory_size"] * MIB / MB >= PEAK + 5 * RECORD_LIMIT / MB

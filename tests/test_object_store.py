@@ -1,10 +1,10 @@
-"""The S3 edge, against real S3 requests."""
+"""The object store, with real requests to the local cloud's S3."""
 
 import pytest
 
 from chalicelib.object_store import (
-    ANYWAY,
     IF_ABSENT,
+    UNCONDITIONAL,
     Absence,
     Condition,
     ObjectStore,
@@ -22,7 +22,9 @@ def store(deployment: Deployment) -> ObjectStore:
     return ObjectStore(deployment.s3)
 
 
-def uploading(store: ObjectStore, deployment: Deployment, key: str, condition: Condition = ANYWAY) -> Upload:
+def open_upload(
+    store: ObjectStore, deployment: Deployment, key: str, condition: Condition = UNCONDITIONAL
+) -> Upload:
     return Upload(store, deployment.processed, key, condition, "application/json", {"source-version": "1"})
 
 
@@ -38,7 +40,7 @@ def test_an_object_is_read_as_it_was_written(store: ObjectStore, deployment: Dep
         assert b"".join(source) == body
 
 
-def test_an_object_that_was_deleted_is_told_from_one_that_is_not_seen(
+def test_a_deleted_object_is_distinguished_from_one_that_is_not_visible(
     store: ObjectStore, deployment: Deployment
 ) -> None:
     key = new_key()
@@ -52,16 +54,18 @@ def test_an_object_that_was_deleted_is_told_from_one_that_is_not_seen(
     assert store.head(deployment.processed, key) is None
 
 
-def test_an_absent_bucket_is_a_fault_not_an_absent_object(store: ObjectStore) -> None:
+def test_an_absent_bucket_is_an_error_not_an_absent_object(store: ObjectStore) -> None:
     with pytest.raises(ObjectStoreError, match=r"^get_object: NoSuchBucket$"):
         store.open("no-such-bucket", new_key())
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE + 5])
-def test_what_is_uploaded_stands_there_whole(store: ObjectStore, deployment: Deployment, size: int) -> None:
+def test_an_upload_is_visible_only_when_it_is_complete(
+    store: ObjectStore, deployment: Deployment, size: int
+) -> None:
     key, body = new_key(), b"0123456789" * (size // 10) + b"x" * (size % 10)
 
-    with uploading(store, deployment, key) as upload:
+    with open_upload(store, deployment, key) as upload:
         for start in range(0, size, 1_000_003):
             upload.write(body[start : start + 1_000_003])
         assert deployment.keys(deployment.processed, key) == []
@@ -79,7 +83,7 @@ def test_an_upload_that_is_not_completed_leaves_nothing(
 ) -> None:
     key = new_key()
 
-    with pytest.raises(ZeroDivisionError), uploading(store, deployment, key) as upload:
+    with pytest.raises(ZeroDivisionError), open_upload(store, deployment, key) as upload:
         upload.write(b"x" * size)
         _ = 1 / 0
 
@@ -89,10 +93,8 @@ def test_an_upload_that_is_not_completed_leaves_nothing(
 
 
 @pytest.mark.parametrize("size", [1, PART_SIZE + 1])
-@pytest.mark.parametrize(
-    "first", [IF_ABSENT, None], ids=["when nothing stood there", "when another stood there"]
-)
-def test_an_upload_overtaken_by_another_is_not_published(
+@pytest.mark.parametrize("first", [IF_ABSENT, None], ids=["no object before", "another object before"])
+def test_an_upload_that_is_overtaken_by_another_is_not_published(
     store: ObjectStore, deployment: Deployment, size: int, first: Condition | None
 ) -> None:
     key = new_key()
@@ -101,9 +103,9 @@ def test_an_upload_overtaken_by_another_is_not_published(
         deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=b"before")
         head = store.head(deployment.processed, key)
         assert head is not None
-        condition = head.unchanged
+        condition = head.if_unchanged
 
-    with pytest.raises(OvertakenError), uploading(store, deployment, key, condition) as upload:
+    with pytest.raises(OvertakenError), open_upload(store, deployment, key, condition) as upload:
         upload.write(b"x" * size)
         deployment.s3.put_object(Bucket=deployment.processed, Key=key, Body=b"faster")
         upload.complete()
@@ -111,7 +113,7 @@ def test_an_upload_overtaken_by_another_is_not_published(
     assert deployment.get(deployment.processed, key) == b"faster"
 
 
-def test_a_version_that_names_no_version_is_told_apart_by_content(
+def test_objects_without_a_version_id_are_distinguished_by_their_content(
     store: ObjectStore, deployment: Deployment
 ) -> None:
     bucket = "not-versioned"
@@ -128,7 +130,7 @@ def test_a_version_that_names_no_version_is_told_apart_by_content(
     assert "null" not in versions
 
 
-def test_an_error_says_operation_and_code_but_not_the_key(store: ObjectStore, deployment: Deployment) -> None:
+def test_an_error_has_operation_and_code_but_not_the_key(store: ObjectStore, deployment: Deployment) -> None:
     with pytest.raises(ObjectStoreError) as error:
         store.request("get_object", Bucket=deployment.raw, Key="CANARY.json", IfMatch="x", VersionId="CANARY")
 

@@ -1,12 +1,12 @@
-"""Reading through the S3 edge when the network breaks and S3 refuses: real requests, through a proxy."""
+"""Read objects while connections break and S3 refuses requests: real requests, through a proxy."""
 
 import pytest
 
 from chalicelib.object_store import ObjectStore, ObjectStoreError, OvertakenError, Source
 from chalicelib.s3 import READ_SIZE
-from chalicelib.source import RESUMES
+from chalicelib.source import MAX_RESUMES
 from tests.deployment import Deployment, new_key
-from tests.faults import REFUSALS, Cut, Lied, OtherRange, Refused, planned
+from tests.faults import REFUSALS, Cut, OtherRange, Refused, WrongLength, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3
 from tests.reads_and_writes import ATTEMPTS, BODY, CONNECTIONS, PASSING, named, read
 
@@ -19,7 +19,7 @@ from tests.reads_and_writes import ATTEMPTS, BODY, CONNECTIONS, PASSING, named, 
     ],
     ids=named,
 )
-def test_a_stream_goes_on_where_its_connection_ended(
+def test_a_stream_resumes_where_its_connection_was_lost(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str, cut: Cut
 ) -> None:
     s3.policy = planned(get_object=[cut])
@@ -33,7 +33,7 @@ def test_a_stream_goes_on_where_its_connection_ended(
 
 
 @pytest.mark.parametrize("after", [0, 0.5, -1])
-def test_a_stream_that_stalls_goes_on_from_there(
+def test_a_stream_that_stalls_resumes(
     s3: FaultyS3, impatient_store: ObjectStore, deployment: Deployment, stored_key: str, after: float
 ) -> None:
     s3.policy = planned(get_object=[Cut(after, Ending.STALLED)])
@@ -43,10 +43,10 @@ def test_a_stream_that_stalls_goes_on_from_there(
     assert s3.faults == {"body stalled": 1}
 
 
-def test_a_stream_survives_any_number_of_breaks_as_long_as_bytes_come(
+def test_a_stream_survives_any_number_of_lost_connections_that_each_delivered_bytes(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str
 ) -> None:
-    breaks = [Cut(0.3, Ending.CLOSED), Cut(0.3)] * (RESUMES + 1)
+    breaks = [Cut(0.3, Ending.CLOSED), Cut(0.3)] * (MAX_RESUMES + 1)
     s3.policy = planned(get_object=[*breaks])
 
     assert read(faulty_store, deployment.processed, stored_key) == BODY
@@ -54,21 +54,21 @@ def test_a_stream_survives_any_number_of_breaks_as_long_as_bytes_come(
     assert s3.operations["get_object"] == len(breaks) + 1
 
 
-def test_a_stream_that_gives_nothing_any_more_is_an_error(
+def test_a_stream_that_delivers_no_more_bytes_is_an_error(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str
 ) -> None:
     s3.policy = lambda _: Cut(0)
 
     with pytest.raises(
-        ObjectStoreError, match=rf"^get_object: connection lost {RESUMES + 1} times in a row$"
+        ObjectStoreError, match=rf"^get_object: connection lost {MAX_RESUMES + 1} times in a row$"
     ):
         read(faulty_store, deployment.processed, stored_key)
 
-    assert s3.operations["get_object"] == RESUMES + 1
+    assert s3.operations["get_object"] == MAX_RESUMES + 1
 
 
 @pytest.mark.parametrize("fault", [*PASSING, *CONNECTIONS, Cut(0)], ids=named)
-def test_a_stream_is_mended_though_mending_fails_at_first(
+def test_a_stream_resumes_although_the_first_attempt_to_resume_fails(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str, fault: Fault
 ) -> None:
     s3.policy = planned(get_object=[Cut(0.5), fault])
@@ -77,7 +77,7 @@ def test_a_stream_is_mended_though_mending_fails_at_first(
 
 
 @pytest.mark.parametrize("by", [None, -7, 7])
-def test_a_stream_is_never_mended_with_another_range(
+def test_a_stream_never_resumes_with_another_range(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str, by: int | None
 ) -> None:
     received = bytearray()
@@ -91,10 +91,10 @@ def test_a_stream_is_never_mended_with_another_range(
 
 @pytest.mark.parametrize(
     "faults",
-    [[Lied(-7)], [Lied(7)], [Cut(0.5), Lied(-7)], [Cut(0.5), Lied(7)]],
+    [[WrongLength(-7)], [WrongLength(7)], [Cut(0.5), WrongLength(-7)], [Cut(0.5), WrongLength(7)]],
     ids=["too short", "too long", "too short when resumed", "too long when resumed"],
 )
-def test_a_stream_is_not_taken_for_whole_when_its_length_is_a_lie(
+def test_a_stream_with_a_wrong_content_length_is_an_error(
     s3: FaultyS3,
     faulty_store: ObjectStore,
     deployment: Deployment,
@@ -111,7 +111,7 @@ def test_a_stream_is_not_taken_for_whole_when_its_length_is_a_lie(
 
 
 @pytest.mark.parametrize("successor", [BODY[::-1], None], ids=["replaced", "deleted"])
-def test_a_stream_is_not_mended_with_another_object(
+def test_a_stream_never_resumes_with_another_object(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str, successor: bytes | None
 ) -> None:
     s3.policy = planned(get_object=[Cut(0.5)])
@@ -127,7 +127,7 @@ def test_a_stream_is_not_mended_with_another_object(
 
 
 @pytest.mark.parametrize("fault", [*REFUSALS.values(), *CONNECTIONS], ids=named)
-def test_what_fails_for_good_says_operation_and_code_alone(
+def test_a_permanent_error_has_only_operation_and_code(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str, fault: Fault
 ) -> None:
     s3.policy = lambda _: fault
@@ -136,12 +136,12 @@ def test_what_fails_for_good_says_operation_and_code_alone(
         faulty_store.open(deployment.processed, stored_key)
 
     assert error.value.__suppress_context__
-    tried_again = not isinstance(fault, Refused) or fault.code != "ExpiredToken"
-    assert s3.operations["get_object"] == (ATTEMPTS if tried_again else 1)
+    is_retried = not isinstance(fault, Refused) or fault.code != "ExpiredToken"
+    assert s3.operations["get_object"] == (ATTEMPTS if is_retried else 1)
 
 
 @pytest.mark.parametrize("ending", Ending)
-def test_a_refusal_that_breaks_off_is_an_error_as_any_other(
+def test_an_error_response_that_is_cut_off_is_an_error(
     s3: FaultyS3, impatient_store: ObjectStore, deployment: Deployment, ending: Ending
 ) -> None:
     s3.policy = lambda _: Cut(5, ending)

@@ -1,4 +1,4 @@
-"""Large objects through the S3 edge: ranges side by side, parts sent meanwhile, no thread left."""
+"""Large objects: ranges are read concurrently, parts are sent concurrently, and no thread is left."""
 
 import threading
 import time
@@ -9,9 +9,9 @@ from math import ceil
 import pytest
 
 from chalicelib import source
-from chalicelib.deadline import MARGIN, within
+from chalicelib.deadline import MARGIN, time_limit
 from chalicelib.object_store import (
-    ANYWAY,
+    UNCONDITIONAL,
     ObjectStore,
     ObjectStoreError,
     OutOfTimeError,
@@ -19,7 +19,7 @@ from chalicelib.object_store import (
     Source,
     Upload,
 )
-from chalicelib.source import RESUMES, STREAMS
+from chalicelib.source import MAX_RESUMES, PARALLEL_RANGES
 from tests.deployment import Deployment, new_key
 from tests.faults import REFUSALS, Cut, OtherRange, Refused, Slow, planned
 from tests.faulty_s3 import Ending, Fault, FaultyS3, Wire
@@ -31,19 +31,19 @@ RANGES = ceil(len(BODY) / RANGE)
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch, stored_key: str) -> str:
-    """Make up a key with an object under it that is read in ranges."""
-    monkeypatch.setattr(source, "RANGE", RANGE)
-    monkeypatch.setattr(source, "SMALL", RANGE)
+    """Return the key of an object that is read in ranges."""
+    monkeypatch.setattr(source, "RANGE_SIZE", RANGE)
+    monkeypatch.setattr(source, "SINGLE_REQUEST_SIZE", RANGE)
     return stored_key
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
+def assert_no_thread_is_left() -> Iterator[None]:
     yield
-    assert not ours()
+    assert not running_threads()
 
 
-def ours() -> list[threading.Thread]:
+def running_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")]
 
 
@@ -54,14 +54,14 @@ def opened(store: ObjectStore, deployment: Deployment, key: str) -> Source:
 
 
 class Held(Fault):
-    """The request waits until it is let go."""
+    """The request waits until it is released."""
 
     def __init__(self) -> None:
-        self.came, self.free = threading.Event(), threading.Event()
+        self.arrived, self.released = threading.Event(), threading.Event()
 
     def play(self, wire: Wire) -> None:
-        self.came.set()
-        self.free.wait(10)
+        self.arrived.set()
+        self.released.wait(10)
         super().play(wire)
 
 
@@ -76,43 +76,45 @@ def test_a_large_object_is_read_in_ranges_of_one_version(
     assert f"bytes={RANGE}-{2 * RANGE - 1}" in ranges
 
 
-def test_ranges_are_read_side_by_side(
+def test_ranges_are_read_concurrently(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
 ) -> None:
-    held = [Held() for _ in range(STREAMS)]
+    held = [Held() for _ in range(PARALLEL_RANGES)]
     s3.policy = planned(get_object=[None, *held])
 
-    with opened(faulty_store, deployment, large) as it:
-        reading = threading.Thread(target=lambda: [*it])
+    with opened(faulty_store, deployment, large) as stream:
+        reading = threading.Thread(target=lambda: [*stream])
         reading.start()
-        assert all(one.came.wait(5) for one in held)
+        assert all(one.arrived.wait(5) for one in held)
         for one in held:
-            one.free.set()
+            one.released.set()
         reading.join()
 
-    assert it.position == len(BODY)
+    assert stream.position == len(BODY)
 
 
-def test_no_more_is_read_ahead_than_is_promised(
+def test_no_more_ranges_are_read_ahead_than_the_limit(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
 ) -> None:
-    with opened(faulty_store, deployment, large) as it:
-        next(iter(it))
+    with opened(faulty_store, deployment, large) as stream:
+        next(iter(stream))
         time.sleep(0.3)
 
-        assert s3.operations["get_object"] == 1 + STREAMS + 1
+        assert s3.operations["get_object"] == 1 + PARALLEL_RANGES + 1
 
 
-def test_small_objects_take_no_thread(
+def test_small_objects_use_no_thread(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, stored_key: str
 ) -> None:
-    with opened(faulty_store, deployment, stored_key) as it:
-        assert len(b"".join(it)) == len(BODY)
-        assert not ours()
-    with Upload(faulty_store, deployment.processed, new_key(), ANYWAY, "application/json", {}) as upload:
+    with opened(faulty_store, deployment, stored_key) as stream:
+        assert len(b"".join(stream)) == len(BODY)
+        assert not running_threads()
+    with Upload(
+        faulty_store, deployment.processed, new_key(), UNCONDITIONAL, "application/json", {}
+    ) as upload:
         upload.write(b"x" * 1000)
         upload.complete()
-        assert not ours()
+        assert not running_threads()
 
     assert s3.operations == {"get_object": 1, "put_object": 1}
 
@@ -122,7 +124,7 @@ def test_small_objects_take_no_thread(
     [[None] * nth + [cut] for nth in range(RANGES) for cut in (Cut(0), Cut(0.5), Cut(-1, Ending.CLOSED))],
     ids=lambda breaks: f"{len(breaks)} {named(breaks[-1])}",
 )
-def test_every_range_goes_on_where_its_connection_ended(
+def test_every_range_resumes_where_its_connection_was_lost(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, breaks: list[Fault | None]
 ) -> None:
     s3.policy = planned(get_object=[None, *breaks])
@@ -133,7 +135,7 @@ def test_every_range_goes_on_where_its_connection_ended(
 
 
 @pytest.mark.parametrize("fault", [*PASSING, *CONNECTIONS], ids=named)
-def test_a_range_that_fails_at_first_is_asked_for_again(
+def test_a_range_that_fails_once_is_retried(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, fault: Fault
 ) -> None:
     s3.policy = planned(get_object=[None, None, fault])
@@ -142,7 +144,7 @@ def test_a_range_that_fails_at_first_is_asked_for_again(
 
 
 @pytest.mark.parametrize("nth", range(RANGES))
-def test_an_error_in_a_thread_reaches_the_reader_without_words_of_s3(
+def test_an_error_in_a_thread_reaches_the_reader_without_the_message_of_s3(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, nth: int
 ) -> None:
     received = bytearray()
@@ -155,19 +157,19 @@ def test_an_error_in_a_thread_reaches_the_reader_without_words_of_s3(
     assert BODY.startswith(received)
 
 
-def test_a_range_that_gives_nothing_any_more_is_an_error(
+def test_a_range_that_delivers_no_more_bytes_is_an_error(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
 ) -> None:
     s3.policy = lambda request: Cut(0) if request.range else None
 
     with pytest.raises(
-        ObjectStoreError, match=rf"^get_object: connection lost {RESUMES + 1} times in a row$"
+        ObjectStoreError, match=rf"^get_object: connection lost {MAX_RESUMES + 1} times in a row$"
     ):
         read(faulty_store, deployment.processed, large)
 
 
 @pytest.mark.parametrize("by", [None, -7, 7])
-def test_another_range_than_was_asked_for_is_an_error(
+def test_a_response_with_another_range_is_an_error(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, by: int | None
 ) -> None:
     received = bytearray()
@@ -186,8 +188,8 @@ def test_ranges_are_never_of_two_objects(
 ) -> None:
     received = bytearray()
 
-    with opened(faulty_store, deployment, large) as it, pytest.raises(OvertakenError):
-        for chunk in it:
+    with opened(faulty_store, deployment, large) as stream, pytest.raises(OvertakenError):
+        for chunk in stream:
             received += chunk
             if successor:
                 deployment.s3.put_object(Bucket=deployment.processed, Key=large, Body=successor)
@@ -198,31 +200,31 @@ def test_ranges_are_never_of_two_objects(
 
 
 @pytest.mark.parametrize("steps", range(1, 8))
-def test_no_thread_begins_a_step_when_too_little_time_is_left(
+def test_no_thread_begins_a_step_if_too_little_time_remains(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str, steps: int
 ) -> None:
     clock = chain(repeat(MARGIN, steps), repeat(MARGIN - 1))
 
-    with within(lambda: next(clock)), pytest.raises(OutOfTimeError):
+    with time_limit(lambda: next(clock)), pytest.raises(OutOfTimeError):
         read(faulty_store, deployment.processed, large)
 
     assert s3.operations["get_object"] <= steps
 
 
-def test_a_reader_that_stops_waits_for_no_more_than_the_steps_that_have_begun(
+def test_a_reader_that_stops_waits_only_for_requests_that_have_begun(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
 ) -> None:
     first = (None, f"bytes=0-{RANGE - 1}")
     s3.policy = lambda request: None if request.range in first else REFUSALS["SlowDown"]
 
-    with pytest.raises(ZeroDivisionError), opened(faulty_store, deployment, large) as it:
-        next(iter(it))
+    with pytest.raises(ZeroDivisionError), opened(faulty_store, deployment, large) as stream:
+        next(iter(stream))
         _ = 1 / 0
 
-    asked = s3.operations["get_object"]
-    assert asked <= 1 + (STREAMS + 1) * ATTEMPTS
+    requests = s3.operations["get_object"]
+    assert requests <= 1 + (PARALLEL_RANGES + 1) * ATTEMPTS
     time.sleep(0.2)
-    assert s3.operations["get_object"] == asked
+    assert s3.operations["get_object"] == requests
 
 
 def test_a_part_is_sent_while_the_next_is_written(
@@ -231,17 +233,17 @@ def test_a_part_is_sent_while_the_next_is_written(
     key, held = new_key(), Held()
     s3.policy = planned(upload_part=[held])
 
-    with Upload(faulty_store, deployment.processed, key, ANYWAY, "application/json", {}) as upload:
+    with Upload(faulty_store, deployment.processed, key, UNCONDITIONAL, "application/json", {}) as upload:
         upload.write(b"x" * PART)
         upload.write(b"y" * (PART - 1))
-        assert held.came.wait(5)
-        held.free.set()
+        assert held.arrived.wait(5)
+        held.released.set()
         upload.complete()
 
     assert deployment.get(deployment.processed, key) == b"x" * PART + b"y" * (PART - 1)
 
 
-def test_an_upload_that_is_left_is_aborted_after_the_part_on_its_way(
+def test_an_upload_that_fails_is_aborted_after_its_pending_part(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment
 ) -> None:
     key = new_key()
@@ -249,7 +251,7 @@ def test_an_upload_that_is_left_is_aborted_after_the_part_on_its_way(
 
     with (
         pytest.raises(ZeroDivisionError),
-        Upload(faulty_store, deployment.processed, key, ANYWAY, "application/json", {}) as upload,
+        Upload(faulty_store, deployment.processed, key, UNCONDITIONAL, "application/json", {}) as upload,
     ):
         upload.write(b"x" * PART)
         while not s3.operations["upload_part"]:
@@ -264,7 +266,7 @@ def test_an_upload_that_is_left_is_aborted_after_the_part_on_its_way(
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
-def test_a_part_that_fails_is_told_by_the_writer_and_leaves_nothing(
+def test_a_part_that_fails_raises_in_the_writer_and_leaves_no_unfinished_upload(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, parts: int
 ) -> None:
     s3.policy = planned(upload_part=[Refused(403, "AccessDenied")])

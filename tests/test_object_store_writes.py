@@ -1,4 +1,4 @@
-"""Writing through the S3 edge when the network breaks and S3 refuses: real requests, through a proxy."""
+"""Write objects while connections break and S3 refuses requests: real requests, through a proxy."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_small_object_is_one_request_and_survives_its_faults(
     assert s3.operations == {"put_object": 2}
 
 
-def test_a_small_object_survives_an_answer_that_never_comes(
+def test_a_small_object_survives_a_response_that_never_arrives(
     s3: FaultyS3, impatient_store: ObjectStore, deployment: Deployment
 ) -> None:
     key = new_key()
@@ -56,7 +56,7 @@ def test_a_large_object_survives_the_faults_of_its_parts(
     assert s3.faults.total() == 1
 
 
-def test_all_parts_but_the_last_are_as_large_as_s3_demands(
+def test_all_parts_except_the_last_have_the_minimum_size_of_s3(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "PART_SIZE", PART_SIZE)
@@ -70,7 +70,7 @@ def test_all_parts_but_the_last_are_as_large_as_s3_demands(
 
 
 @pytest.mark.parametrize("answers", [1, ATTEMPTS], ids=["once", "always"])
-def test_an_error_in_a_200_is_no_success(
+def test_an_error_in_a_response_with_status_200_is_no_success(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, answers: int
 ) -> None:
     key = new_key()
@@ -88,7 +88,7 @@ def test_an_error_in_a_200_is_no_success(
 
 @pytest.mark.parametrize("operation", ["upload_part", "complete_multipart_upload"])
 @pytest.mark.parametrize("fault", [REFUSALS["SlowDown"], REFUSALS["ExpiredToken"], Unsent()], ids=named)
-def test_a_large_object_that_fails_for_good_leaves_nothing(
+def test_a_large_object_that_fails_permanently_leaves_no_unfinished_upload(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, operation: str, fault: Fault
 ) -> None:
     key = new_key()
@@ -102,7 +102,7 @@ def test_a_large_object_that_fails_for_good_leaves_nothing(
     assert key not in unfinished(deployment)
 
 
-def test_what_cannot_be_aborted_hides_no_error(
+def test_an_abort_that_fails_does_not_hide_the_first_error(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment
 ) -> None:
     s3.policy = planned(upload_part=[REFUSALS["ExpiredToken"]], abort_multipart_upload=[Unsent()] * ATTEMPTS)
@@ -120,7 +120,7 @@ def test_what_cannot_be_aborted_hides_no_error(
     ],
     ids=["one request", "parts, 412", "parts, gone"],
 )
-def test_a_publication_whose_answer_is_lost_asks_to_look_again(
+def test_a_write_whose_response_is_lost_raises_overtaken(
     s3: FaultyS3,
     faulty_store: ObjectStore,
     deployment: Deployment,

@@ -1,4 +1,4 @@
-"""The description of the API is true: of the code, and of what the deployed API answers to anything."""
+"""The OpenAPI description matches the code, and the deployed API's answers to any request."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def references(schema: Any) -> Iterator[str]:
             yield from references(part)
 
 
-def test_the_description_is_whole() -> None:
+def test_the_description_is_valid_and_its_references_exist() -> None:
     description = describe()
     schemas = description["components"]["schemas"]
 
@@ -36,7 +36,7 @@ def test_the_description_is_whole() -> None:
     assert {ref.rpartition("/")[2] for ref in references(description)} == set(schemas)
 
 
-def test_what_is_described_is_what_is_routed() -> None:
+def test_the_description_has_the_routes_of_the_application() -> None:
     paths = describe()["paths"]
     routes = app.app.routes
 
@@ -47,7 +47,7 @@ def test_what_is_described_is_what_is_routed() -> None:
     assert set(described) == set(routes["/process"]["POST"].content_types)
 
 
-def test_the_sample_is_a_document_as_described() -> None:
+def test_the_sample_is_valid_by_the_described_schema() -> None:
     description = describe()
     documents = description["paths"]["/process"]["post"]["requestBody"]["content"]["application/json"]
     validator = Draft202012Validator({**documents["schema"], "components": description["components"]})
@@ -57,14 +57,14 @@ def test_the_sample_is_a_document_as_described() -> None:
     assert not validator.is_valid([{"patient_id": "1"}])
 
 
-def test_the_description_is_printed_for_who_wants_it() -> None:
+def test_the_command_prints_the_description() -> None:
     command = [sys.executable, "-m", "infra.ops", "openapi"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
 
     assert json.loads(printed) == describe()
 
 
-def test_the_schema_is_printed_and_says_what_comes_in_and_goes_out() -> None:
+def test_the_printed_schema_accepts_documents_publications_and_rejections() -> None:
     command = [sys.executable, "-m", "infra.ops", "schema"]
     schema = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
     processed, rejected = bytearray(), bytearray()
@@ -83,7 +83,7 @@ def test_the_schema_is_printed_and_says_what_comes_in_and_goes_out() -> None:
     assert not accepts("RejectedLine", {"reason": "truncated", "offset": "1"})
 
 
-def test_whatever_is_posted_is_answered_as_described(deployment: Deployment) -> None:
+def test_every_request_is_answered_as_described(deployment: Deployment) -> None:
     statuses = hammer(deployment.url, islice(requests(1), 60))
 
     assert {200, 400, 403, 415} <= set(statuses)

@@ -1,4 +1,4 @@
-"""`pause` and `resume`: nothing is published for a while, and nothing is lost."""
+"""`pause` and `resume`: nothing is published meanwhile, and no upload is lost."""
 
 import json
 import time
@@ -28,7 +28,7 @@ def queue(deployment: Deployment) -> Iterator[str]:
 
 @pytest.fixture
 def place(deployment: Deployment) -> Iterator[Place]:
-    """The stage, which publishes again afterwards."""
+    """The stage; it is resumed afterwards."""
     assert deployment
     place = locate("local")
     yield place
@@ -36,7 +36,7 @@ def place(deployment: Deployment) -> Iterator[Place]:
 
 
 @pytest.mark.usefixtures("place")
-def test_what_is_uploaded_while_a_stage_is_paused_waits_and_is_published_after_resume_and_redrive(
+def test_an_upload_during_a_pause_waits_and_is_published_after_resume_and_redrive(
     deployment: Deployment, queue: str
 ) -> None:
     key = new_key()
@@ -47,8 +47,8 @@ def test_what_is_uploaded_while_a_stage_is_paused_waits_and_is_published_after_r
     resumed = ops("resume")
 
     assert paused.code == 0
-    assert "uploads meanwhile wait in the failure queue, for 14 days" in paused.printed
-    assert json.loads(body)["requestContext"]["approximateInvokeCount"] == 0  # it was not even tried
+    assert "new uploads wait in the failure queue, for 14 days" in paused.printed
+    assert json.loads(body)["requestContext"]["approximateInvokeCount"] == 0  # Lambda has not tried it
     assert deployment.keys(deployment.processed, key) == []
     assert resumed.code == 0
     assert "waiting in the failure queue 1: next, make redrive STAGE=local" in resumed.printed
@@ -57,20 +57,20 @@ def test_what_is_uploaded_while_a_stage_is_paused_waits_and_is_published_after_r
 
 
 def waiting(queue: str) -> str:
-    """Wait for a message, and leave it in the queue."""
+    """Return a message, and leave it in the queue; waits until there is one."""
     answer = boto3.client("sqs").receive_message(QueueUrl=queue, VisibilityTimeout=0, WaitTimeSeconds=20)
     return answer["Messages"][0]["Body"]
 
 
 @pytest.mark.usefixtures("place")
-def test_a_paused_stage_still_answers_what_is_posted(deployment: Deployment) -> None:
+def test_a_paused_stage_still_answers_posts(deployment: Deployment) -> None:
     ops("pause")
 
     assert deployment.post(SCAN).status == 200
     assert "POST /process is another function: it still answers" in ops("pause").printed
 
 
-def test_both_may_be_said_twice(place: Place) -> None:
+def test_pause_and_resume_are_idempotent(place: Place) -> None:
     for command, at_once in (("pause", 0), ("pause", 0), ("resume", None), ("resume", None)):
         assert ops(command).code == 0
         assert Switch(place).position() == Position(at_once, {})
@@ -78,7 +78,7 @@ def test_both_may_be_said_twice(place: Place) -> None:
 
 @contextmanager
 def fed_by_a_queue(deployment: Deployment) -> Iterator[str]:
-    """Have the function take uploads from a queue, too; yields the queue's URL."""
+    """Connect the function to a queue; yields the queue's URL."""
     sqs: Any = boto3.client("sqs")
     attributes = {"VisibilityTimeout": "900"}
     url = sqs.create_queue(QueueName=f"{FUNCTION}-uploads", Attributes=attributes)["QueueUrl"]
@@ -92,10 +92,10 @@ def fed_by_a_queue(deployment: Deployment) -> Iterator[str]:
         sqs.delete_queue(QueueUrl=url)
 
 
-def test_in_queue_mode_uploads_wait_in_their_queue_and_no_try_is_used_up(
+def test_in_queue_mode_uploads_wait_in_their_queue_and_use_up_no_attempt(
     deployment: Deployment, place: Place
 ) -> None:
-    key = f"{new_key()}.unannounced"  # but by the queue
+    key = f"{new_key()}.unannounced"  # S3 sends no event for it; the queue does
     sqs: Any = boto3.client("sqs")
 
     with fed_by_a_queue(deployment) as url:
@@ -108,16 +108,14 @@ def test_in_queue_mode_uploads_wait_in_their_queue_and_no_try_is_used_up(
         ops("resume")
         deployment.await_key(deployment.processed, key)
 
-    assert "uploads meanwhile wait in the queue of uploads, for 14 days" in paused.printed
+    assert "new uploads wait in the queue of uploads, for 14 days" in paused.printed
     assert position.paused
     assert list(position.mappings.values()) == ["Disabled"]
-    assert seen[0]["Attributes"]["ApproximateReceiveCount"] == "1"  # ours
+    assert seen[0]["Attributes"]["ApproximateReceiveCount"] == "1"  # by this test
 
 
-def test_resume_allows_as_many_uploads_at_once_as_terraform_says(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # How it says so, and that `deploy` sets the same, is in tests/test_account.py.
+def test_resume_sets_the_concurrency_of_terraform(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # tests/test_account.py has a real output of Terraform, and that `deploy` sets the same.
     monkeypatch.setattr(pause, "_reserved", lambda _stage: 50)
     ops("pause")
 
@@ -125,10 +123,12 @@ def test_resume_allows_as_many_uploads_at_once_as_terraform_says(
     assert Switch(place).position().at_once == 50
 
 
-def test_a_mapping_that_never_changes_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The stand-in changes one at once.
+def test_a_mapping_that_does_not_change_in_time_is_an_error(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The local cloud changes a mapping at once.
     monkeypatch.setattr(switch, "SWITCHES_WITHIN", 0)
-    monkeypatch.setattr(switch, "LOOK", 0)
+    monkeypatch.setattr(switch, "POLL_SECONDS", 0)
     monkeypatch.setattr(Switch, "_mappings", lambda _self: {"uuid": "Updating"})
 
     with pytest.raises(SwitchError, match="uuid"):

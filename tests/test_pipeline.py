@@ -1,27 +1,28 @@
-"""Publishing what is current, against real S3, with other writers stepping in between two requests."""
+"""Publish one key against the local cloud's S3, while other writers act between two of its requests."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import boto3
 import pytest
 
-from chalicelib import events, pipeline
+from chalicelib import events, pipeline, safe_names
 from chalicelib.events import Arrival
 from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
 from chalicelib.settings import Settings
-from tests.deployment import Deployment, new_key
+from tests.deployment import Deployment, new_key, structured
 
-SETTINGS = Settings("steps-raw", "steps-processed", "steps-rejected")
+SETTINGS = Settings("pipeline-raw", "pipeline-processed", "pipeline-rejected")
 
 
 def scan(name: str) -> bytes:
     return f'[{{"patient_id":"1","patient_name":"{name}"}}]'.encode()
 
 
-class Steps(ObjectStore):
-    """S3, noting every request, and letting others act before some of them."""
+class RecordingStore(ObjectStore):
+    """Records every request, and lets other writers act before some of them."""
 
     def __init__(self) -> None:
         super().__init__(boto3.client("s3"))
@@ -32,13 +33,13 @@ class Steps(ObjectStore):
     def request(self, operation: str, **parameters: Any) -> Any:
         self.requests.append(operation)
         self.written += [parameters["Bucket"]] if operation == "put_object" else []
-        # Each acts once.
+        # Each callback runs once.
         self.before.pop(operation, lambda: None)()
         return super().request(operation, **parameters)
 
 
 class Key:
-    """One key, with what stands under it in the three buckets."""
+    """One key, and its objects in the three buckets."""
 
     def __init__(self) -> None:
         self.name = new_key()
@@ -52,11 +53,11 @@ class Key:
 
     def handle(
         self, store: ObjectStore | None = None, remaining: Clock = lambda: 60_000, size: int | None = None
-    ) -> Steps:
-        store = store or Steps()
+    ) -> RecordingStore:
+        store = store or RecordingStore()
         arrival = Arrival(SETTINGS.raw_bucket, self.name, uploaded=1, size=size)
         handle([arrival], store, SETTINGS, remaining)
-        assert isinstance(store, Steps)
+        assert isinstance(store, RecordingStore)
         return store
 
     def published(self) -> str:
@@ -78,9 +79,15 @@ def key() -> Key:
     return Key()
 
 
+def logged(captured: pytest.CaptureFixture[str], message: str) -> list[dict[str, Any]]:
+    """Read the events with this message that were logged since the last call."""
+    lines = captured.readouterr().out.splitlines()
+    return [event for event in structured(lines) if event["message"] == message]
+
+
 @pytest.fixture(autouse=True)
 def cold_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.GUESS, "new", True)
+    monkeypatch.setattr(pipeline.PREDICTION, "new", True)
 
 
 NEW = ["get_object", "put_object"]
@@ -97,26 +104,80 @@ def test_a_new_small_object_costs_two_requests(key: Key) -> None:
 
 
 @pytest.mark.parametrize("size", [None, events.SMALL + 1], ids=["unknown size", "large"])
-def test_a_new_object_that_is_not_known_to_be_small_is_not_read_before_a_look(
-    key: Key, size: int | None
-) -> None:
+def test_a_new_object_that_is_not_known_to_be_small_is_looked_up_first(key: Key, size: int | None) -> None:
     key.upload("A")
 
     assert key.handle(size=size).requests == LOOKS_FIRST
     assert key.published() == "A"
 
 
-def test_what_is_sent_again_on_purpose_is_not_taken_for_new_however_small(key: Key) -> None:
+def test_an_object_whose_upload_time_is_unknown_is_looked_up_first(key: Key) -> None:
     key.upload("A")
-    store = Steps()
+    store = RecordingStore()
 
     handle([Arrival(SETTINGS.raw_bucket, key.name, size=1)], store, SETTINGS, lambda: 60_000)
 
     assert store.requests == LOOKS_FIRST
 
 
+def test_an_object_of_a_replay_is_looked_up_first_and_does_not_change_the_prediction(key: Key) -> None:
+    key.upload("A")
+    replayed = Arrival(SETTINGS.raw_bucket, key.name, uploaded=1, size=1, replayed=True)
+    requests = []
+    for _ in range(2):
+        handle([replayed], store := RecordingStore(), SETTINGS, lambda: 60_000)
+        requests.append(store.requests)
+
+    assert requests == [LOOKS_FIRST, UNCHANGED]
+    (new := Key()).upload("A")
+    assert new.handle(size=1).requests == NEW
+
+
 @pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
-def test_of_many_that_are_replaced_each_costs_four_requests_but_the_first(key: Key, size: int | None) -> None:
+def test_the_log_tells_whether_an_object_was_new_or_replaced(
+    key: Key, captured: pytest.CaptureFixture[str], size: int | None
+) -> None:
+    for name in "AB":
+        key.upload(name)
+        key.handle(size=size)
+    key.s3.delete_object(Bucket=SETTINGS.processed_bucket, Key=key.name)
+    key.handle(size=size)
+
+    published = logged(captured, "object_published")
+    assert [event["replaced"] for event in published] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "fields"),
+    [
+        (
+            b'[{"patient_id":"1","patient_name":"A"},{"patient_id":"2","patient_name":"B"},1]',
+            "object_published",
+            {"extracted": 2, "rejected": 1, "bytes_read": 79},
+        ),
+        (b"[1,2]", "object_refused", {"rejected": 2, "bytes_read": 5}),
+        (b"[1,", "object_malformed", {"reason": "truncated", "offset": 3}),
+    ],
+    ids=["published", "refused", "malformed"],
+)
+def test_the_log_has_the_counts_and_the_duration_of_an_extraction(
+    key: Key, captured: pytest.CaptureFixture[str], body: bytes, message: str, fields: dict[str, Any]
+) -> None:
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+    store = RecordingStore()
+    store.before["put_object"] = lambda: time.sleep(0.1)
+    began = time.monotonic()
+
+    key.handle(store)
+
+    elapsed = (time.monotonic() - began) * 1000
+    (event,) = logged(captured, message)
+    assert {"version": version, **fields}.items() <= event.items()
+    assert 100 <= event["milliseconds"] <= elapsed + 1
+
+
+@pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
+def test_each_replaced_object_costs_four_requests_except_the_first(key: Key, size: int | None) -> None:
     key.upload("A")
     key.handle(size=size)
     requests = []
@@ -129,7 +190,7 @@ def test_of_many_that_are_replaced_each_costs_four_requests_but_the_first(key: K
     assert key.versions() == 4
 
 
-def test_after_one_that_was_replaced_a_new_small_object_costs_three_requests_once(key: Key) -> None:
+def test_after_a_replaced_object_the_first_new_small_object_costs_three_requests(key: Key) -> None:
     key.upload("A")
     for _ in range(2):
         key.handle(size=1)
@@ -141,21 +202,21 @@ def test_after_one_that_was_replaced_a_new_small_object_costs_three_requests_onc
     assert requests == [LOOKS_FIRST, NEW]
 
 
-def test_a_small_object_that_is_unchanged_is_not_published_again(
-    key: Key, said: pytest.CaptureFixture[str]
+def test_an_unchanged_small_object_is_not_published_again(
+    key: Key, captured: pytest.CaptureFixture[str]
 ) -> None:
     key.upload("A")
     requests = [key.handle(size=1).requests for _ in range(3)]
 
     assert requests == [NEW, [*NEW, *UNCHANGED], UNCHANGED]
     assert key.versions() == 1
-    assert "overtaken" not in said.readouterr().out
+    assert "overtaken" not in captured.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("body", "written"),
     [
-        # The records, and then the proof that there is no other.
+        # The records, and then the proof that all of them are rejected.
         (b"[1]", [SETTINGS.rejected_bucket] * 2),
         (b"[", [SETTINGS.rejected_bucket]),
         (b"", []),
@@ -163,37 +224,39 @@ def test_a_small_object_that_is_unchanged_is_not_published_again(
     ],
     ids=["refused", "malformed", "empty", "one record rejected"],
 )
-def test_what_is_rejected_of_a_small_object_is_kept_before_anything_is_published(
+def test_rejected_records_are_stored_before_the_valid_ones_are_published(
     key: Key, body: bytes, written: list[str]
 ) -> None:
     key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)
-    store = Steps()
+    store = RecordingStore()
 
     assert key.handle(store, size=len(body)).requests == ["get_object", *["put_object"] * len(written)]
     assert store.written == written
 
 
-def test_one_that_took_longer_is_looked_at_afterwards(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+def test_an_object_that_took_longer_is_checked_again_afterwards(
+    key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 0)
     key.upload("A")
 
     assert key.handle(size=1).requests == [*NEW, "head_object"]
 
 
 @pytest.mark.parametrize("size", [1, None], ids=["small", "unknown size"])
-def test_an_older_version_does_not_come_back_when_what_was_published_is_deleted_after_a_while(
+def test_an_older_version_is_not_published_after_somebody_deleted_the_processed_object(
     key: Key, monkeypatch: pytest.MonkeyPatch, size: int | None
 ) -> None:
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 0)
     key.upload("A")
-    store = Steps()
+    store = RecordingStore()
 
-    def newer_comes_and_goes() -> None:
+    def publish_and_delete_newer() -> None:
         key.upload("B")
         key.handle()
         key.s3.delete_object(Bucket=SETTINGS.processed_bucket, Key=key.name)
 
-    store.before["put_object"] = newer_comes_and_goes
+    store.before["put_object"] = publish_and_delete_newer
     key.handle(store, size=size)
 
     assert key.published() == "B"
@@ -207,7 +270,7 @@ def test_an_unchanged_object_costs_two_requests_and_is_not_read(key: Key) -> Non
     assert key.versions() == 1
 
 
-def test_a_changed_extraction_does_the_work_again(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_revision_of_the_extraction_publishes_again(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     key.upload("A")
     key.handle()
 
@@ -218,9 +281,9 @@ def test_a_changed_extraction_does_the_work_again(key: Key, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("step", ["head_object", "get_object", "put_object"])
-def test_a_version_that_arrives_and_is_published_in_between_stays(key: Key, step: str) -> None:
+def test_a_newer_version_that_is_published_in_between_stays(key: Key, step: str) -> None:
     key.upload("A")
-    store = Steps()
+    store = RecordingStore()
 
     def overtake() -> None:
         key.upload("B")
@@ -233,9 +296,11 @@ def test_a_version_that_arrives_and_is_published_in_between_stays(key: Key, step
 
 
 @pytest.mark.parametrize("step", ["head_object", "get_object", "put_object"])
-def test_a_version_that_arrives_in_between_is_published_by_its_own_event(key: Key, step: str) -> None:
+def test_a_newer_version_that_is_uploaded_in_between_is_published_by_its_own_event(
+    key: Key, step: str
+) -> None:
     key.upload("A")
-    store = Steps()
+    store = RecordingStore()
     store.before[step] = lambda: key.upload("B")
     key.handle(store)
 
@@ -245,37 +310,41 @@ def test_a_version_that_arrives_in_between_is_published_by_its_own_event(key: Ke
 
 
 @pytest.mark.parametrize("step", ["get_object", "put_object"])
-def test_a_slow_writer_of_an_older_version_loses_even_when_content_returns(key: Key, step: str) -> None:
+def test_a_slow_writer_of_an_older_version_loses_even_if_earlier_content_returns(key: Key, step: str) -> None:
     key.upload("A")
     key.handle()
     key.upload("B")
-    store = Steps()
+    store = RecordingStore()
 
-    def content_returns() -> None:
+    def return_to_earlier_content() -> None:
         key.handle()
         key.upload("A")
         key.handle()
 
-    store.before[step] = content_returns
+    store.before[step] = return_to_earlier_content
     key.handle(store)
 
     assert key.published() == "A"
 
 
-def test_an_object_deleted_in_between_is_no_failure(key: Key) -> None:
+def test_an_object_that_is_deleted_in_between_does_not_fail_the_invocation(
+    key: Key, captured: pytest.CaptureFixture[str]
+) -> None:
     key.upload("A")
-    store = Steps()
+    store = RecordingStore()
     store.before["get_object"] = key.delete
 
     key.handle(store)
+    Key().handle()  # never uploaded
 
     assert store.requests == ["head_object", "get_object"]
+    assert [event["deleted"] for event in logged(captured, "object_missing")] == [True, False]
 
 
-def test_an_upload_that_is_always_overtaken_fails_in_the_end(key: Key) -> None:
+def test_an_upload_that_loses_every_attempt_fails(key: Key, captured: pytest.CaptureFixture[str]) -> None:
     key.upload("A")
 
-    class Contended(Steps):
+    class Contended(RecordingStore):
         def request(self, operation: str, **parameters: Any) -> Any:
             if operation == "put_object":
                 key.s3.put_object(Bucket=SETTINGS.processed_bucket, Key=key.name, Body=b"other")
@@ -289,16 +358,18 @@ def test_an_upload_that_is_always_overtaken_fails_in_the_end(key: Key) -> None:
     with pytest.raises(UploadsFailedError, match=r"^1 of 1 uploads: [0-9a-f]{16} ContentionError$"):
         key.handle(store)
 
-    assert store.requests.count("put_object") == pipeline.ATTEMPTS
+    assert store.requests.count("put_object") == pipeline.MAX_ATTEMPTS
+    attempts = [event["attempt"] for event in logged(captured, "object_overtaken")]
+    assert attempts == [*range(1, pipeline.MAX_ATTEMPTS + 1)]
 
 
-def test_a_crash_before_publishing_loses_nothing(key: Key) -> None:
+def test_an_upload_that_fails_before_publishing_is_published_by_the_retry(key: Key) -> None:
     key.upload("A")
 
     def crash() -> None:
         raise ObjectStoreError("put_object: SlowDown")
 
-    store = Steps()
+    store = RecordingStore()
     store.before["put_object"] = crash
     with pytest.raises(UploadsFailedError, match="ObjectStoreError put_object: SlowDown"):
         key.handle(store)
@@ -307,10 +378,10 @@ def test_a_crash_before_publishing_loses_nothing(key: Key) -> None:
     assert key.published() == "A"
 
 
-def test_an_object_that_takes_too_long_is_given_up_cleanly(key: Key) -> None:
+def test_an_object_that_takes_too_long_fails_and_leaves_no_unfinished_upload(key: Key) -> None:
     body = b"[" + b",".join([scan("A" * 1_000_000)[1:-1]] * 24) + b"]"
     key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)
-    left = iter(range(160_000, 0, -500))  # milliseconds: half a second less at every look
+    left = iter(range(160_000, 0, -500))  # milliseconds: half a second less at each check
 
     with pytest.raises(UploadsFailedError, match=r"OutOfTimeError after \d+ bytes$") as error:
         key.handle(remaining=lambda: next(left))
@@ -320,3 +391,40 @@ def test_an_object_that_takes_too_long_is_given_up_cleanly(key: Key) -> None:
     assert not key.s3.list_multipart_uploads(Bucket=SETTINGS.processed_bucket).get("Uploads")
     key.handle()
     assert key.published() == "A" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "more"),
+    [
+        (scan("A"), "object_published", {"extracted": 1, "rejected": 0, "bytes_read": len(scan("A"))}),
+        (b"[1]", "object_refused", {"rejected": 1, "bytes_read": 3}),
+        (b"[1}", "object_malformed", {"reason": "not JSON", "offset": 2}),
+        (b"", "object_empty", {}),
+    ],
+)
+def test_the_log_names_the_outcome_the_object_and_its_version(
+    key: Key, captured: pytest.CaptureFixture[str], body: bytes, message: str, more: dict[str, Any]
+) -> None:
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+
+    key.handle()
+
+    (event,) = structured(captured.readouterr().out.splitlines())
+    digest = safe_names.object_name(key.name, log_object_keys=False).digest
+    expected = {"message": message, "object": {"digest": digest}, "version": version, **more}
+    assert expected.items() <= event.items()
+
+
+def test_published_and_rejected_objects_have_content_types_and_their_origin(key: Key) -> None:
+    body = scan("A")[:-1] + b",1]"
+    version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+    key.handle()
+
+    written = [
+        (SETTINGS.processed_bucket, key.name),
+        (SETTINGS.rejected_bucket, f"{key.name}/{version}.jsonl"),
+    ]
+    heads = [key.s3.head_object(Bucket=bucket, Key=name) for bucket, name in written]
+
+    assert [head["ContentType"] for head in heads] == ["application/json", "application/x-ndjson"]
+    assert {head["Metadata"]["source-version"] for head in heads} == {version}

@@ -1,4 +1,4 @@
-"""From raw to processed when the network breaks and S3 refuses: published once, whole, or failed cleanly."""
+"""Publish one key while connections break and S3 refuses requests: it is published once, or it fails."""
 
 import gzip
 import itertools
@@ -19,7 +19,7 @@ from tests.faulty_s3 import Ending, Exchange, Fault, FaultyS3, Policy, Request
 
 SETTINGS = Settings("faults-raw", "faults-processed", "faults-rejected")
 LARGE = 3000  # records that make more than one part
-SOUND = planned()
+NO_FAULTS = planned()
 
 
 def scans(count: int, name: str = "A", image: str = "x" * 50) -> bytes:
@@ -32,7 +32,7 @@ def patients(count: int, name: str = "A") -> list[dict[str, str]]:
 
 
 class Key:
-    """One key, with what stands under it, and the proxy on the pipeline's way to it."""
+    """One key, its objects, and the proxy between the pipeline and S3."""
 
     def __init__(self, deployment: Deployment, proxy: FaultyS3, store: ObjectStore) -> None:
         self.name = f"Canary {new_key()}"
@@ -43,8 +43,8 @@ class Key:
     def upload(self, body: bytes) -> None:
         self.direct.put_object(Bucket=SETTINGS.raw_bucket, Key=self.name, Body=body)
 
-    def handle(self, policy: Policy = SOUND, remaining: Clock = lambda: MARGIN) -> list[Exchange]:
-        """Handle an event, with these faults on the way; returns what was asked of S3 for it."""
+    def handle(self, policy: Policy = NO_FAULTS, remaining: Clock = lambda: MARGIN) -> list[Exchange]:
+        """Handle an event with these faults; returns the requests to S3."""
         self.proxy.policy = policy
         self.proxy.exchanges.clear()
         handle([Arrival(SETTINGS.raw_bucket, self.name)], self.store, SETTINGS, remaining)
@@ -91,18 +91,18 @@ def at(number: int, fault: Fault) -> Policy:
     return lambda request: fault if request.number == number else None
 
 
-def events(said: pytest.CaptureFixture[str]) -> list[str]:
-    return [event["message"] for event in structured(said.readouterr().out.splitlines())]
+def events(captured: pytest.CaptureFixture[str]) -> list[str]:
+    return [event["message"] for event in structured(captured.readouterr().out.splitlines())]
 
 
-def test_on_the_wire_a_new_object_costs_three_requests_and_a_replaced_one_four(key: Key) -> None:
+def test_a_new_object_costs_three_requests_and_a_replaced_one_four(key: Key) -> None:
     for records in (1, 2):
         key.upload(scans(records))
         requests = ["head_object", "get_object", "put_object", "head_object"]
         assert operations(key.handle()) == requests[: records + 2]
 
 
-def test_on_the_wire_an_unchanged_object_costs_two_requests_and_is_not_read(key: Key) -> None:
+def test_an_unchanged_object_costs_two_requests_and_is_not_read(key: Key) -> None:
     body = scans(5, image="x" * 4_000_000)
     key.upload(body)
     key.handle()
@@ -110,50 +110,52 @@ def test_on_the_wire_an_unchanged_object_costs_two_requests_and_is_not_read(key:
     head, get = key.handle()
 
     assert (head.operation, get.operation) == ("head_object", "get_object")
-    assert get.delivered < len(body) / 2  # what sockets hold is sent before anybody can decline it
+    assert get.delivered < len(body) / 2  # socket buffers are filled before the client closes the connection
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["new", "replaced"])
 @pytest.mark.parametrize("repeated", [None, Refused(412, "PreconditionFailed"), Refused(404, "NoSuchUpload")])
-def test_a_large_publication_whose_answer_is_lost_is_in_effect_once(
-    key: Key, said: pytest.CaptureFixture[str], repeated: Fault | None, *, replaced: bool
+def test_a_large_object_is_published_once_if_the_response_is_lost(
+    key: Key, captured: pytest.CaptureFixture[str], repeated: Fault | None, *, replaced: bool
 ) -> None:
     before = int(replaced)
     for _ in range(before):
         key.upload(scans(1, "before"))
         key.handle()
     key.upload(scans(LARGE))
-    said.readouterr()
+    captured.readouterr()
 
     key.handle(planned(complete_multipart_upload=[Lost(), repeated]))
 
     assert key.published() == patients(LARGE)
     assert key.publications() == before + 1
     assert not key.unfinished()
-    assert events(said) == (["object_overtaken", "object_unchanged"] if repeated else ["object_published"])
+    assert events(captured) == (
+        ["object_overtaken", "object_unchanged"] if repeated else ["object_published"]
+    )
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["new", "replaced"])
-def test_a_small_publication_whose_answer_is_lost_is_in_effect_once(
-    key: Key, said: pytest.CaptureFixture[str], *, replaced: bool
+def test_a_small_object_is_published_once_if_the_response_is_lost(
+    key: Key, captured: pytest.CaptureFixture[str], *, replaced: bool
 ) -> None:
     before = int(replaced)
     for _ in range(before):
         key.upload(scans(1, "before"))
         key.handle()
     key.upload(scans(2))
-    said.readouterr()
+    captured.readouterr()
 
     key.handle(planned(put_object=[Lost()]))
 
     assert key.published() == patients(2)
     assert key.publications() == before + 1
-    assert events(said) == ["object_overtaken", "object_unchanged"]
+    assert events(captured) == ["object_overtaken", "object_unchanged"]
 
 
 @pytest.mark.parametrize("after", [0, 1, 9, 10, 0.5, -8, -1])
 @pytest.mark.parametrize("ending", [Ending.RESET, Ending.CLOSED])
-def test_gzip_that_breaks_off_is_read_on(key: Key, after: float, ending: Ending) -> None:
+def test_gzip_is_read_to_its_end_after_a_lost_connection(key: Key, after: float, ending: Ending) -> None:
     key.upload(gzip.compress(scans(100)))
 
     key.handle(planned(get_object=[Cut(after, ending)]))
@@ -161,7 +163,7 @@ def test_gzip_that_breaks_off_is_read_on(key: Key, after: float, ending: Ending)
     assert key.published() == patients(100)
 
 
-def test_an_object_replaced_while_it_is_read_is_read_anew(key: Key) -> None:
+def test_an_object_that_is_replaced_while_it_is_read_is_read_again(key: Key) -> None:
     key.upload(scans(LARGE, "old"))
 
     def cut_and_replace(request: Request) -> Fault | None:
@@ -187,7 +189,7 @@ def test_an_object_replaced_while_it_is_read_is_read_anew(key: Key) -> None:
     ],
     ids=lambda fault: fault.kind,
 )
-def test_one_fault_in_any_request_is_mended(key: Key, fault: Fault) -> None:
+def test_one_fault_in_any_request_is_retried(key: Key, fault: Fault) -> None:
     key.upload(scans(LARGE))
     requests = len(key.handle())
 
@@ -198,15 +200,15 @@ def test_one_fault_in_any_request_is_mended(key: Key, fault: Fault) -> None:
         assert key.published() == patients(LARGE, str(nth))
 
     assert key.publications() == requests + 1
-    # An upload whose beginning nobody was told of is for the bucket's lifecycle rule to sweep.
+    # If the response to the creation of an upload is lost, the bucket's lifecycle rule aborts this upload.
     assert key.unfinished() == isinstance(fault, Lost | Cut)
 
 
 @pytest.mark.parametrize(
     "operation", ["head_object", "get_object", "upload_part", "complete_multipart_upload"]
 )
-def test_expired_credentials_fail_the_invocation_which_works_when_sent_again(
-    key: Key, said: pytest.CaptureFixture[str], operation: str
+def test_expired_credentials_fail_the_invocation_and_the_retry_works(
+    key: Key, captured: pytest.CaptureFixture[str], operation: str
 ) -> None:
     key.upload(scans(LARGE))
     expired: dict[str, list[Fault | None]] = {operation: [REFUSALS["ExpiredToken"]] * 3}
@@ -215,15 +217,15 @@ def test_expired_credentials_fail_the_invocation_which_works_when_sent_again(
         key.handle(planned(**expired))
 
     assert re.fullmatch(rf"1 of 1 uploads: \w{{16}} ObjectStoreError {operation}: \w+", str(error.value))
-    assert "Canary" not in said.readouterr().out
+    assert "Canary" not in captured.readouterr().out
     assert key.publications() == 0
     assert not key.unfinished()
     key.handle()
     assert key.published() == patients(LARGE)
 
 
-def test_a_document_malformed_at_its_last_byte_leaves_no_upload(
-    key: Key, said: pytest.CaptureFixture[str]
+def test_a_document_that_is_malformed_at_its_last_byte_leaves_no_unfinished_upload(
+    key: Key, captured: pytest.CaptureFixture[str]
 ) -> None:
     key.upload(scans(LARGE)[:-1] + b"}")
 
@@ -233,29 +235,29 @@ def test_a_document_malformed_at_its_last_byte_leaves_no_upload(
     assert "abort_multipart_upload" in exchanges
     assert key.publications() == 0
     assert not key.unfinished()
-    assert events(said) == ["object_malformed"]
+    assert events(captured) == ["object_malformed"]
 
 
-def test_time_that_runs_out_at_any_step_is_told_and_leaves_nothing(
+def test_an_invocation_that_runs_out_of_time_at_any_step_fails_and_leaves_no_unfinished_upload(
     key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "FAST_WITHIN", 0)
+    monkeypatch.setattr(pipeline, "RECHECK_AFTER", 0)
     key.upload(scans(LARGE))
-    words = []
+    messages = []
 
     for steps in itertools.count():
         clock = itertools.chain([MARGIN] * steps, itertools.repeat(LAST_MARGIN))
         try:
             key.handle(remaining=clock.__next__)
         except UploadsFailedError as error:
-            words.append(str(error).partition(" OutOfTimeError ")[2])
+            messages.append(str(error).partition(" OutOfTimeError ")[2])
         else:
             break
         assert not key.unfinished()
-        assert key.publications() == (len(words) > 2 and words[-1] == "too little time is left")
+        assert key.publications() == (len(messages) > 2 and messages[-1] == "too little time is left")
 
-    assert [words[0], words[1], words[-1]] == ["too little time is left"] * 3
-    progress = [int(word.removeprefix("after ").removesuffix(" bytes")) for word in words[2:-1]]
+    assert [messages[0], messages[1], messages[-1]] == ["too little time is left"] * 3
+    progress = [int(message.removeprefix("after ").removesuffix(" bytes")) for message in messages[2:-1]]
     assert progress == sorted(progress)
-    assert progress.count(len(scans(LARGE))) > 1  # when nothing was left to do but to publish
+    assert progress.count(len(scans(LARGE))) > 1  # when all was read and only the publication was missing
     assert key.published() == patients(LARGE)

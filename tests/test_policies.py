@@ -1,4 +1,4 @@
-"""What a stage's policies let its roles do, read from what Terraform would make of several stages."""
+"""The policies of several rendered stages: what they allow, and what they must not."""
 
 import json
 import re
@@ -15,10 +15,10 @@ from tests.account import acting_as, denied, listed
 from tests.deployment import Deployment
 from tests.rendering import ACCOUNT, HERE, INFRA, STATES, Rendered, environment, initialised, rendered
 
-# Each begins like another, and one goes on like the name of a bucket.
+# Each is a prefix of another, and one ends like the name of a bucket.
 STAGES = ("dev", "dev-eu", "dev-raw")
 DEPLOYER = "aws_iam_role_policy.deploys", "aws_iam_role_policy.keeps", "aws_iam_role_policy.tries"
-# The permission that each operation of S3 wants
+# The permission that each operation of S3 requires
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html).
 WANTED = {
     "abort_multipart_upload": "s3:AbortMultipartUpload",
@@ -29,8 +29,12 @@ WANTED = {
     "put_object": "s3:PutObject",
     "upload_part": "s3:PutObject",
 }
-# To find its own, a deployer looks at the names of all.
-LOOKS = {"cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "states:ValidateStateMachineDefinition"}
+# Actions without a resource of the stage: they list names of all stages.
+LISTING_ACTIONS = {
+    "cloudwatch:DescribeAlarms",
+    "logs:DescribeLogGroups",
+    "states:ValidateStateMachineDefinition",
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
 
 
 def owned(stage: Rendered) -> list[str]:
-    """All that is a stage's own, what is in it and what Chalice makes included."""
+    """List the ARNs of a stage: of its resources, their contents, and what Chalice creates."""
     buckets = [
         f"{bucket}/smoke-test/scan.json" for bucket in stage.arns("bucket") if "-operations-" not in bucket
     ]
@@ -52,11 +56,11 @@ def owned(stage: Rendered) -> list[str]:
 
 
 def allows(statement: dict[str, Any], arn: str) -> bool:
-    """Say whether a statement lets somebody do anything to a resource."""
+    """Say whether a statement allows any action on a resource."""
     if statement["Effect"] == "Deny":
         return False
-    services = {action.partition(":")[0] for action in set(listed(statement["Action"])) - LOOKS}
-    # A mapping has no name of its own: whose it is says the function that it is of.
+    services = {action.partition(":")[0] for action in set(listed(statement["Action"])) - LISTING_ACTIONS}
+    # An event source mapping has no name. Its stage shows in the condition on the function.
     function = statement.get("Condition", {}).get("ArnEquals", {}).get("lambda:FunctionArn")
     return arn.split(":")[2] in services and any(
         matches(arn, pattern) for pattern in listed(function or statement["Resource"])
@@ -64,7 +68,7 @@ def allows(statement: dict[str, Any], arn: str) -> bool:
 
 
 def matches(arn: str, pattern: str) -> bool:
-    """Compare as IAM does: an asterisk is any number of any characters, a question mark any one."""
+    """Match as IAM does: `*` is any text, `?` any single character."""
     expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(expression, arn, re.DOTALL) is not None
 
@@ -77,7 +81,7 @@ def compact(document: Any) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def test_policies_are_no_longer_than_iam_takes(stages: list[Rendered]) -> None:
+def test_policies_are_within_iams_size_limits(stages: list[Rendered]) -> None:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: white space does not count.
     longest = "a-longer-stage-1"
     for stage in stages:
@@ -90,7 +94,7 @@ def test_policies_are_no_longer_than_iam_takes(stages: list[Rendered]) -> None:
         assert bounded <= 6_144
 
 
-def test_no_stage_may_do_anything_to_anothers(stages: list[Rendered]) -> None:
+def test_no_stage_may_act_on_another_stages_resources(stages: list[Rendered]) -> None:
     reached = {
         (one.name, statement["Sid"], arn)
         for one, other in permutations(stages, 2)
@@ -102,13 +106,13 @@ def test_no_stage_may_do_anything_to_anothers(stages: list[Rendered]) -> None:
     assert not reached
 
 
-def test_a_stage_is_deployed_by_its_role(stages: list[Rendered]) -> None:
+def test_a_deployer_may_act_on_all_resources_of_its_stage_but_its_own_role(stages: list[Rendered]) -> None:
     for stage in stages:
         beyond = [arn for arn in owned(stage) if not any(allows(said, arn) for said in deployer(stage))]
         assert beyond == [f"arn:aws:iam::{ACCOUNT}:role/ikerian-{stage.name}-deployer"]
 
 
-def test_a_topic_is_rung_by_the_alarms_of_its_stage_alone(stages: list[Rendered]) -> None:
+def test_a_topic_accepts_only_the_alarms_of_its_stage(stages: list[Rendered]) -> None:
     for stage in stages:
         (said,) = stage.statements("aws_sns_topic_policy")
         rings = said["Condition"]["ArnLike"]["aws:SourceArn"]
@@ -116,7 +120,7 @@ def test_a_topic_is_rung_by_the_alarms_of_its_stage_alone(stages: list[Rendered]
         assert [alarm for alarm in everybodys if matches(alarm, rings)] == stage.arns("alarm")
 
 
-def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered]) -> None:
+def test_a_deployer_may_access_only_objects_of_the_smoke_test(stages: list[Rendered]) -> None:
     for stage in stages:
         scans = [f"{bucket}/{key}" for bucket in stage.arns("bucket") for key in ("a.json", "a/smoke-test/b")]
         seen = [
@@ -125,7 +129,7 @@ def test_a_deployer_sees_the_smoke_tests_scan_and_no_other(stages: list[Rendered
         assert not seen
 
 
-def test_a_boundary_lets_every_role_do_what_its_own_policies_say(stages: list[Rendered]) -> None:
+def test_a_boundary_allows_everything_in_the_policies_of_its_roles(stages: list[Rendered]) -> None:
     for stage in stages:
         bounded = list(stage.statements("aws_iam_policy.this"))
         deployers = ("aws_iam_policy.this", *DEPLOYER, "aws_iam_role_policy.sees")
@@ -154,7 +158,7 @@ def _of_objects(statement: dict[str, Any]) -> bool:
     return any("Object" in action for action in listed(statement["Action"]))
 
 
-def test_every_permission_for_a_bucket_ends_at_the_account(stages: list[Rendered]) -> None:
+def test_every_permission_for_s3_is_limited_to_the_account(stages: list[Rendered]) -> None:
     said = [statement for stage in stages for statement in stage.statements()]
     open_to_others = [
         statement["Sid"]
@@ -164,14 +168,14 @@ def test_every_permission_for_a_bucket_ends_at_the_account(stages: list[Rendered
         and statement.get("Condition") != {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
     ]
 
-    # What is not there yet belongs to nobody.
+    # A missing bucket has no owner.
     assert open_to_others == ["MakesTheBucketsAndSeesWhetherTheyAreThere"] * len(stages)
 
 
-def test_the_roles_policy_the_endpoints_and_the_local_one_agree_on_s3(stages: list[Rendered]) -> None:
+def test_role_vpc_endpoint_and_local_policy_allow_the_same_of_s3(stages: list[Rendered]) -> None:
     role = s3_permissions(stages[0].statements("publishes_uploads"))
     endpoint = s3_permissions(stages[0].statements("aws_vpc_endpoint"))
-    # It needs no condition on the account: the local cloud has but one.
+    # It has no condition on the account, because the local cloud has only one account.
     local = json.loads((ROOT / ".chalice" / "policy-local.json").read_text())["Statement"]
 
     assert s3_permissions(local) == role
@@ -179,7 +183,7 @@ def test_the_roles_policy_the_endpoints_and_the_local_one_agree_on_s3(stages: li
     assert {action for action, _ in endpoint} == {action for action, _ in role}
 
 
-def test_the_role_may_do_whatever_the_code_asks_of_s3(stages: list[Rendered]) -> None:
+def test_the_role_may_use_every_s3_operation_of_the_code(stages: list[Rendered]) -> None:
     operations = {name for name in dir(boto3.client("s3")) if not name.startswith("_")}
     sources = [path.read_text() for path in (ROOT / "chalicelib").glob("*.py")]
     asked = {text for source in sources for text in re.findall(r'"(\w+)"', source)} & operations
@@ -190,22 +194,22 @@ def test_the_role_may_do_whatever_the_code_asks_of_s3(stages: list[Rendered]) ->
 
 
 def s3_permissions(statements: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
-    """Pair actions with the buckets, by their use, that they are allowed on."""
+    """Return pairs of an action and the use of the bucket that it is allowed on."""
     return {
         (action, use)
         for statement in statements
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
         for use in re.findall(r"-(raw|processed|rejected)\b", resource)
-        # The one is of a bucket, all others are of objects.
+        # s3:ListBucket applies to buckets, all others to objects.
         if (action == "s3:ListBucket") != ("/" in resource)
     }
 
 
-def test_data_processor_may_not_use_a_bucket_that_somebody_else_has_taken(
+def test_data_processor_may_not_use_a_bucket_of_another_account(
     deployment: Deployment, stages: list[Rendered]
 ) -> None:
-    statements = [about_the_local_account(said) for said in stages[0].statements("publishes_uploads")]
+    statements = [for_the_local_account(said) for said in stages[0].statements("publishes_uploads")]
     (raw,) = [arn.rpartition(":")[2] for arn in stages[0].arns("bucket") if "-raw-" in arn]
     deployment.s3.create_bucket(Bucket=raw)
     deployment.s3.put_object(Bucket=raw, Key="scan.json", Body=b"[]")
@@ -213,15 +217,15 @@ def test_data_processor_may_not_use_a_bucket_that_somebody_else_has_taken(
     with acting_as("data-processor", *statements):
         reads = boto3.Session().client("s3").get_object
         assert not denied(reads, Bucket=raw, Key="scan.json")
-        taken_by_somebody_else(deployment, raw)
+        give_to_another_account(deployment, raw)
         assert denied(reads, Bucket=raw, Key="scan.json")
 
 
-def about_the_local_account(statement: dict[str, Any]) -> dict[str, Any]:
+def for_the_local_account(statement: dict[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(json.dumps(statement).replace(ACCOUNT, LOCAL_ACCOUNT))
     return said
 
 
-def taken_by_somebody_else(deployment: Deployment, bucket: str) -> None:
+def give_to_another_account(deployment: Deployment, bucket: str) -> None:
     owner: Any = {"TagSet": [{"Key": "belongs-to", "Value": "999999999999"}]}
     deployment.s3.put_bucket_tagging(Bucket=bucket, Tagging=owner)

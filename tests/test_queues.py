@@ -1,4 +1,4 @@
-"""Batches of messages: what failed comes again, what did not does not, and an alarm hears of it."""
+"""Batches of the upload queue: only failed messages are delivered again, and they are counted."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import queues
-from chalicelib.events import DEEPEST, arrivals
+from chalicelib.events import MAX_DEPTH, arrivals
 from chalicelib.invocations import UploadsFailedError, answer
 from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
@@ -22,7 +22,7 @@ type Answers = Callable[..., Any]
 
 
 def batch(*bodies: Any, queue: str = QUEUE) -> dict[str, Any]:
-    """The event of messages, named by their numbers."""
+    """Make the event of these messages, whose ids are their numbers."""
     return {
         "Records": [
             {"messageId": f"{n}", "body": json.dumps(body), "eventSource": "aws:sqs", "eventSourceARN": queue}
@@ -47,7 +47,7 @@ def answers(deployment: Deployment, faulty_store: ObjectStore) -> Answers:
 
 @pytest.fixture
 def uploaded(deployment: Deployment) -> dict[str, Any]:
-    """A notification of an object that nothing has published yet."""
+    """A notification of an object that is not published yet."""
     key = new_key() + ".unannounced"
     deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
     return s3_event((deployment.raw, key))
@@ -56,23 +56,23 @@ def uploaded(deployment: Deployment) -> dict[str, Any]:
 FOREIGN = s3_event(("foreign", "a.json"))
 
 
-def test_only_what_failed_is_told_and_an_alarm_hears_of_it(
-    answers: Answers, uploaded: dict[str, Any], said: pytest.CaptureFixture[str]
+def test_only_the_failed_messages_are_reported_and_counted(
+    answers: Answers, uploaded: dict[str, Any], captured: pytest.CaptureFixture[str]
 ) -> None:
     assert answers(batch(uploaded, FOREIGN, TEST_EVENT, {"no": "event"})) == failed(1, 3)
 
-    output = "".join(said.readouterr())
+    output = "".join(captured.readouterr())
     assert '"message":"messages_failed"' in output
     assert '"messages":2' in output
     assert '"object_published"' in output
 
 
-def test_what_all_went_well_tells_of_nothing(
-    answers: Answers, uploaded: dict[str, Any], said: pytest.CaptureFixture[str]
+def test_a_batch_without_failures_reports_no_message(
+    answers: Answers, uploaded: dict[str, Any], captured: pytest.CaptureFixture[str]
 ) -> None:
     assert answers(batch(uploaded, uploaded, TEST_EVENT)) == failed()
 
-    assert "messages_failed" not in "".join(said.readouterr())
+    assert "messages_failed" not in "".join(captured.readouterr())
 
 
 def test_a_message_fails_with_every_message_about_the_same_key(
@@ -84,9 +84,7 @@ def test_a_message_fails_with_every_message_about_the_same_key(
 
 
 @pytest.mark.parametrize("bodies", [[FOREIGN], [7], [FOREIGN, 7]])
-def test_where_nothing_went_well_the_invocation_fails_which_lambda_counts(
-    answers: Answers, bodies: list[Any]
-) -> None:
+def test_if_every_message_fails_the_invocation_fails(answers: Answers, bodies: list[Any]) -> None:
     with pytest.raises(UploadsFailedError, match=f"^{len(bodies)} of {len(bodies)} uploads: "):
         answers(batch(*bodies))
 
@@ -96,7 +94,7 @@ def test_where_nothing_went_well_the_invocation_fails_which_lambda_counts(
     [(batch(TEST_EVENT, FOREIGN, queue=f"{QUEUE}-of-others"), QUEUE), (batch(TEST_EVENT, FOREIGN), "")],
     ids=["another queue", "direct mode"],
 )
-def test_a_batch_of_a_queue_that_is_not_ours_fails_as_a_whole_lest_lambda_deletes_what_failed(
+def test_a_batch_of_another_queue_fails_as_a_whole_so_that_lambda_deletes_no_failed_message(
     answers: Answers, event: dict[str, Any], ours: str
 ) -> None:
     with pytest.raises(UploadsFailedError):
@@ -107,16 +105,16 @@ def test_a_batch_of_a_queue_that_is_not_ours_fails_as_a_whole_lest_lambda_delete
 @pytest.mark.parametrize(
     "event", [None, {}, {"Records": 7}, {"Records": []}, {"Records": [{"messageId": "1"}]}]
 )
-def test_what_is_no_batch_fails_as_ever(answers: Answers, event: Any) -> None:
+def test_anything_but_a_batch_fails(answers: Answers, event: Any) -> None:
     with pytest.raises(UploadsFailedError, match="unreadable record"):
         answers(event)
 
 
-def test_a_message_that_only_a_batch_finds_too_deep_is_told_as_failed_and_not_deleted() -> None:
-    inside = s3_event(("raw", "a.json"))
-    for _ in range(DEEPEST - 2):
-        inside = {"requestContext": {"functionArn": "arn"}, "requestPayload": inside}
-    event = batch(inside)
+def test_a_message_that_is_nested_too_deeply_only_within_its_batch_is_reported_as_failed() -> None:
+    inner = s3_event(("raw", "a.json"))
+    for _ in range(MAX_DEPTH - 2):
+        inner = {"requestContext": {"functionArn": "arn"}, "requestPayload": inner}
+    event = batch(inner)
 
     assert arrivals(event) == [None]
     assert queues.failed_messages(event, frozenset([None])) == ["0"]

@@ -1,4 +1,4 @@
-"""Whom the operator's commands reach: told before anything is changed, and refused if nobody we know."""
+"""Commands show which account and endpoints they reach, and refuse unknown endpoints, before any change."""
 
 import os
 import subprocess
@@ -15,12 +15,13 @@ from infra.ops.aws.account import ForeignEndpointError, account, reached
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import Stage
 from tests.deployment import Deployment
+from tests.operating import STAGES
 
-DEAD = "http://127.0.0.1:9"  # where nothing runs
+DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
 def operate(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Run a command with nothing of AWS in its environment but this; returns code and words."""
+    """Run a command with only these environment variables of AWS; returns exit code and output."""
     env = {"HOME": os.devnull, "PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"} | environment
     done = subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -32,7 +33,7 @@ def ops(*arguments: str, **environment: str) -> tuple[int, str]:
 
 @contextmanager
 def another_emulator() -> Iterator[str]:
-    """Something on this machine that answers, but is no local cloud of ours."""
+    """Run another HTTP server than our local cloud on this machine."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         Thread(target=server.serve_forever).start()
         try:
@@ -41,7 +42,7 @@ def another_emulator() -> Iterator[str]:
             server.shutdown()
 
 
-def test_a_local_cloud_is_told(deployment: Deployment) -> None:
+def test_the_endpoint_of_a_local_cloud_is_shown(deployment: Deployment) -> None:
     stage = Stage("dev")
 
     assert reached(stage) == {
@@ -61,7 +62,7 @@ def test_a_local_cloud_is_told(deployment: Deployment) -> None:
         "https://s3.cn-north-1.amazonaws.com.cn",
     ],
 )
-def test_an_endpoint_of_aws_is_told_too(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_of_aws_is_shown_too(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
 
     assert reached(Stage("dev"))["AWS_ENDPOINT_URL_S3"] == endpoint
@@ -72,7 +73,7 @@ def test_an_endpoint_of_aws_is_told_too(endpoint: str, monkeypatch: pytest.Monke
     "endpoint",
     [DEAD, "http://localhost:4566", "https://amazonaws.com.example.org", "https://amazonaws.com@example.org"],
 )
-def test_an_endpoint_of_nobody_we_know_is_refused(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_endpoint_is_refused(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
 
     with pytest.raises(ForeignEndpointError, match="AWS_ENDPOINT_URL_S3 is http"):
@@ -80,7 +81,7 @@ def test_an_endpoint_of_nobody_we_know_is_refused(endpoint: str, monkeypatch: py
 
 
 @pytest.mark.usefixtures("deployment")
-def test_another_emulator_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_emulator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with another_emulator() as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", endpoint)
 
@@ -103,7 +104,7 @@ def test_another_emulator_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch)
     ],
     ids=["of all services", "of one"],
 )
-def test_a_profiles_endpoint_counts_as_well(
+def test_an_endpoint_in_a_profile_is_checked_too(
     profile: str, whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config").write_text(profile)
@@ -114,15 +115,15 @@ def test_a_profiles_endpoint_counts_as_well(
 
 
 @pytest.mark.parametrize("command", ["bootstrap", "configure", "deploy", "destroy"])
-def test_nothing_is_done_where_a_local_cloud_was(command: str) -> None:
+def test_the_endpoint_of_a_stopped_local_cloud_is_refused(command: str) -> None:
     code, said = ops(command, "--stage", "dev", AWS_ENDPOINT_URL=DEAD)
 
     assert code == 1
-    assert said.startswith(f"Error: AWS_ENDPOINT_URL is {DEAD}: neither AWS nor a local cloud")
+    assert said.startswith(f"Error: AWS_ENDPOINT_URL is {DEAD}: neither AWS nor a running local cloud")
 
 
 @pytest.mark.parametrize("command", ["bootstrap", "configure", "deploy", "destroy", "plan", "redrive"])
-def test_who_has_no_credentials_is_told_how_to_give_them(command: str) -> None:
+def test_without_credentials_the_error_says_how_to_give_them(command: str) -> None:
     code, said = ops(command, "--stage", "dev")
 
     assert code == 1
@@ -130,7 +131,7 @@ def test_who_has_no_credentials_is_told_how_to_give_them(command: str) -> None:
     assert "Traceback" not in said
 
 
-def test_credentials_that_are_refused_are_told_likewise(deployment: Deployment) -> None:
+def test_refused_credentials_have_the_same_error(deployment: Deployment) -> None:
     endpoint = str(deployment.s3.meta.endpoint_url)
     stale = {"AWS_ACCESS_KEY_ID": "AKIASTALE", "AWS_SECRET_ACCESS_KEY": "stale"}
 
@@ -142,14 +143,14 @@ def test_credentials_that_are_refused_are_told_likewise(deployment: Deployment) 
 
 
 @pytest.mark.parametrize("target", ["bootstrap", "configure", "deploy", "destroy", "plan"])
-def test_make_wants_the_stage_said(target: str) -> None:
+def test_make_requires_a_stage(target: str) -> None:
     code, said = operate("make", "--no-print-directory", target)
 
     assert code == 2
-    assert "Which stage? There are: dev, prod. Say --stage NAME, or STAGE=NAME to make." in said
+    assert f"Which stage? There are: {', '.join(STAGES)}. Add --stage NAME (for make: STAGE=NAME)." in said
 
 
-def test_a_stage_that_nobody_has_made_cannot_be_configured(deployment: Deployment) -> None:
+def test_a_stage_that_does_not_exist_cannot_be_configured(deployment: Deployment) -> None:
     endpoint = str(deployment.s3.meta.endpoint_url)
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
@@ -157,11 +158,11 @@ def test_a_stage_that_nobody_has_made_cannot_be_configured(deployment: Deploymen
 
     assert code == 1
     assert said.startswith(f"account {account(Stage('dev').region)}\nregion {Stage('dev').region}\n")
-    assert "The stage dev is not made yet: there is no bucket" in said
-    assert said.endswith("as infra/README.md shows.\n")  # and nothing of "the same command again"
+    assert "The stage dev is not complete: there is no bucket" in said
+    assert said.endswith("or the steps in infra/README.md.\n")  # without the advice to run it again
 
 
-# The steps themselves are tried in test_account.py; here, what is told of a stage that then fails.
+# test_account.py runs the steps themselves. This is the output for a stage that fails its checks.
 DEPLOYED_BUT_WRONG = """
 import runpy
 from infra.ops.aws import verification
@@ -172,7 +173,7 @@ runpy.run_module("infra.ops", run_name="__main__")
 """
 
 
-def test_what_is_deployed_is_told_even_if_it_does_not_do_what_it_should(deployment: Deployment) -> None:
+def test_what_is_deployed_is_shown_even_if_its_checks_fail(deployment: Deployment) -> None:
     endpoint = str(deployment.s3.meta.endpoint_url)
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     command = [sys.executable, "-c", DEPLOYED_BUT_WRONG, "deploy", "--stage", "dev"]

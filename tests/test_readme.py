@@ -1,4 +1,4 @@
-"""The pages are true: what is in its blocks is run, or compared with what really comes out."""
+"""The Markdown pages are true: their blocks are run, or compared with real output."""
 
 import os
 import re
@@ -10,8 +10,10 @@ from urllib.parse import unquote
 
 import pytest
 
+from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
 from chalicelib.extraction import extract
-from chalicelib.malformed import MalformedScan
+from chalicelib.malformed import MIB, RECORD_LIMIT, MalformedScan, Reason
+from chalicelib.records import PatientRecord
 from infra.ops.local.cloud import REGION, ROOT
 from tests import by_hand
 from tests.deployment import Deployment
@@ -21,21 +23,21 @@ SAMPLE = (ROOT / "samples" / "ikerian_sample.json").read_bytes()
 RECORD = b'{"patient_id":"A","patient_name":"B"}'
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md"), *ROOT.glob("chalicelib/*.md")])
 
-# What is tried elsewhere, or cannot be.
+# Blocks that another test tries, or that cannot be tried: first line, and where or why.
 ELSEWHERE = {
     "flowchart LR": "a picture",
     "make run": "tests/test_local_run.py, with what it prints",
-    "✓ Starting the local cloud                0:00:00": "likewise",
+    "✓ Starting the local cloud                0:00:00": "tests/test_local_run.py",
     "make test": "a test cannot run all tests, itself among them",
-    "All checks passed!": "likewise",
+    "All checks passed!": "as for make test",
     "make deploy STAGE=dev": "tests/test_account.py",
-    "make configure STAGE=dev": "likewise",
-    "make destroy STAGE=dev": "likewise",
+    "make configure STAGE=dev": "tests/test_account.py",
+    "make destroy STAGE=dev": "tests/test_account.py",
     "The stage dev": "tests/test_status.py",
-    "The object in/mixed.json": "tests/test_story.py",
+    "The object in/mixed.json": "tests/test_history.py",
     "The stage dev is paused: nothing is published.": "tests/test_pause.py",
     "$ python -m infra.ops reconcile --stage local": "tests/test_reconcile.py",
-    "$ python -m infra.ops reconcile --stage local --combined - |": "likewise, and tests/test_game_day.py",
+    "$ python -m infra.ops reconcile --stage local --combined - |": "tests/test_game_day.py",
     "$ python -m infra.ops replay --stage dev --prefix clinic/": "tests/test_replay.py",
     "aws s3control create-job \\": "not tried, as it says below",
     "WITH raw AS (": "not tried, as it says itself",
@@ -43,13 +45,13 @@ ELSEWHERE = {
     "$ python -m infra.ops forget --stage dev 'clinic-7/Hilda Moor.json'": "tests/test_forget.py",
     'ingest            = "queue"': "tests/test_account.py",
     "    scan_date: Date": "tests/test_recipes.py",
-    "for file in tfvars s3.tfbackend; do": "likewise",
-    "log_retention_days      = 30": "likewise",
+    "for file in tfvars s3.tfbackend; do": "tests/test_recipes.py",
+    "log_retention_days      = 30": "tests/test_recipes.py",
 }
 
 
 def extracted(document: bytes) -> tuple[bytes, bytes]:
-    """Extract a document; returns what is processed and what is rejected."""
+    """Extract a document; returns the processed and the rejected bytes."""
     processed, rejected = bytearray(), bytearray()
     extract([document], processed.extend, rejected.extend)
     return bytes(processed), bytes(rejected)
@@ -87,6 +89,7 @@ CHECKED = (
 )
 VERDICTS = "samples/valid/some-rejected.json: 2 extracted, 6 rejected"
 PROGRAM = "import os"
+API_LIMITS = f"{MAX_DOCUMENT // MIB} MiB, {MAX_ANSWER // MIB} MiB"
 
 
 def test_every_block_is_tried() -> None:
@@ -96,7 +99,7 @@ def test_every_block_is_tried() -> None:
 
 
 def test_every_block_of_the_manual_path_is_run_in_an_account() -> None:
-    # By tests/test_account.py, and each by its heading.
+    # tests/test_account.py runs them, by their headings.
     headings = {value for name, value in vars(by_hand).items() if name.isupper() and isinstance(value, str)}
     run_there = [text for heading in headings - {by_hand.STAGE} for text in by_hand.shown(heading)]
 
@@ -104,11 +107,11 @@ def test_every_block_of_the_manual_path_is_run_in_an_account() -> None:
 
 
 @pytest.mark.parametrize("one", [one for one in blocks() if one.first in COMPARED], ids=lambda one: one.first)
-def test_what_it_shows_is_what_comes_out(one: Block) -> None:
+def test_a_shown_output_is_the_real_one(one: Block) -> None:
     COMPARED[one.first](one.text)
 
 
-def test_a_check_shows_what_it_says() -> None:
+def test_the_readme_shows_what_check_prints() -> None:
     command = ["/bin/sh", "-c", block(CHECKED).text]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -118,7 +121,7 @@ def test_a_check_shows_what_it_says() -> None:
 
 @pytest.fixture
 def environment(deployment: Deployment) -> dict[str, str]:
-    """What somebody has set who pastes from the README."""
+    """The environment that the README tells its reader to set."""
     names = {"RAW": deployment.raw, "PROCESSED": deployment.processed, "URL": deployment.url}
     return {**os.environ, **names, "AWS_REGION": REGION, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"}
 
@@ -176,7 +179,7 @@ def s3_address(text: str, environment: dict[str, str]) -> list[str]:
         "make status STAGE=dev",
     ],
 )
-def test_its_commands_are_the_operators_commands_that_other_tests_run(command: str) -> None:
+def test_a_make_target_runs_the_operators_command_of_its_name(command: str) -> None:
     done = subprocess.run(
         [*command.split(), "--dry-run", "--no-print-directory"],
         cwd=ROOT,
@@ -184,9 +187,9 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
         text=True,
         check=True,
     )
-    told = {"run": "local", "up": "local --keep"}
+    commands = {"run": "local", "up": "local --keep"}
     verb, *stage = command.removeprefix("make ").split(" STAGE=")
-    arguments = " --stage=".join([told.get(verb, verb), *stage])
+    arguments = " --stage=".join([commands.get(verb, verb), *stage])
 
     assert done.stdout.splitlines()[-1] == f".venv/bin/python -m infra.ops {arguments}"
 
@@ -194,26 +197,56 @@ def test_its_commands_are_the_operators_commands_that_other_tests_run(command: s
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ("what a valid record is", "class PatientRecord"),
-        ("the largest record", "RECORD_LIMIT ="),
-        ("the limits of the API", "MAX_DOCUMENT ="),
-        ("retries and timeouts of S3 requests", "retries"),
-        ("log events and metrics", "METRICS ="),
+        ("the fields of a record: one more, a maximum length, a pattern", "class PatientRecord"),
+        (f"the largest record ({RECORD_LIMIT // MIB} MiB)", "RECORD_LIMIT ="),
+        (f"the largest document and answer of the API ({API_LIMITS})", "MAX_DOCUMENT ="),
+        ("a setting of one stage: retention in prod, the API's rate limit", "../variables.tf"),
+        ("the stages: one more", "### Add a stage"),
+        ("a log event or a metric", "METRICS ="),
+        ("an alarm, the dashboard", 'resource "aws_cloudwatch_dashboard"'),
+        ("a permission of data-processor", '"publishes_uploads"'),
         ("memory and timeout of a function", '"lambda_timeout"'),
-        ("retention", "rejected_object_days"),
-        ("buckets, roles, log groups, permissions", 'resource "aws_s3_bucket"'),
-        ("the API's throttle, thresholds, uploads at once", 'variable "api_rate_limit"'),
-        ("retries of a failed event, alarms", "maximum_retry_attempts"),
+        ("retries and timeouts of S3 requests", "retries"),
+        ("retries of a failed event", "maximum_retry_attempts"),
     ],
 )
-def test_what_a_stranger_asks_for_is_where_the_readme_says(asked: str, found: str) -> None:
+def test_each_setting_is_in_the_file_that_the_readme_names(asked: str, found: str) -> None:
     (link,) = re.findall(
-        rf"^\| {asked} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+        rf"^\| {re.escape(asked)} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
     )
-    place = ROOT / link
-    files = [place] if place.is_file() else sorted(path for path in place.rglob("*.tf*") if path.is_file())
 
-    assert any(found in path.read_text() for path in files)
+    assert found in (ROOT / link.partition("#")[0]).read_text()
+
+
+def test_the_readme_names_the_published_fields() -> None:
+    table = (ROOT / "README.md").read_text().partition("\n## The contract\n")[2]
+    _, _, first, *_ = re.findall(r"^\|.+\|(.+)\|$", table, re.MULTILINE)
+
+    assert re.findall(r"`(\w+)`", first) == list(PatientRecord.__struct_fields__)
+
+
+def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
+    page = (ROOT / "chalicelib" / "README.md").read_text()
+    contract = page.partition("\n## Change the contract\n")[0]
+    api = contract.partition("\n### POST /process\n")[2]
+    (too_large,) = re.findall(r"^\| 413 .+$", api, re.MULTILINE)
+    record, document, answer = (f"{size / MIB:g}" for size in (RECORD_LIMIT, MAX_DOCUMENT, MAX_ANSWER))
+
+    assert re.findall(r"([\d.]+) MiB", too_large) == [document, answer]
+    assert set(re.findall(r"([\d.]+) MiB", api)) == {document, answer}
+    assert set(re.findall(r"([\d.]+) MiB", contract.replace(api, ""))) == {record}
+    assert re.findall(r"([\d.]+) MiB", Reason.TOO_LARGE) == [record]
+
+
+def test_the_page_of_the_application_states_the_throttle_that_is_the_default() -> None:
+    (row,) = re.findall(r"^\| 429 .+$", (ROOT / "chalicelib" / "README.md").read_text(), re.MULTILINE)
+    variables = (ROOT / "infra" / "variables.tf").read_text()
+    limits = [
+        re.findall(rf'^variable "{name}" .+?default +=  *(\S+)', variables, re.MULTILINE | re.DOTALL)[0]
+        for name in ("api_rate_limit", "api_burst_limit")
+    ]
+
+    assert re.findall(r"\d+", row)[1:] == limits
 
 
 def links(page: Path) -> Iterator[str]:
@@ -231,6 +264,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """Name the headings of a page as GitHub does: in small letters, without punctuation."""
+    """Return the anchors of a page's headings as GitHub makes them: lower case, without punctuation."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -1,4 +1,4 @@
-"""What the README says one does to change something, done literally, in a copy of the project."""
+"""The recipes of the README for common changes, run literally in a copy of the project."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from jsonschema import Draft202012Validator
 
+from chalicelib.extraction import extract
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import ROOT
 from infra.ops.stage import Stage
@@ -20,7 +21,7 @@ from tests.readme import block
 
 PARTS = ("app.py", "chalicelib", ".chalice", "infra")
 
-# Runs in the copy: a document by way of the extraction and of the API.
+# Runs in the copy: sends a document through the extraction and through the API.
 TRY = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -69,12 +70,12 @@ def run(checkout: Path, *command: str, text: str = "", **environment: str) -> st
 
 def tried(checkout: Path, records: Any) -> dict[str, Any]:
     env = {**local_stage.environment(), "PYTHONPATH": str(checkout)}
-    said = run(checkout, sys.executable, "-c", TRY, text=json.dumps(records), **env)
-    return dict(json.loads(said.splitlines()[-1]))
+    printed = run(checkout, sys.executable, "-c", TRY, text=json.dumps(records), **env)
+    return dict(json.loads(printed.splitlines()[-1]))
 
 
 class Edit(NamedTuple):
-    """A line of the contract: instead of which, or behind it; what it makes of a field that is at fault."""
+    """A new line of the contract, its neighbour or predecessor, a valid and a wrong value, and the reason."""
 
     line: str
     after: str
@@ -86,13 +87,13 @@ class Edit(NamedTuple):
 
     @property
     def field(self) -> str:
-        """The name of the field that it is about."""
+        """The name of the field that the line declares."""
         return self.line.split(":")[0].strip()
 
 
 NAME = "    patient_name: Text\n"
 IDENTITY = "    patient_id: Text\n"
-CHECKED = 'fields that stand here, which are checked alone."""\n'
+CHECKED = "class ScanRecord(PatientRecord, kw_only=True):\n"
 EDITS = {
     "a pattern": Edit(
         r'    patient_id: Annotated[str, Meta(pattern=r"^[A-Z]\d{5}$")]',
@@ -103,7 +104,7 @@ EDITS = {
         replaces=True,
     ),
     "a maximum length": Edit(
-        "    patient_name: Annotated[str, Meta(max_length=20)]",
+        "    patient_name: Annotated[Text, Meta(max_length=20)]",
         NAME,
         "Ikerian A",
         "CANARY" * 4,
@@ -127,7 +128,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-def test_one_line_of_the_contract_changes_all_that_follows_from_it(checkout: Path, edit: Edit) -> None:
+def test_one_line_of_the_contract_changes_everything_derived_from_it(checkout: Path, edit: Edit) -> None:
     base = {"patient_id": "A12345", "patient_name": "Ikerian A"}
     good, bad = base | {edit.field: edit.value}, base | {edit.field: edit.wrong}
     before = tried(checkout, [good, bad])
@@ -136,12 +137,16 @@ def test_one_line_of_the_contract_changes_all_that_follows_from_it(checkout: Pat
     assert contract.count(edit.after) == 1
 
     records.write_text(contract.replace(edit.after, ("" if edit.replaces else edit.after) + edit.line + "\n"))
-    after = tried(checkout, [good, bad])
+    blank = good | {"patient_name": " "}
+    after = tried(checkout, [good, bad, blank])
 
     published = good if edit.published else base
     assert after["processed"] == after["answer"]["records"] == [published]
-    assert after["rejected"] == [{"index": 1, "reason": edit.reason, "record": bad}]
-    assert after["answer"]["rejected"] == [{"index": 1, "reason": edit.reason}]
+    assert after["rejected"] == [
+        {"index": 1, "reason": edit.reason, "record": bad},
+        {"index": 2, "reason": "patient_name: blank", "record": blank},
+    ]
+    assert after["answer"]["rejected"][0] == {"index": 1, "reason": edit.reason}
     assert "CANARY" not in edit.reason
     for described in (after["schema"]["$defs"], after["openapi"]["components"]["schemas"]):
         assert edit.field in described["ScanRecord"]["properties"]
@@ -150,7 +155,39 @@ def test_one_line_of_the_contract_changes_all_that_follows_from_it(checkout: Pat
     assert after["openapi"] != before["openapi"]
     assert after["revision"] != before["revision"]
     assert accepts(after["schema"], [good])
-    assert edit.field == "scan_date" or not accepts(after["schema"], [bad])  # a format is but a hint
+    # By default, JSON Schema validators ignore formats.
+    assert edit.field == "scan_date" or not accepts(after["schema"], [bad])
+
+
+def test_a_constraint_on_text_holds_for_every_field_of_that_type(checkout: Path) -> None:
+    record = {"patient_id": "A12345", "patient_name": "Ikerian A"}
+    records = checkout / "chalicelib" / "records.py"
+    pattern = r'Meta(pattern=r"\S")'
+    assert records.read_text().count(pattern) == 1
+
+    records.write_text(records.read_text().replace(pattern, r'Meta(pattern=r"\S", max_length=20)'))
+    after = tried(checkout, [record, *({**record, field: "x" * 21} for field in record)])
+
+    assert after["processed"] == [record]
+    assert [one["reason"] for one in after["rejected"]] == [f"{field}: length not <= 20" for field in record]
+
+
+@pytest.mark.parametrize("field", ["patient_id", "patient_name"])
+def test_a_text_has_no_maximum_length_unless_the_contract_sets_one(field: str) -> None:
+    record = {"patient_id": "P-1", "patient_name": "Ada"} | {field: "x" * 10_000}
+    processed = bytearray()
+
+    extract([json.dumps(record).encode()], processed.extend, lambda _: None)
+
+    assert json.loads(processed) == [record]
+
+
+def test_the_lines_that_the_page_shows_are_tried() -> None:
+    page = (ROOT / "chalicelib" / "README.md").read_text().partition("\n## Change the contract\n")[2]
+    shown = re.findall(r"^\| `(\w+: .+?)` \|", page, re.MULTILINE)
+
+    assert len(shown) >= 4
+    assert {line.replace(r"\|", "|") for line in shown} <= {edit.line.strip() for edit in EDITS.values()}
 
 
 def test_an_optional_field_may_be_missing_and_a_required_one_may_not(checkout: Path) -> None:
@@ -167,7 +204,7 @@ def test_an_optional_field_may_be_missing_and_a_required_one_may_not(checkout: P
     assert after["processed"] == [incomplete | {"scan_date": "2026-11-23", "diagnosis": None}]
 
 
-def test_records_under_a_key_are_found_where_the_contract_names_it(checkout: Path) -> None:
+def test_records_under_a_key_are_found_if_the_contract_names_the_key(checkout: Path) -> None:
     record = {"patient_id": "A12345", "patient_name": "Ikerian A"}
     records = checkout / "chalicelib" / "records.py"
     setting = "RECORDS_KEY: str | None = None\n"
@@ -195,36 +232,57 @@ def test_two_files_and_a_block_make_a_stage(checkout: Path) -> None:
     settings["stages"]["staging"] = settings["stages"]["dev"]
     config.write_text(json.dumps(settings))
 
-    told = "from infra.ops.stage import Stage; s = Stage('staging'); print(s.region, s.state_region)"
+    program = "from infra.ops.stage import Stage; s = Stage('staging'); print(s.region, s.state_region)"
     dev = Stage("dev")
-    assert run(checkout, sys.executable, "-c", told) == f"{dev.region} {dev.state_region}\n"
+    assert run(checkout, sys.executable, "-c", program) == f"{dev.region} {dev.state_region}\n"
     assert 'stage  = "staging"' in (checkout / "infra/env/staging.tfvars").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
-def test_five_lines_of_a_stages_file_say_how_long_all_is_kept(checkout: Path) -> None:
+def test_five_lines_of_a_stages_file_set_all_retention(checkout: Path) -> None:
     variables = checkout / "infra" / "env" / "dev.tfvars"
     lines = block("log_retention_days      = 30").text
     kept = [line for line in variables.read_text().splitlines() if line.split(" ")[0] not in lines]
 
     variables.write_text("\n".join([*kept, lines]))
-    made = make(checkout, variables)
+    planned = plan(checkout, variables)
 
-    assert re.findall(r" retention_in_days += (\d+)", made) == ["30", "30"]
-    assert sorted(re.findall(r" noncurrent_days += (\d+)", made)) == ["1", "1", "365", "365"]
-    replays = "30"
-    assert sorted(re.findall(r" days += (\d+)", made)) == [replays, "3650", "60", "730"]
+    assert re.findall(r" retention_in_days += (\d+)", planned) == ["30", "30"]
+    assert lifecycles(planned) == {
+        "raw": ["365", "730"],
+        "processed": ["365", "3650"],
+        "rejected": ["1", "60"],
+        "operations": ["1", "30"],
+    }
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
-def test_where_no_line_says_so_no_upload_expires_and_nothing_published(checkout: Path) -> None:
-    made = make(checkout, ROOT / "infra" / "env" / "dev.tfvars")
+def test_by_default_logs_are_kept_for_14_days_and_neither_uploads_nor_published_objects_expire(
+    checkout: Path,
+) -> None:
+    planned = plan(checkout, ROOT / "infra" / "env" / "dev.tfvars")
 
-    # 0 is Terraform's word for never; 30 is for the lists and results of replays.
-    assert sorted(re.findall(r" days += (\d+)", made)) == ["0", "0", "14", "30"]
+    assert re.findall(r" retention_in_days += (\d+)", planned) == ["14", "14"]
+    # Terraform writes 0 for never.
+    assert lifecycles(planned) == {
+        "raw": ["30", "0"],
+        "processed": ["30", "0"],
+        "rejected": ["1", "14"],
+        "operations": ["1", "30"],
+    }
 
 
-def make(checkout: Path, variables: Path) -> str:
+def lifecycles(planned: str) -> dict[str, list[str]]:
+    """Return the days that each bucket keeps replaced versions, and objects."""
+    rules = re.findall(
+        r"^# module\.(\w+)_bucket\.aws_s3_bucket_lifecycle_configuration\.this:\n(.+?)^}",
+        planned,
+        re.MULTILINE | re.DOTALL,
+    )
+    return {bucket: re.findall(r" (?:noncurrent_)?days += (\d+)", text) for bucket, text in rules}
+
+
+def plan(checkout: Path, variables: Path) -> str:
     env = {"TF_DATA_DIR": str(checkout / "data"), "CHECKPOINT_DISABLE": "1"}
     root = ("terraform", "-chdir=infra")
     options = ["-test-directory=env", *terraform.init_options(os.environ)]

@@ -1,4 +1,4 @@
-"""`reconcile` on the local cloud: every state, exactly, whatever the keys look like."""
+"""`reconcile` on the local cloud finds every state, whatever the keys look like."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def place(deployment: Deployment) -> Place:
 
 
 class Keys:
-    """Keys below a prefix of a test's own."""
+    """Keys with a prefix that only one test uses."""
 
     def __init__(self, place: Place, prefix: str) -> None:
         self.place = place
@@ -56,12 +56,12 @@ class Keys:
         arrival = Arrival(BUCKETS.raw, self.prefix + name)
         handle([arrival], store or ObjectStore(boto3.client("s3")), SETTINGS, lambda: 900_000)
 
-    def made(self, name: str, body: bytes = SCAN) -> None:
+    def upload_and_publish(self, name: str, body: bytes = SCAN) -> None:
         self.upload(name, body)
         self.publish(name)
 
-    def found(self, now: Deployed = LONG_AGO, *, thorough: bool = False) -> dict[str, str]:
-        found = reconcile(self.place, now, Selection(self.prefix), thorough=thorough)
+    def states(self, deployed: Deployed = LONG_AGO, *, thorough: bool = False) -> dict[str, str]:
+        found = reconcile(self.place, deployed, Selection(self.prefix), thorough=thorough)
         return {key.removeprefix(self.prefix): state.value for key, state in found}
 
 
@@ -70,28 +70,28 @@ def keys(place: Place, request: pytest.FixtureRequest) -> Keys:
     return Keys(place, f"{request.node.name[:60]}/")
 
 
-def test_what_is_uploaded_is_unpublished_and_then_current_whatever_its_key_looks_like(keys: Keys) -> None:
+def test_an_upload_is_unpublished_and_then_current_whatever_its_key_looks_like(keys: Keys) -> None:
     for name in KEYS:
         keys.upload(name)
-    assert keys.found() == dict.fromkeys(sorted(KEYS), "+")
+    assert keys.states() == dict.fromkeys(sorted(KEYS), "+")
 
     for name in KEYS:
         keys.publish(name)
-    assert list(keys.found().items()) == [(name, "=") for name in sorted(KEYS)]
+    assert list(keys.states().items()) == [(name, "=") for name in sorted(KEYS)]
 
 
-@pytest.mark.parametrize("thorough", [False, True], ids=["by times", "thorough"])
+@pytest.mark.parametrize("thorough", [False, True], ids=["by timestamps", "thorough"])
 def test_every_state_is_found(keys: Keys, thorough: bool) -> None:  # noqa: FBT001 - a parameter
     for name in ("current", "replaced", "outdated", "gone", "forgotten", "emptied"):
-        keys.made(f"{name}.json")
-    keys.made("malformed.json", b"[")
-    keys.made("refused.json", b"[7]")
-    keys.made("partly.json", SCAN[:-1] + b",7]")
+        keys.upload_and_publish(f"{name}.json")
+    keys.upload_and_publish("malformed.json", b"[")
+    keys.upload_and_publish("refused.json", b"[7]")
+    keys.upload_and_publish("partly.json", SCAN[:-1] + b",7]")
     for name in ("not in json.txt", "LOUD.JSON", "folder/"):
         keys.upload(name)
     keys.upload("empty.json", b"")
     keys.upload("emptied.json", b"")
-    keys.made("replaced.json", b"[]")
+    keys.upload_and_publish("replaced.json", b"[]")
     keys.upload("outdated.json", b"[]")
     keys.s3.delete_object(Bucket=BUCKETS.raw, Key=keys.prefix + "gone.json")
     for version in keys.s3.list_object_versions(Bucket=BUCKETS.raw, Prefix=keys.prefix + "forgotten.json")[
@@ -102,7 +102,7 @@ def test_every_state_is_found(keys: Keys, thorough: bool) -> None:  # noqa: FBT0
     keys.upload("deleted unpublished.json")
     keys.s3.delete_object(Bucket=BUCKETS.raw, Key=keys.prefix + "deleted unpublished.json")
 
-    assert keys.found(thorough=thorough) == {
+    assert keys.states(thorough=thorough) == {
         "LOUD.JSON": ".",
         "current.json": "=",
         "emptied.json": ".",
@@ -121,7 +121,7 @@ def test_every_state_is_found(keys: Keys, thorough: bool) -> None:  # noqa: FBT0
 
 
 class Interrupted(ObjectStore):
-    """S3 that dies when something is to be published."""
+    """Raises an error when something is published."""
 
     def request(self, operation: str, **parameters: object) -> Any:
         if operation == "put_object" and parameters["Bucket"] == BUCKETS.processed:
@@ -129,7 +129,7 @@ class Interrupted(ObjectStore):
         return super().request(operation, **parameters)
 
 
-def test_a_publication_that_was_interrupted_after_its_rejections_is_not_taken_for_a_refusal(
+def test_a_publication_that_was_interrupted_after_its_rejections_does_not_count_as_refused(
     keys: Keys,
 ) -> None:
     keys.upload("interrupted.json", SCAN[:-1] + b",7]")
@@ -137,50 +137,52 @@ def test_a_publication_that_was_interrupted_after_its_rejections_is_not_taken_fo
         keys.publish("interrupted.json", Interrupted(boto3.client("s3")))
     assert keys.s3.list_objects_v2(Bucket=BUCKETS.rejected, Prefix=keys.prefix)["KeyCount"] == 1
 
-    assert keys.found() == {"interrupted.json": "+"}
+    assert keys.states() == {"interrupted.json": "+"}
 
 
 @pytest.mark.parametrize("body", [b"[", b"[7]"], ids=["malformed", "refused"])
-def test_a_replacement_that_is_no_use_is_nothing_to_do_once_that_is_known(keys: Keys, body: bytes) -> None:
-    keys.made("a.json")
+def test_a_malformed_or_refused_replacement_is_outdated_until_the_pipeline_has_reported_it(
+    keys: Keys, body: bytes
+) -> None:
+    keys.upload_and_publish("a.json")
     keys.upload("a.json", body)
-    assert keys.found() == {"a.json": "*"}
+    assert keys.states() == {"a.json": "*"}
 
     keys.publish("a.json")
 
-    assert keys.found() == {"a.json": "!"}
+    assert keys.states() == {"a.json": "!"}
 
 
-def test_a_changed_extraction_outdates_everything_what_was_no_use_included(
+def test_after_a_change_of_the_revision_everything_is_to_be_replayed_malformed_uploads_included(
     keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, body in {"good": SCAN, "malformed": b"[", "refused": b"[7]"}.items():
-        keys.made(f"{name}.json", body)
+        keys.upload_and_publish(f"{name}.json", body)
     later = Deployed("9:next", datetime.now(UTC))
-    assert keys.found(later) == {"good.json": "*", "malformed.json": "+", "refused.json": "+"}
+    assert keys.states(later) == {"good.json": "*", "malformed.json": "+", "refused.json": "+"}
 
     monkeypatch.setattr(pipeline, "REVISION", later.revision)
     for name in ("good", "malformed", "refused"):
         keys.publish(f"{name}.json")
 
-    assert keys.found(later) == {"good.json": "=", "malformed.json": "!", "refused.json": "!"}
+    assert keys.states(later) == {"good.json": "=", "malformed.json": "!", "refused.json": "!"}
 
 
-def test_an_upload_of_several_parts_is_looked_at(keys: Keys) -> None:
+def test_timestamps_of_a_multipart_upload_are_not_trusted(keys: Keys) -> None:
     key = {"Bucket": BUCKETS.raw, "Key": keys.prefix + "parts.json"}
     begun = keys.s3.create_multipart_upload(**key)["UploadId"]
-    keys.made("parts.json", b"[]")
+    keys.upload_and_publish("parts.json", b"[]")
     part = keys.s3.upload_part(**key, UploadId=begun, PartNumber=1, Body=SCAN)["ETag"]
     parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
     keys.s3.complete_multipart_upload(**key, UploadId=begun, MultipartUpload=parts)
     for version in keys.s3.list_object_versions(Bucket=BUCKETS.raw, Prefix=keys.prefix)["Versions"]:
-        if not version["IsLatest"]:  # as it expires some time
+        if not version["IsLatest"]:  # as their expiry does
             keys.s3.delete_object(Bucket=BUCKETS.raw, Key=version["Key"], VersionId=version["VersionId"])
 
-    assert keys.found() == {"parts.json": "*"}
+    assert keys.states() == {"parts.json": "*"}
 
 
-def test_only_what_was_uploaded_in_a_window_of_time_is_compared(keys: Keys) -> None:
+def test_only_uploads_in_the_window_of_time_are_compared(keys: Keys) -> None:
     keys.upload("a.json")
     now = datetime.now(UTC)
     early, late = now - timedelta(minutes=1), now + timedelta(minutes=1)
@@ -193,8 +195,8 @@ def test_only_what_was_uploaded_in_a_window_of_time_is_compared(keys: Keys) -> N
 
 
 @contextmanager
-def events_swallowed(s3: Any, bucket: str) -> Iterator[None]:
-    """Take a bucket's notification away for a while."""
+def events_lost(s3: Any, bucket: str) -> Iterator[None]:
+    """Remove a bucket's notification for a while."""
     notification = s3.get_bucket_notification_configuration(Bucket=bucket)
     del notification["ResponseMetadata"]
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
@@ -204,45 +206,45 @@ def events_swallowed(s3: Any, bucket: str) -> Iterator[None]:
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notification)
 
 
-def test_exactly_what_was_swallowed_is_found_before_and_after_others_are_overwritten(
+def test_exactly_the_uploads_with_lost_events_are_found_before_and_after_others_are_overwritten(
     deployment: Deployment,
 ) -> None:
-    prefix, place = "swallowed/", locate("local")
-    names = filter(str.isprintable, 3 * KEYS)  # in the stand-in's IAM, no wildcard matches a line break
-    there = [f"{prefix}{n:02} {name}" for n, name in enumerate(islice(names, 30))]
-    for key in there:
+    prefix, place = "lost-events/", locate("local")
+    names = filter(str.isprintable, 3 * KEYS)  # in the local cloud's IAM, no wildcard matches a line break
+    uploaded = [f"{prefix}{n:02} {name}" for n, name in enumerate(islice(names, 30))]
+    for key in uploaded:
         deployment.upload(SCAN, key)
-    overwritten, new = there[::3], [f"{prefix}new {n}.json" for n in range(10)]
-    with events_swallowed(deployment.s3, deployment.raw):
+    overwritten, new = uploaded[::3], [f"{prefix}new {n}.json" for n in range(10)]
+    with events_lost(deployment.s3, deployment.raw):
         for key in (*overwritten, *new):
             deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=b"[]")
-    swallowed = dict.fromkeys(overwritten, "*") | dict.fromkeys(new, "+")
-    assert len(swallowed) == 20
+    lost = dict.fromkeys(overwritten, "*") | dict.fromkeys(new, "+")
+    assert len(lost) == 20
 
     def found() -> dict[str, str]:
-        now = Deployed(REVISION, LONG_AGO.changed)
-        return {key: str(state) for key, state in reconcile(place, now, Selection(prefix), thorough=False)}
+        states = reconcile(place, LONG_AGO, Selection(prefix), thorough=False)
+        return {key: str(state) for key, state in states}
 
     def to_do() -> dict[str, str]:
         return {key: state for key, state in found().items() if state != "="}
 
-    assert to_do() == swallowed
-    for key in there[1::3]:
+    assert to_do() == lost
+    for key in uploaded[1::3]:
         deployment.upload(b"[]", key)
-    assert to_do() == swallowed
+    assert to_do() == lost
 
-    for key in swallowed:
+    for key in lost:
         deployment.invoke((deployment.raw, key))
-    assert found() == dict.fromkeys(sorted([*there, *new]), "=")
+    assert found() == dict.fromkeys(sorted([*uploaded, *new]), "=")
 
 
-def test_it_takes_the_right_to_list_and_to_read_and_no_other(keys: Keys) -> None:
-    keys.made("current.json")
-    keys.made("replaced.json")
-    keys.made("replaced.json", b"[]")
-    keys.made("refused.json", b"[7]")
-    keys.made("malformed.json", b"[")
-    keys.made("gone.json")
+def test_it_needs_only_permissions_to_list_and_to_read(keys: Keys) -> None:
+    keys.upload_and_publish("current.json")
+    keys.upload_and_publish("replaced.json")
+    keys.upload_and_publish("replaced.json", b"[]")
+    keys.upload_and_publish("refused.json", b"[7]")
+    keys.upload_and_publish("malformed.json", b"[")
+    keys.upload_and_publish("gone.json")
     keys.s3.delete_object(Bucket=BUCKETS.raw, Key=keys.prefix + "gone.json")
     keys.upload("unpublished.json")
     states = {
@@ -261,13 +263,13 @@ def test_it_takes_the_right_to_list_and_to_read_and_no_other(keys: Keys) -> None
     ]
 
     with acting_as("reconciler", *rights):
-        assert keys.found() == expected
-        assert keys.found(thorough=True) == expected
+        assert keys.states() == expected
+        assert keys.states(thorough=True) == expected
 
 
 @pytest.fixture
 def run(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run the command on a test's keys."""
+    """Run the command on the keys of a test."""
 
     def run(*options: str) -> tuple[int, str, str]:
         done = CliRunner().invoke(
@@ -275,51 +277,53 @@ def run(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int,
         )
         return done.exit_code, done.stdout, done.stderr
 
-    monkeypatch.setattr("infra.ops.cli.telling.locate", lambda _: keys.place)
-    monkeypatch.setattr(command, "deployed", lambda _: LONG_AGO)
+    monkeypatch.setattr("infra.ops.cli.common.locate", lambda _: keys.place)
+    monkeypatch.setattr(command, "deployed_revision", lambda _: LONG_AGO)
     monkeypatch.setattr(console, "quiet", False)
     monkeypatch.setattr(console, "stderr", False)
     return run
 
 
-def test_the_command_counts_the_states_and_says_by_its_code_whether_there_is_something_to_do(
+def test_the_command_counts_the_states_and_ends_with_3_if_something_is_to_be_replayed(
     keys: Keys, run: Callable[..., tuple[int, str, str]]
 ) -> None:
-    keys.made("a.json")
-    code, told, _ = run()
+    keys.upload_and_publish("a.json")
+    code, printed, _ = run()
     assert code == 0
-    assert "= current 1\n" in told
-    assert "a.json" not in told
+    assert "= current 1\n" in printed
+    assert "a.json" not in printed
 
     keys.upload("b.json")
-    code, told, _ = run()
+    code, printed, _ = run()
     assert code == 3
-    assert "= current 1\n+ not published 1\n* published from another version or revision 0\n" in told
+    assert "= current 1\n+ not published 1\n* published from another version or revision 0\n" in printed
 
 
-def test_the_combined_list_alone_is_on_the_standard_output_and_every_key_can_be_read_back(
+def test_the_standard_output_has_only_the_combined_list_and_every_key_can_be_read_back(
     keys: Keys, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     for name in KEYS:
         keys.upload(name)
 
-    _, lines, aside = run("--combined", "-")
+    _, lines, errors = run("--combined", "-")
 
     shown = [line[2:] for line in lines.splitlines()]
     assert [json.loads(key) if key.startswith('"') else key for key in shown] == [
         keys.prefix + name for name in sorted(KEYS)
     ]
     assert {line[:2] for line in lines.splitlines()} == {"+ "}
-    assert f"+ not published {len(KEYS)}" in aside
+    assert f"+ not published {len(KEYS)}" in errors
 
 
-def test_json_is_lines_of_json(keys: Keys, run: Callable[..., tuple[int, str, str]], tmp_path: Any) -> None:
+def test_with_json_both_outputs_are_lines_of_json(
+    keys: Keys, run: Callable[..., tuple[int, str, str]], tmp_path: Any
+) -> None:
     keys.upload("a.json")
     file = tmp_path / "found"
 
-    code, told, _ = run("--json", "--combined", str(file))
+    code, printed, _ = run("--json", "--combined", str(file))
 
     assert code == 3
     assert json.loads(file.read_text()) == {"key": keys.prefix + "a.json", "state": "+"}
-    *_, last = map(json.loads, told.splitlines())
+    *_, last = map(json.loads, printed.splitlines())
     assert last["+ not published"] == "1"

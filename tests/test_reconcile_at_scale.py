@@ -1,4 +1,4 @@
-"""`reconcile` of a great many objects: what it costs, by the command as it is run."""
+"""`reconcile` of very many objects: the requests and the memory that the command takes."""
 
 import os
 import re
@@ -11,9 +11,9 @@ import pytest
 from infra.ops.local.cloud import ROOT, client_environment
 from tests.listing_stub import FIRST, listing_stub
 
-MB = 1024  # KB, in which Linux counts
-# The command, which in the end says how much memory it took. Linux tells its parent the larger of that and
-# of what the parent had.
+MB = 1024  # kB, the unit of /proc
+# Runs the command and prints its peak memory at the end. The parent cannot measure that: after a fork, Linux
+# counts the parent's own peak, too.
 MEASURED = """
 import atexit, pathlib, runpy, sys
 atexit.register(lambda: sys.stderr.write(pathlib.Path("/proc/self/status").read_text()))
@@ -27,9 +27,9 @@ BEFORE_ALL, AFTER_ALL = FIRST - timedelta(days=1), FIRST + timedelta(days=9)
 @pytest.mark.parametrize(
     ("objects", "changed", "looks"),
     [(100_000, BEFORE_ALL, 0), (10_000, AFTER_ALL, 50)],
-    ids=["published by the function as it is", "the function was changed since"],
+    ids=["published after the last deployment", "published before it"],
 )
-def test_where_all_is_current_it_takes_two_requests_for_a_thousand_objects_and_little_memory(
+def test_if_all_is_current_it_takes_two_requests_for_a_thousand_objects_and_little_memory(
     objects: int, changed: datetime, looks: int
 ) -> None:
     with listing_stub(objects, changed) as stub:

@@ -1,4 +1,4 @@
-"""What `reconcile` concludes from times: never that something is current which is not."""
+"""`reconcile` never concludes from timestamps that an outdated object is current."""
 
 import io
 import random
@@ -10,14 +10,16 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.ops.aws.listing import OutOfOrderError, Pair, Upload, side_by_side
+from infra.ops.aws.listing import OutOfOrderError, Pair, Upload, merge_listings
 from infra.ops.aws.place import Place
-from infra.ops.aws.revisions import Deployed, Revisions, SilentError, deployed
+from infra.ops.aws.revisions import Deployed, NoRevisionError, Revisions, deployed_revision
 from infra.ops.aws.uploads import Buckets
-from infra.ops.commands.reconcile import Judge, State
+from infra.ops.aws.versions import versions
+from infra.ops.commands.reconcile import Classifier, State
 
 BUCKETS = Buckets("raw", "processed", "rejected")
 TIMEOUT = 900  # seconds
@@ -26,18 +28,18 @@ LONG_AGO = Deployed("r", datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def at(seconds: float) -> datetime:
-    """So long after the start, as S3 tells it."""
+    """The time so many seconds after START, in whole seconds as S3 shows it."""
     return (START + timedelta(seconds=seconds)).replace(microsecond=0)
 
 
 class History:
-    """Versions that followed each other, and a publication of one of them by whoever was slow."""
+    """Versions of one key, and a publication of one of them by a handler of any speed."""
 
     def __init__(self, gaps: list[tuple[float, float]], of: int, seen: float, run: float) -> None:
         self.begun: list[float] = []
         self.current_from: list[float] = []
         now = 0.0
-        for gap, takes in gaps:  # in parts, one takes as long as it likes
+        for gap, takes in gaps:  # a multipart upload may take any time
             now += gap
             self.current_from.append(now)
             self.begun.append(now - takes)
@@ -56,12 +58,12 @@ class History:
         return Pair("a.json", upload, at(self.published))
 
 
-def judge(now: Deployed = LONG_AGO) -> Judge:
-    return Judge(None, BUCKETS, now, timedelta(seconds=TIMEOUT), thorough=False)
+def classifier() -> Classifier:
+    return Classifier(None, BUCKETS, LONG_AGO, timedelta(seconds=TIMEOUT), thorough=False)
 
 
 def histories() -> Iterator[History]:
-    """Up to three versions; each of them published by somebody fast or slow."""
+    """Up to three versions; each of them published by a fast or a slow handler."""
     versions = list(product((0.5, 100, 1000, 5000), (0, 0.5, 9000)))
     for count in (1, 2, 3):
         for gaps in product(versions, repeat=count):
@@ -69,13 +71,13 @@ def histories() -> Iterator[History]:
                 yield History(list(gaps), of, seen, run)
 
 
-def test_whatever_happened_what_times_call_current_is_current() -> None:
-    judges = judge()
+def test_in_every_history_a_key_that_is_current_by_its_timestamps_is_current() -> None:
+    by_timestamps = classifier()
 
-    told = [history.is_current for history in histories() if judges.at_once(history.pair())]
+    found = [history.is_current for history in histories() if by_timestamps.from_listings(history.pair())]
 
-    assert len(told) > 1000
-    assert all(told)
+    assert len(found) > 1000
+    assert all(found)
 
 
 @pytest.mark.parametrize(
@@ -88,15 +90,15 @@ def test_whatever_happened_what_times_call_current_is_current() -> None:
     ],
     ids=["one version", "the newest of two, at once", "the newest of two, later", "in parts"],
 )
-def test_times_tell_of_one_version_or_long_after_it(
+def test_timestamps_prove_a_single_version_or_a_publication_long_after_the_newest(
     gaps: list[tuple[float, float]], run: float, expected: State | None
 ) -> None:
     history = History(gaps, len(gaps) - 1, 0, run)
 
-    assert judge().at_once(history.pair()) == expected
+    assert classifier().from_listings(history.pair()) == expected
 
 
-def test_what_is_overwritten_without_versions_is_looked_at() -> None:
+def test_timestamps_of_objects_without_versions_are_not_trusted() -> None:
     null = {
         "Key": "a",
         "VersionId": "null",
@@ -106,13 +108,13 @@ def test_what_is_overwritten_without_versions_is_looked_at() -> None:
         "LastModified": START,
     }
 
-    (pair,) = side_by_side(Pages(raw=[{"Versions": [null]}]), BUCKETS, "")
+    (pair,) = merge_listings(Pages(raw=[{"Versions": [null]}]), BUCKETS, "")
 
     assert pair.upload == Upload("e", 1, START, in_parts=False, alone=False)
 
 
 class Pages:
-    """S3 that lists such pages."""
+    """An S3 client that returns these pages."""
 
     def __init__(self, **pages: list[dict[str, Any]]) -> None:
         self._pages = pages
@@ -121,7 +123,7 @@ class Pages:
         return SimpleNamespace(paginate=lambda Bucket, **_: self._pages.get(Bucket, []))  # noqa: N803 - boto3's
 
 
-def test_versions_of_a_key_are_one_upload_though_a_page_ends_amid_them() -> None:
+def test_versions_of_a_key_on_two_pages_are_one_upload() -> None:
     def version(key: str, number: int, *, latest: bool = False, marker: bool = False) -> dict[str, Any]:
         about = {"Key": key, "VersionId": f"{number}", "IsLatest": latest, "LastModified": START}
         return about if marker else about | {"ETag": '"e"', "Size": number}
@@ -133,7 +135,7 @@ def test_versions_of_a_key_are_one_upload_though_a_page_ends_amid_them() -> None
         "DeleteMarkers": [version("c", 2, latest=True, marker=True)],
     }
 
-    found = {pair.key: pair.upload for pair in side_by_side(Pages(raw=[first, then]), BUCKETS, "")}
+    found = {pair.key: pair.upload for pair in merge_listings(Pages(raw=[first, then]), BUCKETS, "")}
 
     assert found == {
         "a": Upload("1", 1, START, in_parts=False, alone=False),
@@ -141,11 +143,21 @@ def test_versions_of_a_key_are_one_upload_though_a_page_ends_amid_them() -> None
     }
 
 
-def test_buckets_that_list_in_another_order_are_not_compared() -> None:
+def test_versions_of_a_key_are_listed_in_the_order_of_s3_even_if_a_newer_one_was_begun_earlier() -> None:
+    def version(number: int, seconds: int, *, latest: bool = False) -> dict[str, Any]:
+        return {"Key": "a", "VersionId": f"{number}", "IsLatest": latest, "LastModified": at(seconds)}
+
+    uploaded = [one | {"ETag": '"e-2"', "Size": 1} for one in (version(4, 10), version(2, 20))]
+    page = {"Versions": uploaded, "DeleteMarkers": [version(5, 40, latest=True), version(1, 0)]}
+
+    assert [one.id for one in versions(Pages(raw=[page]), "raw", "")] == ["5", "4", "2", "1"]
+
+
+def test_a_bucket_that_lists_its_keys_out_of_order_is_refused() -> None:
     contents = [{"Key": key, "LastModified": START} for key in ("b", "a")]
 
     with pytest.raises(OutOfOrderError):
-        list(side_by_side(Pages(processed=[{"Contents": contents}]), BUCKETS, ""))
+        list(merge_listings(Pages(processed=[{"Contents": contents}]), BUCKETS, ""))
 
 
 @given(st.sets(st.text(st.characters(codec="utf-8"), min_size=1)))
@@ -156,14 +168,14 @@ def test_the_order_of_utf_8_bytes_is_that_of_code_points(keys: set[str]) -> None
 
 
 class Learning:
-    """Publications by time, looked at only where that is needed; `looks` counts them."""
+    """Decides by timestamps, and reads the revision only if they are not enough; `looks` counts how often."""
 
     def __init__(self, changed: float) -> None:
         self.revisions = Revisions(Deployed("new", at(changed)), timedelta(seconds=TIMEOUT))
         self.looks = 0
 
     def is_current(self, published: float, revision: str) -> bool:
-        if self.revisions.tell(at(published)):
+        if self.revisions.proven_by(at(published)):
             return True
         self.looks += 1
         self.revisions.learn(at(published), revision)
@@ -172,27 +184,25 @@ class Learning:
 
 def shuffled(count: int) -> Iterator[int]:
     numbers = list(range(count))
-    random.Random(1).shuffle(numbers)  # noqa: S311 - any order will do
+    random.Random(1).shuffle(numbers)  # noqa: S311 - any order is fine
     return iter(numbers)
 
 
-def test_where_all_is_of_the_deployed_revision_it_takes_but_a_few_looks_to_know_it() -> None:
+def test_if_everything_is_of_the_deployed_revision_a_few_looks_are_enough() -> None:
     learning = Learning(changed=200_000)
 
     assert all(learning.is_current(published, "new") for published in shuffled(100_000))
     assert learning.looks < 30
 
 
-def test_what_was_published_before_the_revision_was_deployed_is_found_among_what_came_after() -> None:
+def test_publications_of_the_revision_before_are_found_among_those_of_the_deployed_one() -> None:
     learning = Learning(changed=200_000)
 
     for published in shuffled(10_000):
         assert learning.is_current(published, "new" if published > 5000 else "old") == (published > 5000)
 
 
-def test_while_a_function_is_changed_and_until_its_last_runs_have_ended_every_publication_is_looked_at() -> (
-    None
-):
+def test_publications_around_a_change_of_the_function_are_all_looked_at() -> None:
     learning = Learning(changed=10_000)
 
     assert not any(learning.is_current(10_000 + late, "old") for late in (-599, 0, 1, 600, 1500))
@@ -201,7 +211,7 @@ def test_while_a_function_is_changed_and_until_its_last_runs_have_ended_every_pu
     assert learning.looks == 5
 
 
-def test_a_publication_of_another_revision_takes_their_proof_from_all_times_before_it() -> None:
+def test_timestamps_before_a_publication_of_another_revision_prove_nothing() -> None:
     learning = Learning(changed=10_000)
     assert learning.is_current(100, "new")
 
@@ -221,32 +231,39 @@ def place() -> Place:
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [(b'{"errorMessage": "1 of 1 uploads"}', "too old"), (b"null", "too old"), (None, "paused")],
-    ids=["an error", "nothing", "throttled"],
+    [
+        (b'{"errorMessage": "1 of 1 uploads"}', "too old"),
+        (b"null", "too old"),
+        (ThrottledError(), "paused"),
+        (ReadTimeoutError(endpoint_url="url"), "within 30 seconds"),
+    ],
+    ids=["an error", "nothing", "throttled", "no answer"],
 )
-def test_a_function_that_does_not_say_its_revision_is_told_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, words: str
+def test_the_error_of_a_function_that_does_not_report_its_revision_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception, words: str
 ) -> None:
     monkeypatch.setattr(boto3, "client", lambda *_, **__: Function(answer))
 
-    with pytest.raises(SilentError, match=words):
-        deployed(place())
+    with pytest.raises(NoRevisionError, match=words):
+        deployed_revision(place())
 
 
-def test_the_function_is_asked_by_a_replay_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_function_is_asked_by_a_replay_of_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     function = Function(b'{"revision": "2:abc", "outcomes": []}')
     monkeypatch.setattr(boto3, "client", lambda *_, **__: function)
 
-    assert deployed(place()) == Deployed("2:abc", datetime(2026, 11, 25, 15, 55, 25, 123000, tzinfo=UTC))
+    assert deployed_revision(place()) == Deployed(
+        "2:abc", datetime(2026, 11, 25, 15, 55, 25, 123000, tzinfo=UTC)
+    )
     assert function.asked == {"FunctionName": "f", "Payload": '{"Items": []}'}
 
 
 class Function:
-    """A function that answers so; throttled if with nothing."""
+    """A Lambda client whose function returns this answer, or raises it."""
 
     exceptions = SimpleNamespace(TooManyRequestsException=ThrottledError)
 
-    def __init__(self, answer: bytes | None) -> None:
+    def __init__(self, answer: bytes | Exception) -> None:
         self._answer = answer
         self.asked: dict[str, str] = {}
 
@@ -255,6 +272,6 @@ class Function:
 
     def invoke(self, **asked: str) -> dict[str, Any]:
         self.asked = asked
-        if self._answer is None:
-            raise ThrottledError
+        if isinstance(self._answer, Exception):
+            raise self._answer
         return {"Payload": io.BytesIO(self._answer)}

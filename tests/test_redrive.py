@@ -1,4 +1,4 @@
-"""What failed for good: waits in the failure queue, complete, and is put back by `redrive`."""
+"""Events that failed for good wait in the failure queue, complete, and `redrive` retries them."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from infra.ops.__main__ import ops
 from infra.ops.aws import failures
 from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place, locate
-from infra.ops.commands.redrive import Redriven, look, redrive
+from infra.ops.commands.redrive import Redriven, redrive, waiting_by_cause
 from infra.ops.local import stage as local_stage
 from infra.ops.screen.progress import console
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
@@ -26,14 +26,14 @@ from tests.events import TEST_EVENT, s3_event
 PATIENT = "Wilhelmina"
 SCAN = f'[{{"patient_id":"{PATIENT}","patient_name":"{PATIENT}"}}]'.encode()
 STRANGE = {
-    "no JSON": "no JSON that Lambda takes",
-    "[" * 100_000: "no JSON that Lambda takes",
-    '{"requestPayload":' + "[" * 100_000: "no JSON that Lambda takes",
-    "NaN": "no JSON that Lambda takes",
-    '{"requestPayload":{"Records":[NaN]}}': "no JSON that Lambda takes",
-    '{"requestPayload":1e999}': "no JSON that Lambda takes",
-    '"\\ud800"': "no JSON that Lambda takes",
-    "9" * 5000: "no JSON that Lambda takes",
+    "no JSON": "not JSON that Lambda accepts",
+    "[" * 100_000: "not JSON that Lambda accepts",
+    '{"requestPayload":' + "[" * 100_000: "not JSON that Lambda accepts",
+    "NaN": "not JSON that Lambda accepts",
+    '{"requestPayload":{"Records":[NaN]}}': "not JSON that Lambda accepts",
+    '{"requestPayload":1e999}': "not JSON that Lambda accepts",
+    '"\\ud800"': "not JSON that Lambda accepts",
+    "9" * 5000: "not JSON that Lambda accepts",
     "[]": "names no object",
     "{}": "names no object",
     "7": "names no object",
@@ -45,7 +45,7 @@ STRANGE = {
 
 @pytest.fixture(scope="module")
 def place(deployment: Deployment) -> Iterator[Place]:
-    """The stage, its function without Lambda's own retries."""
+    """The stage, with Lambda's own retries switched off."""
     local_stage.add_failure_queue()
     before = deployment.functions.get_function_event_invoke_config(FunctionName=FUNCTION)
     deployment.functions.put_function_event_invoke_config(
@@ -56,7 +56,7 @@ def place(deployment: Deployment) -> Iterator[Place]:
 
 
 class Queue:
-    """The stage's failure queue, as its tests use it."""
+    """The stage's failure queue."""
 
     def __init__(self, place: Place) -> None:
         self.sqs: Any = boto3.client("sqs")
@@ -66,12 +66,12 @@ class Queue:
         self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
 
     def first(self) -> str:
-        """Wait for a message, and leave it in the queue."""
+        """Return a message, and leave it in the queue; waits until there is one."""
         answer = self.sqs.receive_message(QueueUrl=self.url, VisibilityTimeout=0, WaitTimeSeconds=20)
         return str(answer["Messages"][0]["Body"])
 
     def counts(self, *, hidden: bool = True) -> int:
-        """Count the messages, those out of sight included or not."""
+        """Count the messages, with or without those that are invisible."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"][: 1 + hidden]
         found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return sum(map(int, found.values()))
@@ -86,19 +86,19 @@ def queue(place: Place) -> Iterator[Queue]:
 
 
 def unpublished(deployment: Deployment) -> str:
-    """Put an object there of which S3 tells nobody; returns its key."""
+    """Upload an object without an event; returns its key."""
     key = f"{new_key()}.unannounced"
     deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
     return key
 
 
 def event(deployment: Deployment, key: str) -> str:
-    """What SQS gives up: the event itself."""
+    """Return what SQS sends to the failure queue: the event itself."""
     return json.dumps(s3_event((deployment.raw, key)))
 
 
 def record(deployment: Deployment, key: str) -> str:
-    """What Lambda writes of an event that failed."""
+    """Return what Lambda sends to the failure queue."""
     said = {"errorMessage": "1 of 1 uploads: 0123456789abcdef ObjectStoreError put_object: AccessDenied"}
     request = {"functionArn": "arn", "condition": "RetriesExhausted"}
     failed = s3_event((deployment.raw, key))
@@ -109,7 +109,7 @@ def redriven(place: Place, limit: int | None = None) -> Redriven:
     return redrive(place, lambda *_: None, limit=limit)
 
 
-def test_what_failed_for_good_is_in_the_queue_whole_and_redrive_publishes_it(
+def test_an_event_that_failed_is_in_the_queue_complete_and_redrive_publishes_it(
     deployment: Deployment, place: Place, queue: Queue
 ) -> None:
     key = f"{new_key()}-Canary.json"
@@ -118,49 +118,49 @@ def test_what_failed_for_good_is_in_the_queue_whole_and_redrive_publishes_it(
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=SCAN)
         body = queue.first()
         assert redriven(place).accepted == 1
-        again = queue.first()  # it failed once more, and is back
-    assert redriven(place) == Redriven(accepted=1, aside=[], later=0, more=False)
+        again = queue.first()  # it failed again, and is back
+    assert redriven(place) == Redriven(accepted=1, set_aside=[], came_meanwhile=0, more=False)
 
     deployment.await_key(deployment.processed, key)
     assert PATIENT.encode() in deployment.get(deployment.processed, key)
     assert queue.counts() == 0
     for text in (body, again):
-        told = json.loads(text)
+        record = json.loads(text)
         assert PATIENT not in text
-        assert "Canary" in json.dumps(told.pop("requestPayload"))
-        assert "Canary" not in json.dumps(told)
-        assert "AccessDenied" in told["responsePayload"]["errorMessage"]
+        assert "Canary" in json.dumps(record.pop("requestPayload"))
+        assert "Canary" not in json.dumps(record)
+        assert "AccessDenied" in record["responsePayload"]["errorMessage"]
 
 
 def odd_record(deployment: Deployment, key: str) -> str:
-    """Such a record, of a failure that nobody expects."""
+    """Return such a record with fields of unexpected types."""
     odd = {"requestContext": 7, "responsePayload": ["0123456789abcdef Wilhelmina"]}
     return json.dumps(json.loads(record(deployment, key)) | odd)
 
 
 @pytest.mark.parametrize("form", [event, record, odd_record])
-def test_what_sqs_gave_up_and_what_lambda_did_are_both_understood(
+def test_messages_of_sqs_and_of_lambda_are_both_understood(
     deployment: Deployment, place: Place, queue: Queue, form: Any
 ) -> None:
     key = unpublished(deployment)
     queue.send(form(deployment, key))
 
-    assert redriven(place) == Redriven(accepted=1, aside=[], later=0, more=False)
+    assert redriven(place) == Redriven(accepted=1, set_aside=[], came_meanwhile=0, more=False)
 
     deployment.await_key(deployment.processed, key)
     assert queue.counts() == 0
 
 
-def test_no_message_can_stop_it(deployment: Deployment, place: Place, queue: Queue) -> None:
+def test_no_message_stops_the_redrive(deployment: Deployment, place: Place, queue: Queue) -> None:
     key = unpublished(deployment)
     for body in (*STRANGE, event(deployment, key)):
         queue.send(body)
 
-    accepted, aside, later, more = redriven(place)
+    accepted, set_aside, came_meanwhile, more = redriven(place)
 
-    assert (accepted, later, more) == (1, 0, False)
-    assert sorted(message.cause for message in aside) == sorted(STRANGE.values())
-    assert queue.counts(hidden=False) == len(STRANGE)  # in sight again, at once
+    assert (accepted, came_meanwhile, more) == (1, 0, False)
+    assert sorted(message.cause for message in set_aside) == sorted(STRANGE.values())
+    assert queue.counts(hidden=False) == len(STRANGE)  # visible again at once
     deployment.await_key(deployment.processed, key)
 
 
@@ -175,7 +175,7 @@ def test_an_event_that_is_too_large_for_lambda_is_set_aside(
     assert message.cause == "RequestEntityTooLargeException"
 
 
-def test_what_comes_while_it_runs_is_left_so_that_it_ends(
+def test_messages_that_come_meanwhile_stay_in_the_queue_so_that_the_redrive_ends(
     deployment: Deployment, place: Place, queue: Queue
 ) -> None:
     queue.send(event(deployment, "before.json"))
@@ -190,17 +190,17 @@ def test_what_comes_while_it_runs_is_left_so_that_it_ends(
     assert queue.counts(hidden=False) == 2
 
 
-def test_no_more_are_sent_than_asked_for(deployment: Deployment, place: Place, queue: Queue) -> None:
+def test_no_more_events_are_sent_than_the_limit(deployment: Deployment, place: Place, queue: Queue) -> None:
     for body in ("no JSON", *[event(deployment, "absent.json")] * 3):
         queue.send(body)
 
-    accepted, aside, _, more = redriven(place, limit=2)
+    accepted, set_aside, _, more = redriven(place, limit=2)
 
-    assert (accepted, len(aside), more) == (2, 1, True)
+    assert (accepted, len(set_aside), more) == (2, 1, True)
     assert queue.counts(hidden=False) == 2
 
 
-def test_two_at_once_are_harmless(deployment: Deployment, place: Place, queue: Queue) -> None:
+def test_two_redrives_at_once_are_harmless(deployment: Deployment, place: Place, queue: Queue) -> None:
     keys = [unpublished(deployment) for _ in range(4)]
     for key in keys:
         queue.send(event(deployment, key))
@@ -214,11 +214,11 @@ def test_two_at_once_are_harmless(deployment: Deployment, place: Place, queue: Q
         deployment.await_key(deployment.processed, key)
 
 
-LATE = "waited too long for its turn"
+LATE = "expired before Lambda could run it"
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "cause"),
     [
         ({"responsePayload": {"errorMessage": "1 of 2 uploads: unreadable record"}}, "unreadable record"),
         ({"responsePayload": {"errorType": "Sandbox.Timedout", "errorMessage": PATIENT}}, "Sandbox.Timedout"),
@@ -227,23 +227,23 @@ LATE = "waited too long for its turn"
         ({"responsePayload": None, "requestContext": {"condition": "EventAgeExceeded"}}, LATE),
     ],
 )
-def test_why_an_event_failed_is_told_by_names_of_errors_alone(
-    deployment: Deployment, place: Place, queue: Queue, failure: dict[str, Any], told: str
+def test_the_cause_of_a_failure_is_shown_by_names_of_errors_only(
+    deployment: Deployment, place: Place, queue: Queue, failure: dict[str, Any], cause: str
 ) -> None:
     queue.send(json.dumps({"requestPayload": s3_event((deployment.raw, "key.json")), **failure}))
     time.sleep(0.01)
 
-    ((cause, times),) = look(place)
+    ((shown, times),) = waiting_by_cause(place)
 
-    assert (cause, len(times)) == (told, 1)
+    assert (shown, len(times)) == (cause, 1)
 
 
 class Killed(BaseException):
-    """Nothing is done any more, cleaning up included."""
+    """Stops everything, including clean-up: what a SIGKILL does."""
 
 
 def killed_at(step: int, *, done: bool) -> Any:
-    """Kill whoever asks AWS for the so-and-so-manieth time, before that is done or after."""
+    """Raise Killed at the request to AWS with this number, before it is sent or after it is done."""
     steps = count()
     ask = BaseClient._make_api_call  # type: ignore[attr-defined] # noqa: SLF001 - every request passes here
 
@@ -259,7 +259,7 @@ def killed_at(step: int, *, done: bool) -> Any:
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["before it is done", "after it is done"])
-def test_killed_at_any_step_it_loses_nothing_and_hides_nothing_for_longer_than_a_minute(
+def test_killed_at_any_request_it_loses_nothing_and_hides_nothing_for_longer_than_a_minute(
     deployment: Deployment,
     place: Place,
     queue: Queue,
@@ -267,10 +267,10 @@ def test_killed_at_any_step_it_loses_nothing_and_hides_nothing_for_longer_than_a
     done: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert failures.HIDDEN <= 60
-    monkeypatch.setattr(failures, "HIDDEN", 1)
+    assert failures.VISIBILITY_TIMEOUT <= 60
+    monkeypatch.setattr(failures, "VISIBILITY_TIMEOUT", 1)
     keys = []
-    for step in range(6):  # where is the queue, how much is in it, what; Lambda; away with it; what else
+    for step in range(6):  # queue URL, its length, receive, invoke, delete, receive
         keys.append(unpublished(deployment))
         queue.send(event(deployment, keys[-1]))
         with killed_at(step, done=done), pytest.raises(Killed):
@@ -284,21 +284,25 @@ def test_killed_at_any_step_it_loses_nothing_and_hides_nothing_for_longer_than_a
         deployment.await_key(deployment.processed, key)
 
 
-def test_the_command_says_what_it_did_and_leaves_a_code(deployment: Deployment, queue: Queue) -> None:
+def test_the_command_prints_its_result_and_ends_with_3_if_anything_is_left(
+    deployment: Deployment, queue: Queue
+) -> None:
     key = unpublished(deployment)
     queue.send(record(deployment, key))
     queue.send("{}")
 
     waits, shown = command("--dry-run")
-    ended, said = command("--json")
+    ended, printed = command("--json")
 
     assert (waits, ended) == (3, 3)
     assert "put_object: AccessDenied" in shown
     assert "names no object" in shown
-    assert key not in shown + said
-    *_, aside, summary = map(json.loads, said.splitlines())
-    assert aside["set_aside"] == "names no object"
-    assert summary == {"accepted": 1, "set_aside": 1, "came_meanwhile": 0, "more": False}
+    assert "2 messages shown; nothing was sent.\n" in shown
+    assert key not in shown + printed
+    *_, set_aside, last = map(json.loads, printed.splitlines())
+    assert set_aside["set_aside"] == "names no object"
+    assert last.pop("summary").startswith("1 accepted by Lambda")
+    assert last == {"accepted": 1, "set_aside": 1, "came_meanwhile": 0, "more": False}
     queue.sqs.purge_queue(QueueUrl=queue.url)
     assert command("--dry-run")[0] == command()[0] == 0
 

@@ -1,4 +1,4 @@
-"""`replay`: what stood there before the pipeline, or was lost on the way, is published by one command."""
+"""`replay` publishes what was uploaded before the pipeline existed, and uploads whose events were lost."""
 
 import io
 import json
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.ops.aws.machine import Machine, NoReplayError, Run
 from infra.ops.aws.place import locate
 from infra.ops.aws.results import Result, results
+from infra.ops.aws.state_machine import NoReplayError, Run, StateMachine
 from infra.ops.cli.replay import replay_command
 from infra.ops.commands import replay
 from infra.ops.commands.replay import (
@@ -24,10 +25,10 @@ from infra.ops.commands.replay import (
     Report,
     Selection,
     UnreadableLineError,
-    hand_over,
-    named,
-    new_name,
+    new_run_name,
+    read_keys,
     report,
+    upload_manifest,
     watch,
 )
 from infra.ops.local.cloud import ROOT
@@ -37,29 +38,31 @@ from tests.deployment import Deployment, new_key, without_permission
 SCAN = b'[{"patient_id":"P-1","patient_name":"Ada"}]'
 DEFINITION = json.loads((ROOT / "infra" / "replay.asl.json").read_text())
 MAPS = [state for state in DEFINITION["States"].values() if state["Type"] == "Map"]
-# Without a line feed: under it, MiniStack's IAM lets nobody read.
+# No key with a line feed: MiniStack's IAM refuses every request for it.
 ODD = ["a b", "a+b", "ü", "100%", "%41", "\u202e", "a\tb", '"quoted"', "+ plus", "* star", "= same", "{}"]
 
 
 @pytest.fixture(scope="module")
-def machine(deployment: Deployment) -> Iterator[Machine]:
+def machine(deployment: Deployment) -> Iterator[StateMachine]:
     assert deployment
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay, "LOOK_EVERY", 0.1)
-        yield Machine(locate("local"))
+        patch.setattr(replay, "POLL_SECONDS", 0.1)
+        yield StateMachine(locate("local"))
 
 
 @contextmanager
-def swallowed(deployment: Deployment) -> Iterator[None]:
-    """S3 tells nobody of uploads for a while."""
+def events_lost(deployment: Deployment) -> Iterator[None]:
+    """Remove the raw bucket's notification for a while."""
     raw = deployment.raw
-    told: Any = deployment.s3.get_bucket_notification_configuration(Bucket=raw)
-    told.pop("ResponseMetadata")
+    notification: Any = deployment.s3.get_bucket_notification_configuration(Bucket=raw)
+    notification.pop("ResponseMetadata")
     deployment.s3.put_bucket_notification_configuration(Bucket=raw, NotificationConfiguration={})
     try:
         yield
     finally:
-        deployment.s3.put_bucket_notification_configuration(Bucket=raw, NotificationConfiguration=told)
+        deployment.s3.put_bucket_notification_configuration(
+            Bucket=raw, NotificationConfiguration=notification
+        )
 
 
 def put(deployment: Deployment, *keys: str, body: bytes = SCAN) -> None:
@@ -67,27 +70,27 @@ def put(deployment: Deployment, *keys: str, body: bytes = SCAN) -> None:
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=body)
 
 
-def run(machine: Machine, selection: Selection, *keys: str) -> Report:
-    name, asked = new_name(), selection.asked(max_concurrency=2)
+def run(machine: StateMachine, selection: Selection, *keys: str) -> Report:
+    name, run_input = new_run_name(), selection.as_input(max_concurrency=2)
     if keys:
-        asked["manifest"] = hand_over(machine, name, keys)
-    machine.start(name, asked)
+        run_input["manifest"] = upload_manifest(machine, name, keys)
+    machine.start(name, run_input)
     return report(machine, watch(machine, name))
 
 
-def found(outcomes: Report) -> dict[str, int]:
+def counts(outcomes: Report) -> dict[str, int]:
     return {name: number for name, number in outcomes.outcomes.items() if number}
 
 
-def test_300_objects_that_stood_there_before_are_published_and_a_second_replay_publishes_nothing(
-    deployment: Deployment, machine: Machine
+def test_300_uploads_without_events_are_published_and_a_second_replay_publishes_nothing(
+    deployment: Deployment, machine: StateMachine
 ) -> None:
     prefix = new_key().replace(".json", "/")
     odd = [f"{prefix}{name}.json" for name in ODD]
     plain = [f"{prefix}{number:03}.json" for number in range(300 - len(odd) - 3 - 2 - 3)]
     broken = [f"{prefix}broken-{number}.json" for number in range(3)]
     refused = [f"{prefix}refused-{number}.json" for number in range(2)]
-    with swallowed(deployment):
+    with events_lost(deployment):
         put(deployment, *odd, *plain)
         put(deployment, *broken, body=b"[oops")
         put(deployment, *refused, body=b"[{}]")
@@ -98,12 +101,12 @@ def test_300_objects_that_stood_there_before_are_published_and_a_second_replay_p
     second = run(machine, Selection(prefix))
     third = run(machine, Selection(prefix, force=True))
 
-    assert found(first) == {"published": 292, **expected}
+    assert counts(first) == {"published": 292, **expected}
     assert first.state == "COMPLETED_WITH_ERRORS"
     assert first.facts()["scanned"] == "300"
     assert first.facts()["records"] == "292"
-    assert found(second) == {"unchanged": 292, **expected}
-    assert found(third) == {"published": 292, **expected}
+    assert counts(second) == {"unchanged": 292, **expected}
+    assert counts(third) == {"published": 292, **expected}
     pages = deployment.s3.get_paginator("list_object_versions").paginate(
         Bucket=deployment.processed, Prefix=prefix
     )
@@ -111,23 +114,25 @@ def test_300_objects_that_stood_there_before_are_published_and_a_second_replay_p
     assert sorted(versions) == sorted([*odd, *plain] * 2)
 
 
-def test_swallowed_events_are_repaired_by_the_scheduled_run(deployment: Deployment, machine: Machine) -> None:
-    """With the input that Terraform gives the schedule, but for the prefix."""
+def test_a_scheduled_run_publishes_the_uploads_whose_events_were_lost(
+    deployment: Deployment, machine: StateMachine
+) -> None:
+    """The input is the one that Terraform gives the schedule, plus a prefix."""
     prefix = new_key().replace(".json", "/")
     keys = [f"{prefix}{number}.json" for number in range(5)]
     put(deployment, keys[0])
     deployment.await_key(deployment.processed, keys[0])
-    with swallowed(deployment):
+    with events_lost(deployment):
         put(deployment, *keys[1:])
 
-    name = new_name()
+    name = new_run_name()
     machine.start(name, scheduled() | {"prefix": prefix})
 
-    assert found(report(machine, watch(machine, name))) == {"published": 4, "unchanged": 1}
+    assert counts(report(machine, watch(machine, name))) == {"published": 4, "unchanged": 1}
 
 
 def scheduled() -> dict[str, Any]:
-    """Read what the schedule starts the state machine with."""
+    """Read the input with which the schedule starts the state machine."""
     text = (ROOT / "infra" / "states.tf").read_text()
     lines = text.split("input = jsonencode({\n")[1].split("})")[0].splitlines()
     return {
@@ -135,46 +140,46 @@ def scheduled() -> dict[str, Any]:
     }
 
 
-def test_the_schedule_and_the_command_say_all_that_the_state_machine_asks_for() -> None:
-    asked = set(re.findall(r'"\$\.(\w+)"', json.dumps([*MAPS, DEFINITION["States"]["WhichObjects"]])))
+def test_the_schedule_and_the_command_give_every_input_that_the_state_machine_reads() -> None:
+    read = set(re.findall(r'"\$\.(\w+)"', json.dumps([*MAPS, DEFINITION["States"]["WhichObjects"]])))
 
-    assert set(scheduled()) == set(Selection().asked(1)) == asked - {"Payload", "manifest"}
-    assert asked >= {"Payload", "manifest"}
+    assert set(scheduled()) == set(Selection().as_input(1)) == read - {"Payload", "manifest"}
+    assert read >= {"Payload", "manifest"}
 
 
-def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: Machine) -> None:
+def test_only_the_keys_of_a_manifest_are_replayed(deployment: Deployment, machine: StateMachine) -> None:
     keys = [new_key().replace(".json", f"{name}.json") for name in ODD]
-    with swallowed(deployment):
+    with events_lost(deployment):
         put(deployment, *keys)
 
-    assert found(run(machine, Selection(), *keys[1:])) == {"published": len(keys) - 1}
+    assert counts(run(machine, Selection(), *keys[1:])) == {"published": len(keys) - 1}
     assert not deployment.keys(deployment.processed, keys[0])
 
 
-def test_what_failed_in_a_run_is_what_the_next_one_does(deployment: Deployment, machine: Machine) -> None:
+def test_the_failed_keys_of_a_run_can_be_read(deployment: Deployment, machine: StateMachine) -> None:
     keys = [new_key() for _ in range(4)]
-    with swallowed(deployment):
+    with events_lost(deployment):
         put(deployment, *keys)
-    name, asked = new_name(), Selection().asked(2)
+    name, run_input = new_run_name(), Selection().as_input(2)
     with without_permission("s3:PutObject", f"arn:aws:s3:::{deployment.processed}/{keys[2]}"):
-        machine.start(name, asked | {"manifest": hand_over(machine, name, keys)})
-        told = report(machine, watch(machine, name))
+        machine.start(name, run_input | {"manifest": upload_manifest(machine, name, keys)})
+        outcome = report(machine, watch(machine, name))
 
-    assert found(told) == {"published": 3, "failed": 1}
-    assert told.state == "COMPLETED_WITH_ERRORS"
-    assert list(replay.failed(machine, name)) == [keys[2]]
+    assert counts(outcome) == {"published": 3, "failed": 1}
+    assert outcome.state == "COMPLETED_WITH_ERRORS"
+    assert list(replay.failed_keys(machine, name)) == [keys[2]]
 
 
-def test_a_run_without_a_key_or_about_one_that_still_runs_is_not_started(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+def test_a_run_without_a_key_or_of_the_failures_of_a_run_that_has_not_ended_is_not_started(
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(NothingToDoError, match="No key"):
-        hand_over(machine, new_name(), [])
+        upload_manifest(machine, new_run_name(), [])
     with pytest.raises(NoReplayError, match="no run gone of ikerian-data-pipeline-local-replay"):
-        list(replay.failed(machine, "gone"))
-    monkeypatch.setattr(machine, "look", lambda name: Run(name, "RUNNING", "", NOW, None))
-    with pytest.raises(NothingToDoError, match="still runs"):
-        list(replay.failed(machine, "busy"))
+        list(replay.failed_keys(machine, "gone"))
+    monkeypatch.setattr(machine, "describe", lambda name: Run(name, "RUNNING", "", NOW, None))
+    with pytest.raises(NothingToDoError, match="is still running"):
+        list(replay.failed_keys(machine, "busy"))
 
 
 LINES = """\
@@ -196,34 +201,37 @@ a.JSON
 """
 
 
-def test_keys_are_read_from_what_reconcile_prints_and_from_bare_lines() -> None:
-    assert list(named(io.StringIO(LINES))) == [
+def test_keys_are_read_from_plain_lines_and_from_lines_of_reconcile_and_the_others_are_counted() -> None:
+    left_out: Counter[str] = Counter()
+
+    assert list(read_keys(io.StringIO(LINES), left_out)) == [
         *("a.json", "new.json", "old.json", "b c.json", "quoted\n.json", "\x01.json", "d.json", "f.json")
     ]
+    assert left_out == {"their state is neither + nor *": 4, "their keys do not end in .json": 2}
 
 
-@pytest.mark.parametrize("broken", ['"a.json', '{"key": ', "{}.json", '{"key": 7}', '+ "a'])
-def test_a_line_that_names_no_key_is_told_by_its_number(broken: str) -> None:
+@pytest.mark.parametrize("broken", ['"a.json', '{"key": ', "{}.json", '{"key": 7}', '+ "a', r'"\ud800.json"'])
+def test_the_error_of_a_line_that_is_no_key_has_its_number(broken: str) -> None:
     with pytest.raises(UnreadableLineError, match=r"^Line 2 is neither"):
-        list(named(["a.json\n", broken]))
+        list(read_keys(["a.json\n", broken], Counter()))
 
 
 def line(items: list[str], outcomes: list[str] | None) -> str:
-    """Make a line as Step Functions writes it: input and output are JSON in JSON."""
-    told: dict[str, Any] = {
+    """Return a line as Step Functions writes it, in which input and output are JSON texts."""
+    result: dict[str, Any] = {
         "Input": json.dumps({"Items": [{"Key": key} for key in items]}),
         "Status": "FAILED",
     }
     if outcomes is not None:
         answer = {"revision": "r", "outcomes": [{"outcome": outcome} for outcome in outcomes]}
-        told |= {"Output": json.dumps(answer), "Status": "SUCCEEDED"}
-    return json.dumps(told) + "\n"
+        result |= {"Output": json.dumps(answer), "Status": "SUCCEEDED"}
+    return json.dumps(result) + "\n"
 
 
 def test_results_are_read_from_where_step_functions_writes_them(
-    deployment: Deployment, machine: Machine
+    deployment: Deployment, machine: StateMachine
 ) -> None:
-    folder = f"results/{new_name()}/4977ded7"
+    folder = f"results/{new_run_name()}/4977ded7"
     files = {
         "SUCCEEDED_0.jsonl": line(["a", "b"], ["published", "failed"]) + line(["c"], ["ignored"]),
         "SUCCEEDED_1.jsonl": line(["ü\u2028"], ["malformed"]),
@@ -248,8 +256,7 @@ def test_results_are_read_from_where_step_functions_writes_them(
         (["c"], []),
         (["ü\u2028"], []),
     ]
-    told = Report(ENDED, read)
-    assert found(told) == {"published": 1, "failed": 3, "ignored": 1, "malformed": 1}
+    assert counts(Report(ENDED, read)) == {"published": 1, "failed": 3, "ignored": 1, "malformed": 1}
 
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -275,7 +282,7 @@ def test_a_run_ends_in_the_states_of_an_import_job(status: str, outcomes: list[s
     assert Report(ENDED._replace(status=status), [batch]).state == state
 
 
-def test_a_report_adds_up_records_and_bytes_and_says_how_fast_it_was() -> None:
+def test_a_report_has_the_sums_of_records_and_bytes_and_the_speed() -> None:
     outcome = {"outcome": "published", "extracted": 3, "rejected": 1, "bytes_read": 4_000_000}
 
     facts = Report(ENDED, [Result(["a", "b"], [outcome, outcome])]).facts()
@@ -286,18 +293,20 @@ def test_a_report_adds_up_records_and_bytes_and_says_how_fast_it_was() -> None:
     assert (facts["seconds"], facts["objects a second"], facts["MB a second"]) == ("2", "1.0", "4.0")
 
 
-def test_a_run_is_braked_while_it_runs(deployment: Deployment, machine: Machine) -> None:
+def test_the_concurrency_of_a_run_can_be_lowered_while_it_runs(
+    deployment: Deployment, machine: StateMachine
+) -> None:
     key = new_key()
     put(deployment, key)
-    name = new_name()
-    machine.start(name, Selection(prefix=key).asked(2))
+    name = new_run_name()
+    machine.start(name, Selection(prefix=key).as_input(2))
     while not machine.map_runs(name):
         time.sleep(0.05)
 
     machine.brake(name, 1)
 
-    (run_of_it,) = machine.map_runs(name)
-    assert machine.client.describe_map_run(mapRunArn=run_of_it)["maxConcurrency"] == 1
+    (map_run,) = machine.map_runs(name)
+    assert machine.client.describe_map_run(mapRunArn=map_run)["maxConcurrency"] == 1
     watch(machine, name)
 
 
@@ -313,23 +322,23 @@ def command(*options: str, lines: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_command_names_the_run_at_once_and_reports_in_lines_of_json(deployment: Deployment) -> None:
+def test_the_command_names_the_run_when_it_starts_and_prints_lines_of_json(deployment: Deployment) -> None:
     key = new_key()
-    with swallowed(deployment):
+    with events_lost(deployment):
         put(deployment, key)
 
     code, printed = command("--json", "--files-from", "-", lines=f"+ {key}\n= other.json\n")
 
-    told = [json.loads(line) for line in printed.splitlines()]
+    lines = [json.loads(line) for line in printed.splitlines()]
     assert code == 0
-    (begun,) = [line["summary"] for line in told if line.get("summary", "").startswith("Starting replay-")]
-    assert told[-1]["summary"] == f"{begun.split()[1].rstrip('.')} has ended."
-    assert (told[-1]["state"], told[-1]["scanned"], told[-1]["published"]) == ("COMPLETED", "1", "1")
+    (begun,) = [line["summary"] for line in lines if line.get("summary", "").startswith("Starting replay-")]
+    assert lines[-1]["summary"] == f"{begun.split()[1].rstrip('.')} has ended."
+    assert (lines[-1]["state"], lines[-1]["scanned"], lines[-1]["published"]) == ("COMPLETED", "1", "1")
 
 
-def test_what_failed_is_something_to_do(deployment: Deployment) -> None:
+def test_a_run_with_failures_ends_with_3_and_failed_of_publishes_them(deployment: Deployment) -> None:
     key = new_key()
-    with swallowed(deployment):
+    with events_lost(deployment):
         put(deployment, key)
     with without_permission("s3:PutObject"):
         code, printed = command("--prefix", key)
@@ -347,18 +356,16 @@ def test_a_dry_run_starts_nothing(deployment: Deployment) -> None:
     prefix = new_key().replace(".json", "/")
     put(deployment, f"{prefix}a.json", f"{prefix}a.csv")
 
-    assert "it would look at 1 uploads" in command("--dry-run", "--prefix", prefix)[1]
+    assert "uploads to check 1\n" in command("--dry-run", "--prefix", prefix)[1]
     assert (
-        "it would look at 0 uploads"
+        "uploads to check 0\n"
         in command("--dry-run", "--prefix", prefix, "--created-before", "2020-01-01")[1]
     )
-    assert (
-        "it would look at 2 uploads" in command("--dry-run", "--files-from", "-", lines="a.json\nb.json\n")[1]
-    )
+    assert "uploads to check 2\n" in command("--dry-run", "--files-from", "-", lines="a.json\nb.json\n")[1]
 
 
 @pytest.mark.usefixtures("deployment")
-def test_uploads_are_named_in_one_way() -> None:
+def test_naming_the_uploads_in_two_ways_is_refused() -> None:
     code, printed = command("--prefix", "a", "--failed-of", "b")
 
     assert code == 2
@@ -366,17 +373,44 @@ def test_uploads_are_named_in_one_way() -> None:
 
 
 @pytest.mark.usefixtures("deployment")
-def test_ctrl_c_leaves_the_run_alone_and_says_how_to_look_again(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+def test_lines_that_are_left_out_are_counted_and_change_no_exit_code() -> None:
+    lines = "a.json\nb.csv\nc\n= d.json\n"
 
-    monkeypatch.setattr("infra.ops.cli.replay.watch", interrupted)
+    code, printed = command("--dry-run", "--files-from", "-", lines=lines)
+
+    assert code == 0
+    assert "lines left out 2: their keys do not end in .json\n" in printed
+    assert "lines left out 1: their state is neither + nor *\n" in printed
+    assert "uploads to check 1\n" in printed
+
+
+@pytest.mark.usefixtures("deployment")
+def test_if_all_lines_are_left_out_the_reason_is_printed_before_the_error() -> None:
+    code, printed = command("--json", "--files-from", "-", lines="a.csv\n")
+
+    *_, left_out, error = map(json.loads, printed.partition("Error:")[0].splitlines())
+    assert code == 1
+    assert left_out == {"lines_left_out": 1, "why": "their keys do not end in .json"}
+    assert error == {"error": "No key is left to replay."}
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("deployment")
+@pytest.mark.parametrize(
+    ("during", "state"),
+    [("watch", "keeps running"), ("report", "has ended")],
+)
+def test_ctrl_c_says_whether_the_run_goes_on_and_how_to_see_its_report(
+    machine: StateMachine, monkeypatch: pytest.MonkeyPatch, during: str, state: str
+) -> None:
+    monkeypatch.setattr(f"infra.ops.cli.replay.{during}", interrupted)
 
     done = CliRunner().invoke(replay_command, ["--stage", "local", "--prefix", new_key()])
 
     assert done.exit_code == 1
-    (name,) = re.findall(r"Error: (\S+) goes on without you\.", done.output)
+    (name,) = re.findall(rf"Error: (\S+) {state}\.", done.output)
     assert f"python -m infra.ops replay --stage local --watch {name}" in done.output
     assert watch(machine, name).status == "SUCCEEDED"

@@ -1,4 +1,4 @@
-"""The runbook has what an operator looks for, and the commands that it names exist."""
+"""The runbook has an entry for every alarm, and the commands that it names exist."""
 
 import re
 
@@ -22,7 +22,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
 
 
 def test_every_alarm_that_a_stage_can_have_has_an_entry(stage: Rendered) -> None:
-    # Not every stage has those of what is off by default.
+    # Alarms of features that are off by default are in the source only.
     source = (INFRA / "operations" / "cloudwatch.tf").read_text()
     optional = set(re.findall(r"^ +([a-z]+(?:-[a-z]+)+) += \{$", source, re.MULTILINE))
     alarms = {arn.rpartition(".")[2] for arn in stage.arns("alarm")} | optional
@@ -33,7 +33,7 @@ def test_every_alarm_that_a_stage_can_have_has_an_entry(stage: Rendered) -> None
 
 
 @pytest.mark.parametrize("words", failures.CONDITIONS.values())
-def test_what_status_says_of_an_event_that_was_given_up_has_an_entry(words: str) -> None:
+def test_every_reason_why_lambda_gave_up_an_event_has_an_entry(words: str) -> None:
     assert f"| `{words}` |" in RUNBOOK
 
 

@@ -1,4 +1,4 @@
-"""Every case under samples/ gives what stands beside it; a new case is new files and no code."""
+"""Every case under samples/ gives the output in the files beside it. A new case needs files and no code."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ REFUSED = sorted((SAMPLES / "refused").glob("*.json"))
 CHUNKS = (1, 7, 1000, 1 << 20)
 
 
-def beside(case: Path, suffix: str) -> bytes:
+def expected(case: Path, suffix: str) -> bytes:
     path = case.with_suffix(suffix)
     return path.read_bytes() if path.exists() else b""
 
@@ -30,17 +30,17 @@ def every(size: int, document: bytes) -> Iterator[bytes]:
 def test_a_valid_case_gives_the_outputs_beside_it(case: Path, size: int) -> None:
     outcome = extraction(every(size, case.read_bytes()))
 
-    assert outcome.processed == beside(case, ".processed")
-    assert outcome.rejected == beside(case, ".rejected")
+    assert outcome.processed == expected(case, ".processed")
+    assert outcome.rejected == expected(case, ".rejected")
 
 
 @pytest.mark.parametrize("size", CHUNKS)
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.stem)
-def test_of_a_refused_case_no_record_is_valid_and_all_are_kept(case: Path, size: int) -> None:
+def test_a_refused_case_has_no_valid_record_and_reports_all(case: Path, size: int) -> None:
     outcome = extraction(every(size, case.read_bytes()))
 
-    assert outcome.counts == (0, len(beside(case, ".rejected").splitlines()))
-    assert outcome.rejected == beside(case, ".rejected") != b""
+    assert outcome.counts == (0, len(expected(case, ".rejected").splitlines()))
+    assert outcome.rejected == expected(case, ".rejected") != b""
 
 
 @pytest.mark.parametrize("case", sorted(SAMPLES.glob("*/*.json")), ids=lambda case: case.stem)
@@ -52,10 +52,10 @@ def test_the_reference_gives_the_same_for_every_case(case: Path) -> None:
 
 @pytest.mark.parametrize("size", CHUNKS)
 @pytest.mark.parametrize("case", INVALID, ids=lambda case: case.stem)
-def test_an_invalid_case_is_refused_as_stands_beside_it(case: Path, size: int) -> None:
+def test_an_invalid_case_gives_the_reason_and_offset_beside_it(case: Path, size: int) -> None:
     outcome = extraction(every(size, case.read_bytes()))
 
-    assert {"reason": outcome.refused, "offset": outcome.offset} == json.loads(beside(case, ".rejected"))
+    assert {"reason": outcome.refused, "offset": outcome.offset} == json.loads(expected(case, ".rejected"))
 
 
 def test_the_sample_of_the_readme_gives_its_two_patients() -> None:
@@ -80,5 +80,5 @@ def test_every_expected_file_belongs_to_a_case() -> None:
     assert len(INVALID) >= 10
 
 
-def test_the_report_of_a_malformed_scan_says_reason_and_offset_alone() -> None:
+def test_the_message_of_a_malformed_scan_has_only_reason_and_offset() -> None:
     assert str(MalformedScan(Reason.TRUNCATED, 7)) == "truncated (byte 7)"

@@ -1,9 +1,9 @@
-"""Whatever the order of steps, the newest version is published in the end; and every step has its reason."""
+"""In every order of steps, the newest version is published in the end; and every step is needed."""
 
 import pytest
 
 from chalicelib import pipeline
-from chalicelib.object_store import ANYWAY, Head
+from chalicelib.object_store import UNCONDITIONAL, Head
 from chalicelib.pipeline import Publication
 from tests.chaos import schedules
 from tests.chaos.model_s3 import Answer, Handler, Request, Written
@@ -46,7 +46,7 @@ def test_every_schedule_ends_with_the_newest_version_published(
     [(2, ANYTHING, 0, 1), (3, (A, B, *Happening), 0, 0)],
     ids=["two happenings", "three, of all kinds"],
 )
-def test_so_does_every_schedule_in_which_some_handlers_are_fast_and_some_are_not(
+def test_fast_and_slow_handlers_publish_the_newest_version_in_every_schedule(
     monkeypatch: pytest.MonkeyPatch, length: int, alphabet: Story, duplicates: int, faults: int
 ) -> None:
     monkeypatch.setattr(schedules, "timed", schedules.either)
@@ -54,9 +54,9 @@ def test_so_does_every_schedule_in_which_some_handlers_are_fast_and_some_are_not
     explore(length, alphabet, duplicates=duplicates, faults=faults)
 
 
-def test_without_the_condition_an_older_version_can_end_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Head, "unchanged", ANYWAY)
-    monkeypatch.setattr(pipeline, "IF_ABSENT", ANYWAY)
+def test_without_conditional_writes_an_older_version_can_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Head, "if_unchanged", UNCONDITIONAL)
+    monkeypatch.setattr(pipeline, "IF_ABSENT", UNCONDITIONAL)
 
     with pytest.raises(WrongError, match="published over a newer one"):
         Exploration((A, B)).run()
@@ -65,7 +65,7 @@ def test_without_the_condition_an_older_version_can_end_on_top(monkeypatch: pyte
 @pytest.mark.parametrize(
     "story", [(A, B, A), (A, B, ERASED)], ids=["content returns", "the processed object is deleted"]
 )
-def test_without_the_last_look_an_older_version_can_stay(
+def test_without_the_check_after_publishing_an_older_version_can_stay(
     monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     monkeypatch.setattr(Publication, "_is_current", lambda *_: True)
@@ -88,7 +88,7 @@ DELETED_AT_ONCE = pytest.mark.parametrize(
 
 
 @DELETED_AT_ONCE
-def test_if_what_is_published_were_deleted_at_once_a_fast_handler_would_let_another_version_stay(
+def test_if_a_deletion_could_follow_at_once_a_fast_handler_could_leave_another_version(
     monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     monkeypatch.setattr(schedules, "timed", at_once)
@@ -98,7 +98,7 @@ def test_if_what_is_published_were_deleted_at_once_a_fast_handler_would_let_anot
 
 
 @DELETED_AT_ONCE
-def test_a_handler_that_is_not_fast_looks_and_heals_that(
+def test_a_slow_handler_checks_again_and_publishes_the_newest_version(
     monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     monkeypatch.setattr(schedules, "timed", late)
@@ -106,17 +106,17 @@ def test_a_handler_that_is_not_fast_looks_and_heals_that(
     assert Exploration(story).run()
 
 
-def test_so_it_ends_well_if_that_takes_as_long_as_is_assumed() -> None:
+def test_a_fast_handler_is_safe_if_a_deletion_takes_as_long_as_assumed() -> None:
     assert Exploration((A, A, REMOVED, ERASED)).run()
 
 
 @pytest.mark.parametrize(
     "story", [(A, DELETED, REMOVED), (A, B, REMOVED)], ids=["undeleted", "the newest version removed"]
 )
-def test_without_an_event_of_what_is_removed_what_was_below_it_can_stay_unpublished(
+def test_without_an_event_for_a_removed_version_the_previous_one_can_stay_unpublished(
     monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
-    continued = Exploration._continued  # noqa: SLF001 - to leave out one of the events
+    continued = Exploration._continued  # noqa: SLF001 - leaves out one of the events
 
     def quiet(exploration: Exploration, world: World, handler: Handler) -> World:
         return continued(exploration, world, handler) if handler != Handler(young=False) else world
@@ -127,8 +127,8 @@ def test_without_an_event_of_what_is_removed_what_was_below_it_can_stay_unpublis
         Exploration(story).run()
 
 
-def test_a_calm_answer_to_what_is_not_to_be_seen_yet_can_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "SEEN_WITHIN", 0)
+def test_without_a_retry_an_invisible_upload_can_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "MAX_VISIBILITY_DELAY", 0)
 
     with pytest.raises(WrongError, match="the newest version is not published in the end"):
         Exploration((A,), faults=1).run()

@@ -1,4 +1,4 @@
-"""Many keys in one event: small ones side by side, all others one at a time, each as if it were alone."""
+"""Many keys in one event: small objects are handled concurrently, others one at a time."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import events, pipeline, s3, telemetry
+from chalicelib import events, log_events, pipeline, s3, safe_names, telemetry
 from chalicelib.deadline import MARGIN
 from chalicelib.events import Arrival
 from chalicelib.invocations import UploadsFailedError, handle, publish_all
@@ -27,25 +27,25 @@ SETTINGS = Settings("beside-raw", "beside-processed", "beside-rejected")
 ALL_THE_TIME = 900_000
 
 
-class Watched(ObjectStore):
-    """S3, noting how many requests are under way at once; those for keys that end in "refused" fail."""
+class WatchedStore(ObjectStore):
+    """Records how many requests run at once. Requests for keys that end with "refused" fail."""
 
     def __init__(self) -> None:
         super().__init__(boto3.client("s3", config=s3.CONFIG))
-        self.most: Counter[str] = Counter()  # at once, by first part of the key
+        self.most: Counter[str] = Counter()  # at once, by the first part of the key
         self.threads = set[object]()
         self.requests = 0
         self._lock = Lock()
         self._now: Counter[str] = Counter()
 
     def request(self, operation: str, **parameters: Any) -> Any:
-        with self._noted(parameters["Key"]):
+        with self._recorded(parameters["Key"]):
             if parameters["Key"].endswith("refused"):
                 raise ObjectStoreError(f"{operation}: AccessDenied")
             return super().request(operation, **parameters)
 
     @contextmanager
-    def _noted(self, key: str) -> Iterator[None]:
+    def _recorded(self, key: str) -> Iterator[None]:
         with self._lock:
             self.requests += 1
             self.threads.add(current_thread())
@@ -66,9 +66,9 @@ def buckets(deployment: Deployment) -> None:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    monkeypatch.setattr(pipeline.GUESS, "new", True)
-    return Watched()
+def store(monkeypatch: pytest.MonkeyPatch) -> WatchedStore:
+    monkeypatch.setattr(pipeline.PREDICTION, "new", True)
+    return WatchedStore()
 
 
 def arrivals(kind: str, count: int, size: int | None = 1) -> list[Arrival]:
@@ -77,7 +77,7 @@ def arrivals(kind: str, count: int, size: int | None = 1) -> list[Arrival]:
 
 
 def upload(deployment: Deployment, uploads: Iterable[Arrival]) -> None:
-    """Upload scans whose one patient is named as the key."""
+    """Upload scans with one patient each, whose name is the key."""
     for key in (one.key for one in uploads):
         body = json.dumps([{"patient_id": "1", "patient_name": key}]).encode()
         deployment.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key, Body=body)
@@ -89,8 +89,8 @@ def patient(deployment: Deployment, key: str) -> str:
     return name
 
 
-def test_many_small_objects_are_handled_at_once_but_no_more_than_there_are_connections(
-    deployment: Deployment, store: Watched
+def test_as_many_small_objects_are_handled_at_once_as_there_are_connections(
+    deployment: Deployment, store: WatchedStore
 ) -> None:
     config: Any = s3.CONFIG
     small = arrivals("small", 3 * CONNECTIONS)
@@ -101,15 +101,15 @@ def test_many_small_objects_are_handled_at_once_but_no_more_than_there_are_conne
     assert CONNECTIONS / 2 < store.most["all"] <= CONNECTIONS
     assert config.max_pool_connections == CONNECTIONS
     assert [address[1] for address in outcomes] == [one.key for one in small]
-    assert {type(outcome) for outcome in outcomes.values()} == {telemetry.ObjectPublished}
+    assert {type(outcome) for outcome in outcomes.values()} == {log_events.ObjectPublished}
     assert [patient(deployment, one.key) for one in small] == [one.key for one in small]
     assert [outcome.object.digest for outcome in outcomes.values()] == [
-        telemetry.object_name(one.key, log_object_keys=False).digest for one in small
+        safe_names.object_name(one.key, log_object_keys=False).digest for one in small
     ]
 
 
-def test_large_objects_and_those_of_unknown_size_come_one_at_a_time(
-    deployment: Deployment, store: Watched
+def test_large_objects_and_those_of_unknown_size_are_handled_one_at_a_time(
+    deployment: Deployment, store: WatchedStore
 ) -> None:
     small, large = arrivals("small", 4), arrivals("large", 2, events.SMALL + 1)
     unknown = arrivals("unknown", 2, None)
@@ -122,7 +122,7 @@ def test_large_objects_and_those_of_unknown_size_come_one_at_a_time(
     assert store.most["all"] == store.most["small"]
 
 
-def test_one_key_alone_costs_no_thread(deployment: Deployment, store: Watched) -> None:
+def test_a_single_key_is_handled_without_a_thread(deployment: Deployment, store: WatchedStore) -> None:
     (one,) = arrivals("small", 1)
     upload(deployment, [one])
 
@@ -131,8 +131,8 @@ def test_one_key_alone_costs_no_thread(deployment: Deployment, store: Watched) -
     assert store.threads == {main_thread()}
 
 
-def test_one_that_fails_hides_no_other_and_no_other_failure(
-    deployment: Deployment, store: Watched, said: pytest.CaptureFixture[str]
+def test_a_failure_does_not_stop_the_other_keys_and_every_failure_is_reported(
+    deployment: Deployment, store: WatchedStore, captured: pytest.CaptureFixture[str]
 ) -> None:
     good = arrivals("small", 6)
     bad = [one._replace(key=f"{one.key}.refused") for one in arrivals("small", 3)]
@@ -145,38 +145,38 @@ def test_one_that_fails_hides_no_other_and_no_other_failure(
 
     assert str(error.value).count("AccessDenied") == 3
     assert [patient(deployment, one.key) for one in good] == [one.key for one in good]
-    assert Counter(event["message"] for event in structured(said.readouterr().out.splitlines())) == {
+    assert Counter(event["message"] for event in structured(captured.readouterr().out.splitlines())) == {
         "object_published": 6,
         "object_failed": 3,
     }
 
 
-def test_every_one_looks_at_the_time_that_is_left(deployment: Deployment, store: Watched) -> None:
+def test_the_deadline_applies_to_every_key(deployment: Deployment, store: WatchedStore) -> None:
     small = arrivals("small", 5)
     upload(deployment, small)
 
     outcomes = publish_all(small, store, SETTINGS, lambda: MARGIN - 1)
 
-    errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, telemetry.ObjectFailed)]
+    errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, log_events.ObjectFailed)]
     assert errors == ["OutOfTimeError too little time is left"] * 5
 
 
-def test_what_many_threads_say_at_once_is_all_said_and_counted(
-    said: pytest.CaptureFixture[str],
+def test_every_event_of_concurrent_threads_is_logged_and_counted(
+    captured: pytest.CaptureFixture[str],
 ) -> None:
-    event, interval = telemetry.DocumentAnswered(200, extracted=1), sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # so that threads meet everywhere
+    event, interval = log_events.DocumentAnswered(200, extracted=1), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads are switched everywhere
 
-    def speak(_event: object, _context: object) -> None:
+    def emit_many(_event: object, _context: object) -> None:
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             list(threads.map(telemetry.emit, [event] * 2000))
 
     try:
-        telemetry.traced(speak)({}, CONTEXT)
+        telemetry.instrumented(emit_many)({}, CONTEXT)
     finally:
         sys.setswitchinterval(interval)
 
-    lines = [json.loads(line) for line in said.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in captured.readouterr().out.splitlines()]
     answered = [line for line in lines if line.get("message") == "document_answered"]
     assert [line["function_request_id"] for line in answered] == [CONTEXT.aws_request_id] * 2000
     assert sum(sum(line.get("RecordsExtracted", [])) for line in lines) == 2000

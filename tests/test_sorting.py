@@ -1,26 +1,37 @@
-"""What makes a record valid, what is said of one that is not, and how that is carried."""
+"""Which records are valid, and how the others are rejected."""
 
 import base64
 import json
 
+import msgspec
 import pytest
+from msgspec import Raw
 
-from chalicelib.sorting import sort_batch
+from chalicelib import rejections
+from chalicelib.rejections import LARGE, RejectedRecord, encode_rejected
+from chalicelib.sorting import SortedBatch, sort_batch
 
 CANARY = "Canary"
 
 
 def rejected_line(record: bytes) -> bytes:
-    """Sort one record that has to be rejected."""
+    """Sort one invalid record. Returns its line."""
     batch = sort_batch(b"[" + record + b"]", "array", 7)
-    assert (batch.valid, batch.valid_count, batch.rejected_count) == (b"", 0, 1)
-    assert batch.rejected.endswith(b"}\n")
-    assert batch.rejected.count(b"\n") == 1
-    return batch.rejected
+    assert (batch.valid, batch.valid_count, len(batch.rejected)) == (b"", 0, 1)
+    line = lines_of(batch)
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+    return line
 
 
-def carried(record: bytes) -> bytes:
-    """Give the text of a rejected record within its line."""
+def lines_of(*batches: SortedBatch) -> bytes:
+    """Encode the rejected records of batches."""
+    rejected = [batch.rejected for batch in batches if batch.rejected]
+    return b"".join(line for records in rejected for line in encode_rejected(records, 0))
+
+
+def kept(record: bytes) -> bytes:
+    """Get the record from the line of a rejected record."""
     return rejected_line(record).partition(b',"record":')[2].removesuffix(b"}\n")
 
 
@@ -55,7 +66,7 @@ def carried(record: bytes) -> bytes:
         (b"-0.5e7", "record: not an object"),
     ],
 )
-def test_a_reason_names_all_that_is_at_fault_and_no_value(record: bytes, reason: str) -> None:
+def test_a_reason_names_every_fault_and_no_value(record: bytes, reason: str) -> None:
     line = json.loads(rejected_line(record), parse_int=str)
 
     assert (line["index"], line["reason"]) == ("7", reason)
@@ -71,17 +82,17 @@ def test_a_reason_names_all_that_is_at_fault_and_no_value(record: bytes, reason:
         b'{"patient_id":1,"patient_id":2,"":{}}',
     ],
 )
-def test_a_rejected_record_is_carried_as_it_came(record: bytes) -> None:
-    assert carried(record) == record
+def test_a_rejected_record_is_kept_as_it_came(record: bytes) -> None:
+    assert kept(record) == record
 
 
-def test_only_line_breaks_go_from_a_rejected_record() -> None:
+def test_a_rejected_record_loses_its_line_breaks_and_nothing_else() -> None:
     record = b'{ "patient_id" :\r\n\t"A\\n",\n"x": [ 1 ,\r2 ] }'
 
-    assert carried(record) == b'{ "patient_id" :\t"A\\n","x": [ 1 ,2 ] }'
+    assert kept(record) == b'{ "patient_id" :\t"A\\n","x": [ 1 ,2 ] }'
 
 
-def test_a_rejected_record_that_is_not_utf8_is_carried_byte_for_byte() -> None:
+def test_a_rejected_record_that_is_not_utf8_is_kept_byte_for_byte() -> None:
     record = b'{"patient_id":\n"\xff\xfe","x":"\xc3"}'
     line = json.loads(rejected_line(record), parse_int=str)
 
@@ -89,7 +100,7 @@ def test_a_rejected_record_that_is_not_utf8_is_carried_byte_for_byte() -> None:
     assert "record" not in line
 
 
-def test_neighbours_change_nothing() -> None:
+def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     alone = [
         b'{"patient_id":"\xff"}',
         b'{"patient_id":"\\ud83d","patient_name":"A"}',
@@ -106,7 +117,7 @@ def test_neighbours_change_nothing() -> None:
     apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(alone)]
 
     assert together.valid == b"".join(batch.valid for batch in apart)
-    assert together.rejected == b"".join(batch.rejected for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +127,53 @@ def test_neighbours_change_nothing() -> None:
         *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain"],
     ],
 )
-def test_many_halves_of_pairs_change_no_neighbour(name: bytes) -> None:
-    halves = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
+def test_many_lone_surrogates_change_no_other_record(name: bytes) -> None:
+    lone = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
     record = b'{"patient_id":"A","patient_name":"%b"}' % name
 
-    together = sort_batch(b"[" + b",".join([*halves, record]) + b"]", "array", 0)
-    apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*halves, record])]
+    together = sort_batch(b"[" + b",".join([*lone, record]) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*lone, record])]
 
     assert together.valid == b"".join(batch.valid for batch in apart)
-    assert together.rejected == b"".join(batch.rejected for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
+
+
+@pytest.mark.parametrize("size", [3, 6, 192 * 1024])
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"x": "\r\n"}',
+        b'{"x":"\xc3\xbc\xf0\x9f\x98\x80"}',
+        b'{"x":"\xc3"}',
+        b'{"x":"\xed\xa0\x80","y":1}',
+        b"{\n\r\n\n\n\n\n}",
+    ],
+)
+def test_a_large_record_in_pieces_gives_the_same_bytes_as_at_once(
+    record: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejections, "PIECE", size)
+    rejected = RejectedRecord(7, 'a "reason"', Raw(record))
+
+    pieces = list(encode_rejected([rejected], LARGE))
+
+    assert b"".join(pieces) == b"".join(encode_rejected([rejected], 0))
+    assert len(pieces) >= 2 + len(record) // size
+
+
+@pytest.mark.parametrize("other", [b'{"patient_id":"A","patient_name":"B"}', b"7", b'"\xff"', b"NaN", b"{ }"])
+def test_many_tiny_records_are_sorted_like_one(other: bytes) -> None:
+    records = [b"{}"] * 500 + [other] + [b"[]"] * 500
+
+    together = sort_batch(b"[" + b",\n".join(records) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(records)]
+
+    assert together.valid == b"".join(batch.valid for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
+
+
+def test_a_broken_line_is_kept_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejections, "PIECE", 3)
+    broken = RejectedRecord(8, "not JSON", record_base64=b'{"x":"a')
+
+    assert b"".join(encode_rejected([broken], 0)) == msgspec.json.encode(broken) + b"\n"

@@ -1,4 +1,4 @@
-"""A stage's files: what is read from them, and what `deploy` writes into them."""
+"""A stage's files: what is read from them, and what `deploy` writes into .chalice/config.json."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from infra.ops.aws import deployed
 from infra.ops.local.cloud import REGION, ROOT
 from infra.ops.stage import Stage, UnknownStageError
 from tests.deployment import Deployment
+from tests.operating import STAGES
 
 FOUNDATION = {
     "api_role_arn": "arn:aws:iam::1:role/api",
@@ -58,7 +59,7 @@ def test_a_rendered_stage_has_everything_that_chalice_needs(config: Path) -> Non
     assert settings(config, "local") == local
 
 
-def test_what_somebody_has_set_stays(config: Path) -> None:
+def test_environment_variables_set_by_hand_stay(config: Path) -> None:
     changed = json.loads(config.read_text())
     changed["stages"]["dev"]["environment_variables"] = {"LOG_OBJECT_KEYS": "true"}
     config.write_text(json.dumps(changed))
@@ -78,16 +79,16 @@ def test_a_stage_in_a_vpc_is_rendered_with_its_network(config: Path) -> None:
     assert not settings(config, "dev").keys() & network.keys()
 
 
-def test_a_limit_on_uploads_at_once_is_rendered_and_taken_back(config: Path) -> None:
+def test_a_concurrency_limit_is_rendered_and_removed_again(config: Path) -> None:
     Stage("dev").render(FOUNDATION | {"reserved_concurrency": 9})
     assert settings(config, "dev")["lambda_functions"]["data-processor"]["reserved_concurrency"] == 9
     assert "reserved_concurrency" not in settings(config, "dev")["lambda_functions"]["api_handler"]
 
-    Stage("dev").render(FOUNDATION)  # Terraform has no output that is null
+    Stage("dev").render(FOUNDATION)  # Terraform leaves out an output that is null
     assert "reserved_concurrency" not in settings(config, "dev")["lambda_functions"]["data-processor"]
 
 
-def test_a_stages_upload_queue_is_rendered_and_taken_back(config: Path) -> None:
+def test_an_upload_queue_is_rendered_and_removed_again(config: Path) -> None:
     Stage("dev").render(FOUNDATION | {"upload_queue_arn": "arn:aws:sqs:eu-central-1:1:uploads"})
     assert settings(config, "dev")["environment_variables"]["UPLOAD_QUEUE_ARN"].endswith(":uploads")
 
@@ -95,7 +96,7 @@ def test_a_stages_upload_queue_is_rendered_and_taken_back(config: Path) -> None:
     assert "UPLOAD_QUEUE_ARN" not in settings(config, "dev")["environment_variables"]
 
 
-def test_the_processor_of_a_stage_is_rendered_for_both_functions(config: Path) -> None:
+def test_the_processor_architecture_is_rendered_for_both_functions(config: Path) -> None:
     Stage("dev").render(FOUNDATION | {"lambda_architecture": "arm64"})
 
     rendered = json.loads(config.read_text())
@@ -104,21 +105,21 @@ def test_the_processor_of_a_stage_is_rendered_for_both_functions(config: Path) -
         assert chalice.lambda_architecture == "arm64"
 
 
-def test_an_unknown_stage_is_told_which_files_it_wants() -> None:
+def test_the_error_of_an_unknown_stage_names_the_files_that_it_needs() -> None:
     with pytest.raises(UnknownStageError) as error:
         Stage("nowhere")
 
-    for wanted in ("infra/env/nowhere.tfvars", "infra/env/nowhere.s3.tfbackend", ".chalice/config.json"):
-        assert wanted in str(error.value)
+    for needed in ("infra/env/nowhere.tfvars", "infra/env/nowhere.s3.tfbackend", ".chalice/config.json"):
+        assert needed in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["", "nowhere"])
-def test_who_names_no_stage_that_there_is_is_told_which_there_are(name: str) -> None:
-    with pytest.raises(UnknownStageError, match=r"[Tt]here are: dev, prod\."):
+def test_the_error_of_a_missing_or_unknown_stage_lists_the_stages(name: str) -> None:
+    with pytest.raises(UnknownStageError, match=rf"[Tt]here are: {', '.join(STAGES)}\."):
         Stage(name)
 
 
-def test_an_api_that_chalice_has_no_record_of_is_found_by_what_it_calls(
+def test_an_api_missing_in_chalices_file_is_found_by_the_function_it_calls(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     here = SimpleNamespace(
@@ -130,7 +131,7 @@ def test_an_api_that_chalice_has_no_record_of_is_found_by_what_it_calls(
     assert f"/{deployed.rest_api_id(cast('Stage', here))}/" in deployment.url
 
 
-def test_no_api_is_taken_from_another_stage(deployment: Deployment, tmp_path: Path) -> None:
+def test_the_api_of_another_stage_is_not_taken(deployment: Deployment, tmp_path: Path) -> None:
     elsewhere = SimpleNamespace(
         name="loc", region=REGION, state_region=REGION, deployed=tmp_path / "deployed" / "loc.json"
     )

@@ -1,4 +1,4 @@
-"""The bucket with the Terraform states: nobody else's is read or written, whoever has taken its name."""
+"""The state bucket is never read or written if its name belongs to another account."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from infra.ops.tools.run import ToolError
 from tests.account import denied
 from tests.deployment import Deployment
 
-SOMEBODY_ELSE: Any = {"TagSet": [{"Key": "belongs-to", "Value": "999999999999"}]}
+ANOTHER_ACCOUNT: Any = {"TagSet": [{"Key": "belongs-to", "Value": "999999999999"}]}
 
 
 @pytest.fixture
@@ -34,22 +34,22 @@ def taken(deployment: Deployment, stage: Stage) -> Iterator[str]:
     bucket = state_bucket(stage)
     deployment.s3.create_bucket(Bucket=bucket)
     assert state_bucket_exists(stage, bucket)
-    deployment.s3.put_bucket_tagging(Bucket=bucket, Tagging=SOMEBODY_ELSE)
+    deployment.s3.put_bucket_tagging(Bucket=bucket, Tagging=ANOTHER_ACCOUNT)
     yield bucket
     deployment.s3.delete_bucket(Bucket=bucket)
 
 
-@pytest.mark.parametrize("call", [deployed.fetch, deployed.keep, deployed.forget])
-def test_what_chalice_deployed_is_not_kept_in_somebody_elses_bucket(
+@pytest.mark.parametrize("call", [deployed.fetch, deployed.save, deployed.delete])
+def test_the_file_of_chalice_is_not_stored_in_another_accounts_bucket(
     call: Callable[[Stage, str], None], stage: Stage, taken: str
 ) -> None:
     assert denied(call, stage=stage, bucket=taken)
 
 
-def test_a_state_is_not_looked_for_in_somebody_elses_bucket(stage: Stage, taken: str) -> None:
+def test_a_state_is_not_read_from_another_accounts_bucket(stage: Stage, taken: str) -> None:
     assert denied(state_s3(stage).list_objects_v2, Bucket=taken)
 
 
-def test_terraform_is_not_connected_to_somebody_elses_bucket(stage: Stage, taken: str) -> None:
+def test_terraform_does_not_use_another_accounts_bucket(stage: Stage, taken: str) -> None:
     with pytest.raises(ToolError, match="not this account's bucket"):
         Foundation(stage, taken)

@@ -1,24 +1,22 @@
-"""`status`: a stage on one screen, red where something is to be done."""
+"""`status` shows a stage on one screen, and ends with 3 if something is left to do."""
 
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
 
 from chalicelib.extraction import REVISION
-from infra.ops.aws import overview
-from infra.ops.aws.peeking import LOOKED_AT
+from infra.ops.aws import inspection
+from infra.ops.aws.failure_sample import SAMPLE_SIZE
 from infra.ops.aws.place import Place, locate
 from infra.ops.aws.switch import Switch
-from infra.ops.commands.status import LOOKS, status
+from infra.ops.commands.status import CHECKS, status
 from tests.account import acting_as, allow
 from tests.deployment import FUNCTION, Deployment, new_key, without_permission
-from tests.function_code import packed, running
-from tests.operating import WIDTH, await_failures, failing_at_once, left, ops
+from tests.operating import WIDTH, answering, await_failures, failing_at_once, left, ops
 
 SCAN = b'[{"patient_id":"P-1","patient_name":"Wilhelmina"}]'
 DENIED = "ObjectStoreError put_object: AccessDenied"
@@ -37,32 +35,23 @@ def place(deployment: Deployment, queue: str) -> Place:
     return locate("local")
 
 
-@contextmanager
-def answering(deployment: Deployment, code: str) -> Iterator[None]:
-    """Have a function that answers like this."""
-    with running(
-        deployment, FUNCTION, packed({"app.py": f"def data_processor(event, context):\n    {code}\n"})
-    ):
-        yield
-
-
 @pytest.mark.usefixtures("place")
-def test_a_stage_without_trouble_ends_with_0_and_says_something_of_everything() -> None:
+def test_a_healthy_stage_ends_with_0_and_every_check_is_shown() -> None:
     done = ops("status", "--json")
 
     assert done.code == 0
-    assert list(done.findings) == list(LOOKS)
+    assert list(done.findings) == list(CHECKS)
     assert done.lines[-1] == {"summary": "The stage local", "todo": []}
     assert done.findings["failures"]["waiting"] == 0
     screen = ops("status")
     assert screen.code == 0
-    for name in LOOKS:
+    for name in CHECKS:
         assert f" {name} " in screen.printed
     assert "Next:" not in screen.printed
 
 
 @pytest.mark.usefixtures("place")
-def test_an_alarm_that_rings_is_named_with_its_meaning() -> None:
+def test_a_ringing_alarm_is_shown_with_its_meaning() -> None:
     cloudwatch: Any = boto3.client("cloudwatch")
     name = "ikerian-data-pipeline-local.near-timeout"
     metric = {"Namespace": "AWS/Lambda", "MetricName": "Duration", "Statistic": "Maximum"}
@@ -81,13 +70,13 @@ def test_an_alarm_that_rings_is_named_with_its_meaning() -> None:
         cloudwatch.delete_alarms(AlarmNames=[name, name.replace("local.", "local-two.")])
 
     assert done.code == 3
-    assert done.findings["alarms"]["ringing"] == ["near-timeout"]  # not the other stage's
+    assert done.findings["alarms"]["ringing"] == ["near-timeout"]  # and not the alarm of the other stage
     assert "near-timeout: Too slow." in screen.printed
     assert "see Runbook in infra/README.md" in screen.printed.partition("Next:")[2]
 
 
 @pytest.mark.usefixtures("place")
-def test_what_waits_in_the_failure_queue_is_counted_by_its_cause_and_stays_there(
+def test_messages_in_the_failure_queue_are_counted_by_cause_and_stay_there(
     deployment: Deployment, queue: str
 ) -> None:
     keys = [f"{new_key()}-Canary.json" for _ in range(3)]
@@ -106,7 +95,7 @@ def test_what_waits_in_the_failure_queue_is_counted_by_its_cause_and_stays_there
     assert found["why"].pop(DENIED) == 3
     assert list(found["why"].values()) == [1]
     assert 0 <= found["oldest_seconds"] < 60
-    again = ops("status")  # at once: what was looked at is not hidden any longer
+    again = ops("status")  # at once: the messages are visible again
     assert again.code == 3
     assert f"3: {DENIED}" in again.printed
     assert "make redrive STAGE=local" in again.printed.partition("Next:")[2]
@@ -117,10 +106,10 @@ def test_what_waits_in_the_failure_queue_is_counted_by_its_cause_and_stays_there
 
 
 @pytest.mark.usefixtures("place")
-def test_more_failures_than_are_looked_at_are_counted_all_the_same(
+def test_failures_are_all_counted_even_if_only_some_are_looked_at(
     queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.ops.aws.peeking.LOOKED_AT", 20)
+    monkeypatch.setattr("infra.ops.aws.failure_sample.SAMPLE_SIZE", 20)
     sqs = boto3.client("sqs")
     for _ in range(35):
         sqs.send_message(QueueUrl=queue, MessageBody="no JSON")
@@ -129,12 +118,12 @@ def test_more_failures_than_are_looked_at_are_counted_all_the_same(
 
     assert found["waiting"] == 35
     assert sum(found["why"].values()) == 20
-    assert LOOKED_AT > 20
+    assert SAMPLE_SIZE > 20
     assert "35 waiting, the oldest of 20 looked at for" in ops("status").printed
 
 
 @pytest.mark.usefixtures("place")
-def test_a_paused_stage_is_red_and_its_revision_is_not_known() -> None:
+def test_a_paused_stage_ends_with_3_and_its_revision_is_unknown() -> None:
     ops("pause")
     try:
         done = ops("status", "--json")
@@ -148,7 +137,9 @@ def test_a_paused_stage_is_red_and_its_revision_is_not_known() -> None:
 
 
 @pytest.mark.usefixtures("place")
-def test_another_revision_than_this_checkouts_is_red_and_the_same_is_not(deployment: Deployment) -> None:
+def test_a_revision_that_differs_from_the_checkout_ends_with_3_and_the_same_one_with_0(
+    deployment: Deployment,
+) -> None:
     with answering(deployment, 'return {"revision": "1:0ld", "outcomes": []}'):
         other = ops("status", "--json")
     with answering(deployment, f"return {{'revision': {REVISION!r}, 'outcomes': []}}"):
@@ -163,22 +154,22 @@ def test_another_revision_than_this_checkouts_is_red_and_the_same_is_not(deploym
 
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("code", ["raise ValueError", "return None", "return {'revision': 7}"])
-def test_a_function_that_does_not_say_its_revision_is_not_taken_for_another(
+def test_a_function_that_does_not_report_its_revision_does_not_count_as_outdated(
     deployment: Deployment, code: str
 ) -> None:
     with answering(deployment, code):
         done = ops("status", "--json")
 
     assert done.code == 0
-    assert "does not say it" in done.findings["revision"]["unknown"]
+    assert "does not say which revision" in done.findings["revision"]["unknown"]
 
 
-def test_the_last_day_is_added_up_from_what_the_function_has_counted(place: Place) -> None:
+def test_the_last_day_is_added_up_from_the_metrics_of_the_function(place: Place) -> None:
     cloudwatch: Any = boto3.client("cloudwatch")
     name = f"function-{uuid.uuid4()}"
     ours = {"ObjectsProcessed": 1203, "ObjectsUnchanged": 2, "ObjectsMalformed": 3, "ObjectsRefused": 1}
     counted = {
-        "ikerian-data-pipeline": {**ours, "RecordsRejected": 12},
+        "ikerian-data-pipeline": {**ours, "ObjectsFailed": 6, "RecordsRejected": 12},
         "AWS/Lambda": {"Errors": 4, "Throttles": 5},
     }
     for namespace, values in counted.items():
@@ -193,30 +184,30 @@ def test_the_last_day_is_added_up_from_what_the_function_has_counted(place: Plac
     ]
     cloudwatch.put_metric_data(Namespace="ikerian-data-pipeline", MetricData=durations)
 
-    day = LOOKS["last day"](place._replace(function=name))
+    day = CHECKS["last day"](place._replace(function=name))
 
-    assert day.words[:2] == [
-        "1,203 published, 2 unchanged, 2 malformed, 1 refused",
-        "12 records rejected, 4 attempts failed, 5 throttled",
+    assert day.lines[:2] == [
+        "1,203 published, 2 unchanged, 2 malformed, 1 refused, 6 failed",
+        "12 records rejected, 4 invocations failed, 5 throttled",
     ]
-    assert day.words[2].startswith("an upload took 200 ms (p50), ")
+    assert day.lines[2].startswith("an upload took 200 ms (p50), ")
     assert day.facts["published"] == 1203
 
 
-def test_a_day_without_uploads_has_zeros_and_one_without_metrics_is_unknown(place: Place) -> None:
+def test_a_day_without_uploads_has_zeros_and_a_day_without_metrics_is_unknown(place: Place) -> None:
     cloudwatch: Any = boto3.client("cloudwatch")
     name = f"function-{uuid.uuid4()}"
 
-    idle = LOOKS["last day"](place._replace(function=name))
+    idle = CHECKS["last day"](place._replace(function=name))
     ran = [{"MetricName": "Invocations", "Dimensions": [{"Name": "FunctionName", "Value": name}], "Value": 1}]
     cloudwatch.put_metric_data(Namespace="AWS/Lambda", MetricData=ran)
-    busy = LOOKS["last day"](place._replace(function=name))
+    busy = CHECKS["last day"](place._replace(function=name))
 
-    assert idle.words[0] == "0 published, 0 unchanged, 0 malformed, 0 refused"
-    assert busy.words[0].startswith("unknown: ")
+    assert idle.lines[0] == "0 published, 0 unchanged, 0 malformed, 0 refused, 0 failed"
+    assert busy.lines[0].startswith("unknown: ")
 
 
-def test_what_is_set_is_read_from_the_stage(deployment: Deployment, place: Place) -> None:
+def test_settings_are_read_from_the_stage(deployment: Deployment, place: Place) -> None:
     logs, groups = (
         boto3.client("logs"),
         (f"/aws/lambda/{FUNCTION}", "/aws/lambda/ikerian-data-pipeline-local"),
@@ -237,43 +228,43 @@ def test_what_is_set_is_read_from_the_stage(deployment: Deployment, place: Place
         for group in groups:
             logs.delete_retention_policy(logGroupName=group)
 
-    assert found["logs"].words == ["kept 14 days"]
-    assert found["set"].words == ["1,024 MB, 900 s; no VPC", "encrypted by the KMS key a-key"]
-    assert LOOKS["set"](place).words[1] == "encrypted by S3's own keys"
-    assert LOOKS["paused"](place).words == ["no; uploads come straight from S3, with no limit of their own"]
+    assert found["logs"].lines == ["kept 14 days"]
+    assert found["settings"].lines == ["1,024 MB, 900 s; no VPC", "encrypted by the KMS key a-key"]
+    assert CHECKS["settings"](place).lines[1] == "encrypted by S3's own keys"
+    assert CHECKS["paused"](place).lines == ["no; uploads come straight from S3, with no limit of their own"]
 
 
-def test_uploads_at_once_are_told_where_they_are_limited(place: Place) -> None:
+def test_a_concurrency_limit_is_shown(place: Place) -> None:
     Switch(place).on(7)
     try:
-        assert LOOKS["paused"](place).words == ["no; uploads come straight from S3, at most 7 at once"]
+        assert CHECKS["paused"](place).lines == ["no; uploads come straight from S3, at most 7 at once"]
     finally:
         Switch(place).on(None)
 
 
 @pytest.mark.usefixtures("place")
-def test_what_one_may_not_see_is_unknown_and_stops_nothing() -> None:
+def test_without_permission_a_check_is_unknown_and_the_others_still_run() -> None:
     with acting_as(f"user-{uuid.uuid4()}", allow("lambda:GetFunctionConfiguration", "*")):
         boto3.setup_default_session()
         done = ops("status", "--json")
     boto3.setup_default_session()
 
     assert done.code == 1
-    assert done.lines[-1]["error"].startswith("Nobody can say that all is well: alarms and failures")
-    unseen = {name for name, found in done.findings.items() if "unknown" in found}
-    assert unseen == set(LOOKS)
+    assert done.lines[-1]["error"].startswith("The state of the stage is unknown: alarms and failures")
+    unreadable = {name for name, found in done.findings.items() if "unknown" in found}
+    assert unreadable == set(CHECKS)
     assert all("Denied" in found["unknown"] for found in done.findings.values())
 
 
 @pytest.mark.usefixtures("place")
-def test_a_screen_is_80_columns_wide_and_plain_where_it_is_no_terminal() -> None:
+def test_the_screen_is_80_columns_wide_and_has_no_colours_outside_a_terminal() -> None:
     printed = ops("status").printed
 
     assert all(len(line) <= WIDTH for line in printed.splitlines())
     assert "\x1b" not in printed
 
 
-def test_a_stage_that_is_not_there_is_an_error_and_a_wrong_option_is_wrong_usage(
+def test_an_unknown_stage_ends_with_1_and_an_unknown_option_with_2(
     deployment: Deployment,
 ) -> None:
     assert deployment
@@ -284,12 +275,12 @@ def test_a_stage_that_is_not_there_is_an_error_and_a_wrong_option_is_wrong_usage
         assert "There is no stage nowhere" in json.dumps(failed.lines[-1]["error"])
 
 
-def test_a_function_in_a_vpc_that_logs_keys_is_told_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The stand-in has no network to put a function into.
-    found = overview.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
-    monkeypatch.setattr(overview, "settings", lambda _place: found)
+def test_a_vpc_and_logged_keys_are_shown(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The local cloud has no VPC for functions.
+    found = inspection.Settings(2048, 900, None, ["subnet-1"], object_keys_in_log=True)
+    monkeypatch.setattr(inspection, "settings", lambda _place: found)
 
-    assert LOOKS["set"](place).words == [
+    assert CHECKS["settings"](place).lines == [
         "2,048 MB, 900 s; in a VPC",
         "encrypted by S3's own keys",
         "object keys are in the log",
@@ -297,7 +288,7 @@ def test_a_function_in_a_vpc_that_logs_keys_is_told_so(place: Place, monkeypatch
 
 
 @pytest.mark.usefixtures("place")
-def test_failures_that_somebody_else_is_at_are_counted(queue: str) -> None:
+def test_failures_that_another_reader_has_received_are_counted(queue: str) -> None:
     sqs = boto3.client("sqs")
     sqs.send_message(QueueUrl=queue, MessageBody="{}")
     sqs.receive_message(QueueUrl=queue, VisibilityTimeout=60)
@@ -305,4 +296,4 @@ def test_failures_that_somebody_else_is_at_are_counted(queue: str) -> None:
     done = ops("status")
 
     assert done.code == 3
-    assert "1 waiting, none in sight: somebody is at them" in done.printed
+    assert "1 waiting, none visible: another reader has received them" in done.printed

@@ -1,4 +1,4 @@
-"""The strict cloud: each rule of AWS in infra/ops/local/strict, met by a real client."""
+"""The strict cloud: each rule in infra/ops/local/strict, tested with a real client."""
 
 import io
 import json
@@ -22,13 +22,13 @@ MIB = 1024 * 1024
 SIX_MB = 6 * MIB
 TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
 UNRELATED = "arn:aws:iam::aws:policy/AdministratorAccess"
-ANSWERS_AS_MUCH_AS_ASKED = """
+ANSWERS_ANY_SIZE = """
 def handler(event, context):
     if "body" in event:
         return {"statusCode": 200, "body": "x" * int(event["body"] or "0")}
     return "x" * event["bytes"]
 """
-ANSWERS_WHICH_FAILED = """
+REPORTS_FAILURES = """
 import json
 def handler(event, context):
     messages = {json.loads(one["body"])["name"]: one for one in event["Records"]}
@@ -43,7 +43,7 @@ def handler(event, context):
 def refusal(
     call: Callable[..., object], *arguments: Any, **parameters: Any
 ) -> tuple[int, str, dict[str, str]]:
-    """What AWS answers to a call that it refuses: status, code, headers."""
+    """Expect an error; return its status, code and headers."""
     with pytest.raises(ClientError) as error:
         call(*arguments, **parameters)
     about = error.value.response["ResponseMetadata"]
@@ -52,7 +52,7 @@ def refusal(
 
 @contextmanager
 def user(*statements: dict[str, Any]) -> Iterator[Any]:
-    """S3, to somebody who may do what the statements say and nothing else."""
+    """Yield an S3 client of a user with exactly these permissions."""
     with acting_as(f"user-{uuid.uuid4()}", *statements):
         yield boto3.Session().client("s3")
 
@@ -72,7 +72,7 @@ def bucket(deployment: Deployment) -> str:
 
 
 class Multipart:
-    """A multipart upload, and what S3 answered to its parts."""
+    """A multipart upload, with S3's answers for its parts."""
 
     def __init__(self, client: Any, bucket: str, **algorithm: str) -> None:
         self.s3 = client
@@ -85,13 +85,13 @@ class Multipart:
         part = self.s3.upload_part(**self.upload, PartNumber=number, Body=b"x" * size)
         self.parts.append(part | {"PartNumber": number})
 
-    def complete(self, *naming: str) -> None:
-        """Complete it, with this about each part."""
-        parts = [{name: part[name] for name in ("PartNumber", *naming)} for part in self.parts]
+    def complete(self, *fields: str) -> None:
+        """Complete it, with these fields of each part."""
+        parts = [{name: part[name] for name in ("PartNumber", *fields)} for part in self.parts]
         self.s3.complete_multipart_upload(**self.upload, MultipartUpload={"Parts": parts})
 
 
-def test_checksums_of_parts_are_refused_where_the_upload_has_no_algorithm(client: Any, bucket: str) -> None:
+def test_part_checksums_are_refused_if_the_upload_has_no_algorithm(client: Any, bucket: str) -> None:
     upload = Multipart(client, bucket)
     upload.send(5)
 
@@ -99,7 +99,7 @@ def test_checksums_of_parts_are_refused_where_the_upload_has_no_algorithm(client
     upload.complete("ETag")
 
 
-def test_checksums_of_parts_are_demanded_where_the_upload_has_an_algorithm(client: Any, bucket: str) -> None:
+def test_part_checksums_are_required_if_the_upload_has_an_algorithm(client: Any, bucket: str) -> None:
     upload = Multipart(client, bucket, ChecksumAlgorithm="CRC32")
     upload.send(5)
 
@@ -107,7 +107,7 @@ def test_checksums_of_parts_are_demanded_where_the_upload_has_an_algorithm(clien
     upload.complete("ETag", "ChecksumCRC32")
 
 
-def test_all_parts_but_the_last_have_5_mib(client: Any, bucket: str) -> None:
+def test_all_parts_but_the_last_have_at_least_5_mib(client: Any, bucket: str) -> None:
     small, large = Multipart(client, bucket), Multipart(client, bucket)
     for upload, size in ((small, 5 * MIB - 1), (large, 5 * MIB)):
         upload.send(size)
@@ -118,7 +118,7 @@ def test_all_parts_but_the_last_have_5_mib(client: Any, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["head_object", "get_object"])
-def test_an_absent_key_is_forbidden_to_who_may_not_list(bucket: str, operation: str) -> None:
+def test_a_missing_key_is_403_for_a_caller_who_may_not_list(bucket: str, operation: str) -> None:
     absent = {"Bucket": bucket, "Key": new_key()}
     reads = allow("s3:GetObject", objects(bucket))
 
@@ -136,7 +136,7 @@ def test_an_absent_key_is_forbidden_to_who_may_not_list(bucket: str, operation: 
         ("s3:PutObjectAcl", {"ACL": "bucket-owner-full-control"}),
     ],
 )
-def test_what_is_put_with_an_object_wants_a_permission_of_its_own(
+def test_tags_and_acls_require_a_permission_of_their_own(
     bucket: str, operation: str, action: str, about: dict[str, str]
 ) -> None:
     put = {"Bucket": bucket, "Key": new_key(), **about}
@@ -149,7 +149,7 @@ def test_what_is_put_with_an_object_wants_a_permission_of_its_own(
 
 
 def permitted(call: Callable[..., object], **parameters: Any) -> bool:
-    """Whether IAM lets a call through, whatever S3 thinks of it."""
+    """Say whether IAM permits a call, whether or not it succeeds."""
     try:
         call(**parameters)
     except ClientError as error:
@@ -157,7 +157,7 @@ def permitted(call: Callable[..., object], **parameters: Any) -> bool:
     return True
 
 
-def test_a_write_under_if_match_wants_to_read(client: Any, bucket: str, stored_key: str) -> None:
+def test_a_write_with_if_match_requires_permission_to_read(client: Any, bucket: str, stored_key: str) -> None:
     stands = {"Bucket": bucket, "Key": stored_key}
     etag = client.head_object(**stands)["ETag"]
     puts = allow("s3:PutObject", objects(bucket))
@@ -169,7 +169,7 @@ def test_a_write_under_if_match_wants_to_read(client: Any, bucket: str, stored_k
         assert refusal(s3.put_object, **stands, IfMatch=etag)[:2] == (412, "PreconditionFailed")
 
 
-def test_while_versioning_settles_a_fresh_object_is_not_seen_and_has_no_version(
+def test_while_versioning_is_new_an_object_is_not_visible_and_has_no_version(
     client: Any, bucket: str, stored_key: str
 ) -> None:
     tag = {"Key": "versioning-settles-in", "Value": "0.5"}
@@ -188,7 +188,7 @@ def test_while_versioning_settles_a_fresh_object_is_not_seen_and_has_no_version(
     assert client.head_object(**fresh)["VersionId"]
 
 
-def test_versioning_settles_when_it_is_first_enabled(client: Any) -> None:
+def test_versioning_is_new_when_it_is_first_enabled(client: Any) -> None:
     bucket = f"young-{uuid.uuid4()}"
     client.create_bucket(Bucket=bucket)
     enabled = {"Bucket": bucket, "VersioningConfiguration": {"Status": "Enabled"}}
@@ -202,10 +202,10 @@ def test_versioning_settles_when_it_is_first_enabled(client: Any) -> None:
 
 
 @pytest.mark.parametrize("operation", ["head_object", "get_object"])
-def test_a_deleted_object_is_told_from_one_that_was_never_there(
+def test_a_deleted_object_is_distinguishable_from_one_that_never_existed(
     client: Any, bucket: str, stored_key: str, operation: str
 ) -> None:
-    # No rule: MiniStack keeps this one, and the pipeline relies on it.
+    # MiniStack does this without a rule of ours. The pipeline relies on it.
     deleted = {"Bucket": bucket, "Key": stored_key}
     marker = client.delete_object(**deleted)["VersionId"]
     read = getattr(client, operation)
@@ -218,7 +218,7 @@ def test_a_deleted_object_is_told_from_one_that_was_never_there(
 
 
 def made(deployment: Deployment, name: str, source: str) -> str:
-    """Make a function; returns its ARN."""
+    """Create a function; returns its ARN."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("function.py", source)
@@ -235,18 +235,18 @@ def made(deployment: Deployment, name: str, source: str) -> str:
 
 @pytest.fixture(scope="module")
 def function(deployment: Deployment) -> str:
-    """A function that answers as many bytes as it is asked for."""
-    return made(deployment, "answers-as-much-as-asked", ANSWERS_AS_MUCH_AS_ASKED)
+    """A function that answers with as many bytes as its event says."""
+    return made(deployment, "answers-any-size", ANSWERS_ANY_SIZE)
 
 
 @pytest.fixture(scope="module")
-def answering(deployment: Deployment) -> str:
-    """A function that answers of a batch what its messages say: that they failed, by name or by any words."""
-    return made(deployment, "answers-which-failed", ANSWERS_WHICH_FAILED)
+def reporting(deployment: Deployment) -> str:
+    """A function that reports the failed messages that its first message names, known or not."""
+    return made(deployment, "reports-failures", REPORTS_FAILURES)
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("RequestResponse", SIX_MB), ("Event", MIB)])
-def test_an_event_has_6_mb_or_1_mb_if_nobody_waits(
+def test_an_event_has_at_most_6_mb_or_1_mb_if_asynchronous(
     deployment: Deployment, function: str, kind: Any, limit: int
 ) -> None:
     status, code, _ = refusal(
@@ -257,7 +257,7 @@ def test_an_event_has_6_mb_or_1_mb_if_nobody_waits(
     deployment.functions.invoke(FunctionName=function, InvocationType=kind, Payload=fits)
 
 
-def test_a_response_has_6_mb(deployment: Deployment, function: str) -> None:
+def test_a_response_has_at_most_6_mb(deployment: Deployment, function: str) -> None:
     def answer(size: int) -> Any:
         payload = json.dumps({"bytes": size - len('""')}).encode()
         return deployment.functions.invoke(FunctionName=function, Payload=payload)
@@ -268,11 +268,11 @@ def test_a_response_has_6_mb(deployment: Deployment, function: str) -> None:
     assert json.loads(too_large["Payload"].read())["errorType"] == "Function.ResponseSizeTooLarge"
 
 
-def test_with_no_concurrency_an_event_goes_to_the_failure_queue_untried(
+def test_with_zero_concurrency_an_event_goes_to_the_failure_queue_without_an_attempt(
     deployment: Deployment, function: str
 ) -> None:
     functions, sqs = deployment.functions, boto3.client("sqs")
-    url = sqs.create_queue(QueueName="untried")["QueueUrl"]
+    url = sqs.create_queue(QueueName="without-attempt")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["QueueArn"]
     destination: Any = {"OnFailure": {"Destination": arn}}
     functions.put_function_event_invoke_config(FunctionName=function, DestinationConfig=destination)
@@ -294,9 +294,9 @@ def test_with_no_concurrency_an_event_goes_to_the_failure_queue_untried(
 
 @pytest.fixture(scope="module")
 def api(function: str) -> str:
-    """The address of an API in front of it."""
+    """The URL of an API in front of the function."""
     apis: Any = boto3.client("apigateway")
-    api = apis.create_rest_api(name="answers-as-much-as-asked")["id"]
+    api = apis.create_rest_api(name="answers-any-size")["id"]
     root = {"restApiId": api, "resourceId": apis.get_resources(restApiId=api)["items"][0]["id"]}
     apis.put_method(**root, httpMethod="POST", authorizationType="NONE")
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
@@ -327,7 +327,7 @@ RECEIVES = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
 def queue(**attributes: str) -> tuple[str, str]:
-    """Make a queue; returns its URL and its ARN."""
+    """Create a queue; returns its URL and its ARN."""
     sqs: Any = boto3.client("sqs")
     url = sqs.create_queue(QueueName=f"queue-{uuid.uuid4()}", Attributes=attributes)["QueueUrl"]
     about = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
@@ -336,7 +336,7 @@ def queue(**attributes: str) -> tuple[str, str]:
 
 @contextmanager
 def role_that_may(*actions: str) -> Iterator[None]:
-    """Let the function's role do more for a while."""
+    """Grant the function's role more permissions for a while."""
     iam = boto3.client("iam")
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow(action, "*") for action in actions]})
     iam.put_role_policy(RoleName=FUNCTION, PolicyName="more", PolicyDocument=policy)
@@ -360,7 +360,7 @@ def refused_mapping(deployment: Deployment, arn: str, function: str) -> tuple[in
     return refusal(create, EventSourceArn=arn, FunctionName=function)[:2]
 
 
-def test_a_queue_must_hide_a_message_as_long_as_its_function_may_run(
+def test_a_visibility_timeout_must_be_at_least_the_function_timeout(
     deployment: Deployment, function: str
 ) -> None:
     (_, brief), (_, long) = (queue(VisibilityTimeout=seconds) for seconds in ("59", "60"))
@@ -372,7 +372,7 @@ def test_a_queue_must_hide_a_message_as_long_as_its_function_may_run(
 
 
 @pytest.mark.parametrize("action", RECEIVES)
-def test_a_mapping_wants_its_functions_role_to_receive(
+def test_a_mapping_requires_a_role_that_may_receive(
     deployment: Deployment, function: str, action: str
 ) -> None:
     _, arn = queue(VisibilityTimeout="60")
@@ -386,8 +386,8 @@ def test_a_mapping_wants_its_functions_role_to_receive(
     [("[]", 0), ('["a"]', 1), ('["unknown"]', 2), ('[""]', 2)],
     ids=["none", "one", "an unknown one", "an empty one"],
 )
-def test_a_batch_of_which_an_unknown_message_failed_comes_again_whole(
-    deployment: Deployment, answering: str, failed: str, left: int
+def test_an_unknown_failed_message_fails_the_whole_batch(
+    deployment: Deployment, reporting: str, failed: str, left: int
 ) -> None:
     url, arn = queue(VisibilityTimeout="60")
     sqs: Any = boto3.client("sqs")
@@ -398,7 +398,7 @@ def test_a_batch_of_which_an_unknown_message_failed_comes_again_whole(
 
     with (
         role_that_may(*RECEIVES),
-        mapping(deployment, arn, answering, FunctionResponseTypes=["ReportBatchItemFailures"]) as uuid,
+        mapping(deployment, arn, reporting, FunctionResponseTypes=["ReportBatchItemFailures"]) as uuid,
     ):
         while (
             "No records" in deployment.functions.get_event_source_mapping(UUID=uuid)["LastProcessingResult"]
@@ -410,7 +410,7 @@ def test_a_batch_of_which_an_unknown_message_failed_comes_again_whole(
 
 
 @pytest.mark.parametrize("verb", ["get", "update", "delete"])
-def test_what_is_done_to_a_mapping_wants_an_action_of_its_own(deployment: Deployment, verb: str) -> None:
+def test_every_operation_on_a_mapping_requires_its_own_action(deployment: Deployment, verb: str) -> None:
     assert deployment
     unknown = {"UUID": str(uuid.uuid4())}
 
@@ -421,7 +421,7 @@ def test_what_is_done_to_a_mapping_wants_an_action_of_its_own(deployment: Deploy
 
 
 def notified(**destination: Any) -> dict[str, Any]:
-    """Word a notification of one destination."""
+    """Make a notification configuration with one destination."""
     ((kind, arn),) = destination.items()
     rules = [{"Name": "suffix", "Value": ".json"}]
     about = {"Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
@@ -430,37 +430,37 @@ def notified(**destination: Any) -> dict[str, Any]:
 
 def open_to_s3(url: str, arn: str, bucket: str) -> None:
     condition = {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}}
-    said = allow("sqs:SendMessage", arn) | {
+    statement = allow("sqs:SendMessage", arn) | {
         "Principal": {"Service": "s3.amazonaws.com"},
         "Condition": condition,
     }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [said]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     boto3.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
 
 
-def test_a_queue_that_s3_tells_must_let_it(client: Any, bucket: str) -> None:
-    # No rule: MiniStack keeps this one.
+def test_a_notified_queue_must_permit_s3_to_send(client: Any, bucket: str) -> None:
+    # MiniStack does this without a rule of ours.
     url, arn = queue()
-    tell = {"Bucket": bucket, "NotificationConfiguration": notified(Queue=arn)}
+    put = {"Bucket": bucket, "NotificationConfiguration": notified(Queue=arn)}
 
-    assert refusal(client.put_bucket_notification_configuration, **tell)[:2] == (400, "InvalidArgument")
+    assert refusal(client.put_bucket_notification_configuration, **put)[:2] == (400, "InvalidArgument")
     open_to_s3(url, arn, "another")
-    assert refusal(client.put_bucket_notification_configuration, **tell)[:2] == (400, "InvalidArgument")
+    assert refusal(client.put_bucket_notification_configuration, **put)[:2] == (400, "InvalidArgument")
     open_to_s3(url, arn, bucket)
-    client.put_bucket_notification_configuration(**tell)
+    client.put_bucket_notification_configuration(**put)
     client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
 
 
-def test_an_event_has_one_destination_and_a_function_must_let_s3_invoke_it(
+def test_an_event_has_one_destination_and_a_function_must_permit_s3_to_invoke_it(
     deployment: Deployment, client: Any, bucket: str, function: str
 ) -> None:
     url, arn = queue()
     open_to_s3(url, arn, bucket)
     by_s3 = notified(LambdaFunction=function)
-    tell = client.put_bucket_notification_configuration
+    put = client.put_bucket_notification_configuration
     source = f"arn:aws:s3:::{bucket}"
 
-    assert refusal(tell, Bucket=bucket, NotificationConfiguration=by_s3)[:2] == (400, "InvalidArgument")
+    assert refusal(put, Bucket=bucket, NotificationConfiguration=by_s3)[:2] == (400, "InvalidArgument")
     deployment.functions.add_permission(
         FunctionName=function,
         StatementId="s3",
@@ -468,17 +468,17 @@ def test_an_event_has_one_destination_and_a_function_must_let_s3_invoke_it(
         Principal="s3.amazonaws.com",
         SourceArn=source,
     )
-    tell(Bucket=bucket, NotificationConfiguration=by_s3)
+    put(Bucket=bucket, NotificationConfiguration=by_s3)
     both = by_s3 | notified(Queue=arn)
-    assert refusal(tell, Bucket=bucket, NotificationConfiguration=both)[:2] == (400, "InvalidArgument")
+    assert refusal(put, Bucket=bucket, NotificationConfiguration=both)[:2] == (400, "InvalidArgument")
     both["QueueConfigurations"][0]["Filter"]["Key"]["FilterRules"][0]["Value"] = ".txt"
-    tell(Bucket=bucket, NotificationConfiguration=both)
-    tell(Bucket=bucket, NotificationConfiguration={})
+    put(Bucket=bucket, NotificationConfiguration=both)
+    put(Bucket=bucket, NotificationConfiguration={})
 
 
 @pytest.fixture
 def boundary(deployment: Deployment) -> Iterator[str]:
-    """A policy that allows everything: it is its name that counts."""
+    """A policy that allows everything. Only its ARN matters here."""
     assert deployment
     iam = boto3.client("iam")
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
@@ -487,7 +487,7 @@ def boundary(deployment: Deployment) -> Iterator[str]:
     iam.delete_policy(PolicyArn=arn)
 
 
-def test_who_may_make_roles_within_a_boundary_makes_no_others(boundary: str) -> None:
+def test_a_permission_to_create_roles_with_a_boundary_covers_no_others(boundary: str) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
     grant = json.dumps({"Version": "2012-10-17", "Statement": [allow("*", "*")]})
     within = {"Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary}}}

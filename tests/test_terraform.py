@@ -1,4 +1,4 @@
-"""What Terraform makes, checked without an account: its own tests, and what they cannot see."""
+"""The Terraform roots, checked without an account: their own tests, and what those cannot check."""
 
 import re
 from collections import Counter
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import events, telemetry
+from chalicelib import events, log_events, telemetry
 from infra.ops.tools import terraform
-from infra.ops.tools.roots import HANDED_ON
+from infra.ops.tools.roots import PASSED_TO_OPERATIONS
 from tests.rendering import INFRA, Terraform, environment, initialised, run
 
 ROOTS = {"foundation": INFRA, "bootstrap": INFRA / "bootstrap", "operations": INFRA / "operations"}
@@ -35,13 +35,13 @@ def test_it_is_formatted(environ: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_root_is_valid_and_keeps_its_promises(root: Terraform) -> None:
+def test_a_root_is_valid_and_passes_its_tests(root: Terraform) -> None:
     assert "The configuration is valid" in root("validate")
     assert re.search(r"Success! [1-9]\d* passed, 0 failed", root("test"))
 
 
 @pytest.mark.parametrize("directory", ROOTS.values(), ids=ROOTS)
-def test_every_validation_is_tried(directory: Path) -> None:
+def test_every_validation_has_a_test(directory: Path) -> None:
     blocks = re.split(r'^variable "', sources(directory, "variables.tf"), flags=re.MULTILINE)[1:]
     validations = Counter({block.split('"')[0]: block.count("\n  validation {") for block in blocks})
     failures = re.findall(r"expect_failures = \[(.*?)\]", sources(directory, "tests/*.tftest.hcl"))
@@ -50,16 +50,16 @@ def test_every_validation_is_tried(directory: Path) -> None:
     assert not validations - tried
 
 
-def test_operations_are_told_all_that_they_want() -> None:
+def test_operations_receive_all_their_variables() -> None:
     wanted = set(
         re.findall(r'^variable "(\w+)"', sources(INFRA / "operations", "variables.tf"), re.MULTILINE)
     )
     page = (INFRA / "README.md").read_text()
     (by_hand,) = re.findall(r"^for name in ([^;]+); do$", page, re.MULTILINE)
 
-    assert wanted == {*HANDED_ON, "rest_api_id", "timeout_seconds"}
-    assert set(by_hand.replace("\\\n", "").split()) == set(HANDED_ON)
-    for name in HANDED_ON:
+    assert wanted == {*PASSED_TO_OPERATIONS, "rest_api_id", "timeout_seconds"}
+    assert set(by_hand.replace("\\\n", "").split()) == set(PASSED_TO_OPERATIONS)
+    for name in PASSED_TO_OPERATIONS:
         assert f'output "{name}"' in sources(INFRA, "outputs.tf")
 
 
@@ -86,24 +86,24 @@ def test_a_stage_is_named_like_its_two_files(variables: Path) -> None:
     assert variables.with_suffix(".s3.tfbackend").exists()
 
 
-def test_alarms_and_dashboard_know_every_metric_of_the_code_and_no_other() -> None:
+def test_alarms_and_dashboard_use_exactly_the_metrics_of_the_code() -> None:
     text = sources(INFRA / "operations", "cloudwatch.tf")
     (listed,) = re.findall(r"metric_names = \[(.*?)\]", text, re.DOTALL)
 
-    assert set(re.findall(r'"(\w+)"', listed)) == set(telemetry.METRICS)
-    assert set(re.findall(r"local\.metrics\.(\w+)", text)) == set(telemetry.METRICS)
+    assert set(re.findall(r'"(\w+)"', listed)) == set(log_events.METRICS)
+    assert set(re.findall(r"local\.metrics\.(\w+)", text)) == set(log_events.METRICS)
     assert f'application = "{telemetry.NAMESPACE}"' in sources(INFRA / "operations", "main.tf")
 
 
-def test_the_upload_queue_is_told_what_the_function_is() -> None:
+def test_the_upload_queue_receives_the_same_events_as_the_function() -> None:
     text = sources(INFRA, "s3.tf")
     (listed,) = re.findall(r"events = \[(.+)]", text)
 
-    assert re.findall(r'"([^"]+)"', listed) == events.CHANGES_OF_WHAT_IS_CURRENT
+    assert re.findall(r'"([^"]+)"', listed) == events.S3_EVENT_TYPES
     assert f'filter_suffix = "{events.SUFFIX}"' in text
 
 
-def test_the_provider_is_taken_from_where_the_environment_says() -> None:
+def test_the_provider_comes_from_the_folder_in_the_environment() -> None:
     assert terraform.init_options({"TF_PLUGIN_DIR": "/mirror"}) == ["-plugin-dir=/mirror"]
 
 

@@ -1,4 +1,4 @@
-"""Other programs: how they are started, interrupted and told of."""
+"""Other programs: how they are started and interrupted, and how their failures are reported."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def test_a_missing_program_is_named() -> None:
         run(["no-such-program"])
 
 
-def test_a_failing_program_is_told_with_its_words() -> None:
+def test_the_output_of_a_failing_program_is_reported() -> None:
     with pytest.raises(ToolError, match=r"(?s)failed:.*out.*err"):
         run(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"])
 
@@ -42,9 +42,9 @@ def test_ctrl_c_is_passed_on_once_and_the_program_may_finish(tmp_path: Path) -> 
             time.sleep(0.1)
         notes.write("finished\\n")
     """)
-    # As the command line does: a shell may have a job in the background ignore it.
-    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    caller = f"{heed}; from infra.ops.tools.run import run; run([sys.executable, '-c', {program!r}])"
+    # As the command line does, because a shell ignores SIGINT for background jobs.
+    handle_sigint = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    caller = f"{handle_sigint}; from infra.ops.tools.run import run; run([sys.executable, '-c', {program!r}])"
 
     with subprocess.Popen([sys.executable, "-c", caller], cwd=ROOT, start_new_session=True) as process:
         while not notes.exists() or "started" not in notes.read_text():

@@ -1,4 +1,4 @@
-"""What GitHub runs: valid, pinned, without keys, and with no shell but what is run here, too."""
+"""The GitHub workflows are valid, pinned, without secrets, and run only commands that are tested here."""
 
 import os
 import re
@@ -17,11 +17,11 @@ from infra.ops.local.cloud import ROOT
 from infra.ops.screen.summary import summarise
 from infra.ops.tools import terraform
 from tests.expressions import evaluated
+from tests.operating import STAGES
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))
-STAGES = sorted(path.stem for path in (ROOT / "infra" / "env").glob("*.tfvars"))
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -52,12 +52,12 @@ def program(path: Path, text: str) -> Path:
     [("workflows", WORKFLOWS), ("actions", ACTIONS)],
     ids=["workflows", "actions"],
 )
-def test_they_are_what_github_understands(schema: str, paths: list[Path]) -> None:
+def test_workflows_and_actions_match_githubs_schemas(schema: str, paths: list[Path]) -> None:
     assert paths
     conforms(f"vendor.github-{schema}", paths)
 
 
-def test_dependabot_is_told_in_its_own_words() -> None:
+def test_the_configuration_of_dependabot_matches_its_schema() -> None:
     conforms("vendor.dependabot", [GITHUB / "dependabot.yml"])
 
 
@@ -68,35 +68,35 @@ def conforms(schema: str, paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: path.stem)
-def test_what_others_wrote_is_pinned_to_a_commit(path: Path) -> None:
+def test_third_party_actions_are_pinned_to_a_commit(path: Path) -> None:
     for used in re.findall(r"uses: (.+)", path.read_text()):
         assert used.startswith("./") or re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used)
 
 
-def test_the_same_commit_everywhere() -> None:
+def test_an_action_is_pinned_to_the_same_commit_everywhere() -> None:
     used = {use for path in [*WORKFLOWS, *ACTIONS] for use in re.findall(r"uses: (\w.+)", path.read_text())}
 
     assert len({use.partition("@")[0] for use in used}) == len(used)
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: path.stem)
-def test_every_command_is_one_that_is_tried_here(path: Path) -> None:
+def test_every_command_is_a_make_target_or_a_tested_script(path: Path) -> None:
     for command in commands(path):
         verb, _, rest = command.partition(" ")
         if verb == "make":
-            # "$COMMAND" is told by the workflows that call this one: the next test.
+            # The callers of stage.yml set "$COMMAND": see the next test.
             assert rest.partition(" ")[0] in {*TARGETS, '"$COMMAND"'}, command
         else:
             assert command in {".github/check-account", ".github/comment-plan"}
-        assert "${{" not in command, "GitHub would put somebody's words into the shell"
+        assert "${{" not in command, "an expression would be pasted into the shell: command injection"
 
 
-def test_what_a_stage_is_told_to_do_is_a_target() -> None:
-    told = {
+def test_the_commands_for_a_stage_are_make_targets() -> None:
+    called = {
         job["with"]["command"] for path in WORKFLOWS for job in jobs(path) if "command" in job.get("with", {})
     }
 
-    assert told == {"deploy", "destroy"} <= TARGETS
+    assert called == {"deploy", "destroy"} <= TARGETS
 
 
 def jobs(path: Path) -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ def jobs(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_no_workflow_knows_a_secret_or_may_write_to_the_repository(path: Path) -> None:
+def test_no_workflow_uses_secrets_or_may_write_to_the_repository(path: Path) -> None:
     granted = [read(path)["permissions"], *(job.get("permissions", {}) for job in jobs(path))]
 
     assert "secrets." not in path.read_text()
@@ -128,7 +128,7 @@ def test_a_stage_is_destroyed_only_when_its_name_is_typed_again() -> None:
     assert job["if"] == "inputs.confirmation == inputs.stage"
 
 
-def test_what_is_deployed_was_tested_in_the_environment_of_its_stage() -> None:
+def test_a_deployment_follows_the_tests_and_runs_in_the_environment_of_its_stage() -> None:
     deploy, stage = (read(GITHUB / "workflows" / f"{name}.yml") for name in ("deploy", "stage"))
 
     assert deploy["jobs"]["stage"]["needs"] == "ci"
@@ -153,7 +153,9 @@ def started_by(event: str, stage: str = "") -> dict[str, str]:
     ],
     ids=["push", "release", "dev by hand", "prod by hand"],
 )
-def test_a_stage_is_deployed_in_the_line_in_which_it_is_destroyed(event: dict[str, str], stage: str) -> None:
+def test_deploying_and_destroying_a_stage_share_a_concurrency_group(
+    event: dict[str, str], stage: str
+) -> None:
     deploy = read(GITHUB / "workflows" / "deploy.yml")["jobs"]["stage"]
 
     assert evaluated(deploy["with"]["stage"], event) == stage
@@ -161,8 +163,8 @@ def test_a_stage_is_deployed_in_the_line_in_which_it_is_destroyed(event: dict[st
 
 
 @pytest.mark.parametrize("name", ["deploy", "destroy"])
-def test_no_run_cancels_another_that_waits_or_works(name: str) -> None:
-    # In its callers' line, it would wait for the run that waits for it.
+def test_no_deployment_cancels_another(name: str) -> None:
+    # In the group of its caller, it would wait for the run that waits for it.
     assert "concurrency" not in read(GITHUB / "workflows" / "stage.yml")
     concurrency = read(GITHUB / "workflows" / f"{name}.yml")["concurrency"]
 
@@ -170,7 +172,7 @@ def test_no_run_cancels_another_that_waits_or_works(name: str) -> None:
     assert not concurrency.get("cancel-in-progress")
 
 
-def test_a_newer_push_stops_the_checks_of_an_older_one_and_nothing_that_is_to_be_deployed() -> None:
+def test_a_newer_push_cancels_the_checks_of_an_older_one_but_no_deployment() -> None:
     def run(workflow: str, number: str) -> str:
         known = {"github.workflow": workflow, "github.run_id": number, "github.ref": "refs/heads/main"}
         return group("ci", known)
@@ -180,19 +182,19 @@ def test_a_newer_push_stops_the_checks_of_an_older_one_and_nothing_that_is_to_be
     assert read(GITHUB / "workflows" / "ci.yml")["name"] == "ci"
 
 
-def test_a_pre_release_is_not_deployed_until_it_is_a_release() -> None:
-    # GitHub: `published` comes for pre-releases, too; `released` for releases, and for what becomes one.
+def test_a_pre_release_is_not_deployed() -> None:
+    # GitHub sends `published` for pre-releases, too; `released` for releases, and when one becomes one.
     assert read(GITHUB / "workflows" / "deploy.yml")["on"]["release"]["types"] == ["released"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_no_condition_asks_for_a_variable_that_only_the_environment_has(path: Path) -> None:
+def test_no_condition_uses_a_variable_of_an_environment(path: Path) -> None:
     assert not [job for job in jobs(path) if "environment" in job and "vars." in job.get("if", "")]
-    # Nor may the jobs that call it: they have no environment at all.
+    # Jobs that call a workflow have no environment at all.
     assert not [job for job in jobs(path) if "uses" in job and "vars." in job.get("if", "")]
 
 
-def test_a_stage_without_an_account_is_refused_before_anything_else(tmp_path: Path) -> None:
+def test_the_first_step_refuses_a_stage_without_an_account(tmp_path: Path) -> None:
     checkout, first, *_ = steps(GITHUB / "workflows" / "stage.yml")
     assert checkout["uses"].startswith("actions/checkout@")
     assert first["run"] == ".github/check-account"
@@ -211,7 +213,7 @@ def test_a_stage_without_an_account_is_refused_before_anything_else(tmp_path: Pa
         assert re.match(r"::error title=.+::.+ AWS_ACCOUNT_ID, .+ environment prod ", refused.stdout)
 
 
-def test_a_job_acts_in_the_role_that_terraform_makes_for_its_stage() -> None:
+def test_a_job_assumes_the_role_that_terraform_creates_for_its_stage() -> None:
     (name,) = re.findall(
         r'name +=.+"(ikerian-.+-deployer)"', (ROOT / "infra/modules/deployer/main.tf").read_text()
     )
@@ -224,52 +226,54 @@ def test_a_job_acts_in_the_role_that_terraform_makes_for_its_stage() -> None:
     assert role.endswith(f":role/{name.replace('var.stage', '{ inputs.stage }')}")
 
 
-def test_github_tests_with_the_python_and_the_terraform_of_the_project() -> None:
+def test_github_uses_the_projects_versions_of_python_and_terraform() -> None:
     by_name = {step["uses"].partition("@")[0]: step["with"] for step in steps(ACTIONS[0]) if "uses" in step}
     terraform_version = by_name["hashicorp/setup-terraform"]["terraform_version"]
-    (wanted,) = re.findall(r'required_version = ">= ([\d.]+)"', (ROOT / "infra/main.tf").read_text())
+    (required,) = re.findall(r'required_version = ">= ([\d.]+)"', (ROOT / "infra/main.tf").read_text())
 
     assert by_name["actions/setup-python"]["python-version-file"] == ".python-version"
-    assert terraform_version.startswith(f"{wanted}.")
+    assert terraform_version.startswith(f"{required}.")
 
 
-def test_the_provider_that_github_keeps_is_found(tmp_path: Path) -> None:
+def test_the_provider_that_github_caches_is_found(tmp_path: Path) -> None:
     program(tmp_path / "bin" / "terraform", f'for last; do :; done; mkdir -p "$last/{terraform.PROVIDER}"')
-    (kept,) = [step["with"]["path"] for step in steps(ACTIONS[0]) if step.get("id") == "providers"]
+    (cached,) = [step["with"]["path"] for step in steps(ACTIONS[0]) if step.get("id") == "providers"]
 
     env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     subprocess.run(["/usr/bin/env", "make", "providers"], cwd=ROOT, env=env, check=True)
 
     found = terraform.init_options({"HOME": str(tmp_path)})
-    assert found == [f"-plugin-dir={kept.replace('~', str(tmp_path))}"]
+    assert found == [f"-plugin-dir={cached.replace('~', str(tmp_path))}"]
 
 
 @pytest.mark.skipif(not shutil.which("terraform"), reason="Terraform is not installed")
-def test_the_provider_is_named_by_a_root_that_needs_no_modules_installed(tmp_path: Path) -> None:
+def test_make_providers_uses_a_root_without_modules(tmp_path: Path) -> None:
     (root,) = re.findall(r"terraform -chdir=(\S+) providers mirror", (ROOT / "Makefile").read_text())
     command = ["/usr/bin/env", "terraform", f"-chdir={root}", "providers"]
 
     env = {**os.environ, "TF_DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
 
-    assert done.stderr  # that it has no backend, which mirroring does not mind
+    assert done.stderr  # it has no backend yet, which `providers mirror` does not need
     assert "Module not installed" not in done.stdout + done.stderr
 
 
 def test_a_plan_is_shown_on_its_pull_request(tmp_path: Path) -> None:
     program(tmp_path / "bin" / "make", 'echo "$*" | sed -n "s/.* plan STAGE=dev/No changes./p"')
-    program(tmp_path / "bin" / "gh", f'echo "$@" > {tmp_path}/said; cat "$7" > {tmp_path}/comment')
+    program(tmp_path / "bin" / "gh", f'echo "$@" > {tmp_path}/arguments; cat "$7" > {tmp_path}/comment')
     env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "STAGE": "dev", "PULL_REQUEST": "https://pull/1"}
 
     subprocess.run([GITHUB / "comment-plan"], env=env, check=True)
 
     comment = (tmp_path / "comment").read_text()
     assert comment == "Terraform plan of `infra/` for `dev`:\n\n````\nNo changes.\n````\n"
-    said = (tmp_path / "said").read_text()
-    assert said.startswith("pr comment https://pull/1 --edit-last --create-if-none --body-file ")
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments.startswith("pr comment https://pull/1 --edit-last --create-if-none --body-file ")
 
 
-def test_the_page_of_a_run_says_what_was_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_summary_page_of_a_run_shows_what_was_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
 
@@ -285,7 +289,7 @@ def test_the_page_of_a_run_says_what_was_deployed(tmp_path: Path, monkeypatch: p
     )
 
 
-def test_a_commit_is_checked_for_what_the_tests_look_at_first() -> None:
+def test_the_commit_hook_runs_make_check() -> None:
     (repository,) = read(ROOT / ".pre-commit-config.yaml")["repos"]
     (hook,) = repository["hooks"]
 

@@ -1,10 +1,11 @@
-# The boundary of each stage's functions, and who may deploy from GitHub Actions: jobs of one repository, each in the
-# role of the stage that its GitHub environment is named after. No keys: GitHub vouches for the job, AWS gives it an hour.
+# The permissions boundary of each stage, and the roles in which GitHub Actions deploys. Only jobs of one repository
+# may assume them, each the role of the stage that its GitHub environment is named after. There are no access keys:
+# GitHub identifies the job by OIDC, and AWS issues credentials for an hour.
 
 locals {
   github = "token.actions.githubusercontent.com"
 
-  # Stage and region, from the files that `deploy` reads them from.
+  # Region by stage, from the files that `deploy` reads.
   stages = {
     for file in fileset("${path.module}/../env", "*.tfvars") :
     trimsuffix(file, ".tfvars") => regex("(?m)^region\\s*=\\s*\"(.+)\"", file("${path.module}/../env/${file}"))[0]
@@ -41,6 +42,6 @@ module "deployer" {
   stage            = each.key
   state_bucket_arn = module.state_bucket.arn
 
-  # AWS wants to know the provider before it trusts it.
+  # The provider must exist before a role can trust it.
   depends_on = [aws_iam_openid_connect_provider.github]
 }

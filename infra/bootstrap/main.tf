@@ -1,5 +1,5 @@
-# Applied once an account: the bucket that keeps the Terraform state of every stage and, where a repository is
-# named, the roles in which GitHub Actions deploys. Its own state stays in this directory: keep it.
+# Applied once per account: the bucket for the Terraform state of every stage and, if a repository is configured, the
+# roles in which GitHub Actions deploys. Its own state is a file in this directory: keep it.
 
 terraform {
   required_version = ">= 1.11"
@@ -25,7 +25,7 @@ data "aws_caller_identity" "current" {}
 module "state_bucket" {
   source = "../modules/bucket"
 
-  # The account's number makes it unique, and `deploy` finds it without being told.
+  # The account's number makes the name unique, and lets `deploy` derive it.
   name                    = "ikerian-data-pipeline-state-${data.aws_caller_identity.current.account_id}"
   force_destroy           = var.force_destroy
   noncurrent_version_days = 365

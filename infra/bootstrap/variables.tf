@@ -1,22 +1,22 @@
 variable "force_destroy" {
-  description = "Whether `terraform destroy` may delete the bucket while it holds states. What they describe stays, and nobody knows of it."
+  description = "Whether `terraform destroy` may delete the bucket while it contains states. The resources in them remain, without a state."
   type        = bool
   default     = false
 }
 
 variable "github_owner_id" {
-  description = "GitHub's number for the repository's owner: `gh api repos/OWNER/NAME --jq '.owner.id,.id'` tells it and that of the repository."
+  description = "GitHub's number for the repository's owner: `gh api repos/OWNER/NAME --jq '.owner.id,.id'` prints it and that of the repository."
   type        = number
   default     = null
 
   validation {
     condition     = (var.github_owner_id == null) == (var.github_repository == null)
-    error_message = "github_owner_id goes with github_repository: set both, or none."
+    error_message = "Set github_owner_id together with github_repository, or neither."
   }
 }
 
 variable "github_repository" {
-  description = "GitHub repository whose Actions deploy the stages, as owner/name, in the upper and lower case that GitHub shows; null for none."
+  description = "GitHub repository whose Actions deploy the stages, as owner/name, spelt as GitHub shows it (case counts); null for none."
   type        = string
   default     = null
 
@@ -33,12 +33,12 @@ variable "github_repository_id" {
 
   validation {
     condition     = (var.github_repository_id == null) == (var.github_repository == null)
-    error_message = "github_repository_id goes with github_repository: set both, or none."
+    error_message = "Set github_repository_id together with github_repository, or neither."
   }
 }
 
 variable "make_github_provider" {
-  description = "Whether to make the identity provider that vouches for GitHub's jobs; false where the account, which can have but one, has it already."
+  description = "Whether to create the OIDC identity provider for GitHub's jobs; false if the account has it already. An account can have only one."
   type        = bool
   default     = true
 }

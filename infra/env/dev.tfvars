@@ -1,4 +1,4 @@
-# The stage `dev`. Every setting, its meaning and its default: ../variables.tf
+# The stage `dev`. ../variables.tf has every setting, its meaning and its default.
 stage  = "dev"
 region = "us-east-1"
 

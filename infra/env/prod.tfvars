@@ -1,3 +1,3 @@
-# The stage `prod`. Every setting, its meaning and its default: ../variables.tf
+# The stage `prod`. ../variables.tf has every setting, its meaning and its default.
 stage  = "prod"
 region = "us-east-1"

@@ -1,5 +1,5 @@
-# All of a stage can be made, by a mocked provider, which makes nothing: tests/test_terraform.py runs this with
-# each <stage>.tfvars, and tests/test_policies.py reads from it what a stage may do.
+# Applies a whole stage with a mocked provider, which creates nothing. tests/test_terraform.py runs it with each
+# <stage>.tfvars, and tests/test_policies.py reads the policies of the stage from it.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -40,28 +40,28 @@ variables {
   timeout_seconds   = 900
 }
 
-run "the_foundation_can_be_made" {
+run "the_foundation_can_be_created" {
   command = apply
 }
 
-run "operations_can_be_made" {
+run "operations_can_be_created" {
   command = apply
 
   module {
     source = "./operations"
   }
   variables {
-    api_burst_limit            = run.the_foundation_can_be_made.api_burst_limit
-    api_rate_limit             = run.the_foundation_can_be_made.api_rate_limit
-    queue_batch_seconds        = run.the_foundation_can_be_made.queue_batch_seconds
-    queue_batch_size           = run.the_foundation_can_be_made.queue_batch_size
-    queue_concurrency          = run.the_foundation_can_be_made.queue_concurrency
-    rejected_records_threshold = run.the_foundation_can_be_made.rejected_records_threshold
-    upload_queue_arn           = run.the_foundation_can_be_made.upload_queue_arn
+    api_burst_limit            = run.the_foundation_can_be_created.api_burst_limit
+    api_rate_limit             = run.the_foundation_can_be_created.api_rate_limit
+    queue_batch_seconds        = run.the_foundation_can_be_created.queue_batch_seconds
+    queue_batch_size           = run.the_foundation_can_be_created.queue_batch_size
+    queue_concurrency          = run.the_foundation_can_be_created.queue_concurrency
+    rejected_records_threshold = run.the_foundation_can_be_created.rejected_records_threshold
+    upload_queue_arn           = run.the_foundation_can_be_created.upload_queue_arn
   }
 }
 
-run "the_role_that_deploys_it_can_be_made" {
+run "the_deployer_can_be_created" {
   command = apply
 
   module {
@@ -69,7 +69,7 @@ run "the_role_that_deploys_it_can_be_made" {
   }
 }
 
-run "the_boundary_of_its_functions_can_be_made" {
+run "the_boundary_can_be_created" {
   command = apply
 
   module {

@@ -1,5 +1,5 @@
 locals {
-  # What the functions emit: METRICS in chalicelib/telemetry.py. A test compares the two.
+  # The same list as METRICS in chalicelib/log_events.py; a test compares the two.
   metric_names = [
     "BytesRead",
     "DocumentsFailed",
@@ -24,10 +24,10 @@ locals {
     data-processor = local.data_processor_name
   }
 
-  # Only where uploads come by a queue.
+  # Only with an upload queue.
   queue_alarms = {
     failed-messages = {
-      meaning    = "Some uploads of a batch failed, and come again after 90 minutes. The function's log says why."
+      meaning    = "Some uploads of a batch failed. They are retried after 90 minutes. The function's log says why."
       namespace  = local.application
       metric     = local.metrics.MessagesFailed
       dimensions = { function_name = local.data_processor_name }
@@ -35,7 +35,7 @@ locals {
       above      = 0
     }
     waiting-uploads = {
-      meaning    = "An upload has waited for more than an hour: more come than queue_concurrency lets through, or one has failed and comes again."
+      meaning    = "An upload has waited for more than an hour. Either queue_concurrency is too low for the load, or an upload failed and waits for its retry."
       namespace  = "AWS/SQS"
       metric     = "ApproximateAgeOfOldestMessage"
       dimensions = { QueueName = local.upload_queue_name }
@@ -58,7 +58,7 @@ locals {
     },
     {
       for label, function in local.functions : "${label}-throttles" => {
-        meaning    = "The function ${label} was held back: the account's concurrency is used up, or its own (reserved_concurrency)."
+        meaning    = "The function ${label} was throttled. Its reserved concurrency or the account's concurrency is used up."
         namespace  = "AWS/Lambda"
         metric     = "Throttles"
         dimensions = { FunctionName = function }
@@ -68,7 +68,7 @@ locals {
     },
     {
       near-timeout = {
-        meaning    = "An upload took more than 80 % of the time that data-processor has: larger ones will fail."
+        meaning    = "An upload took more than 80 % of data-processor's timeout. Larger ones will fail."
         namespace  = "AWS/Lambda"
         metric     = "Duration"
         dimensions = { FunctionName = local.data_processor_name }
@@ -76,7 +76,7 @@ locals {
         above      = 0.8 * var.timeout_seconds * 1000
       }
       failed-uploads = {
-        meaning    = "Uploads failed for good and wait in the failure queue to be put back."
+        meaning    = "Uploads failed after all retries and wait in the failure queue for a redrive."
         namespace  = "AWS/SQS"
         metric     = "ApproximateNumberOfMessagesVisible"
         dimensions = { QueueName = local.failure_queue_name }
@@ -84,7 +84,7 @@ locals {
         above      = 0
       }
       lost-failures = {
-        meaning    = "Lambda could not send a failed upload to the failure queue; only the raw bucket still has it."
+        meaning    = "Lambda could not send a failed event to the failure queue. The upload is only in the raw bucket."
         namespace  = "AWS/Lambda"
         metric     = "DestinationDeliveryFailures"
         dimensions = { FunctionName = local.data_processor_name }
@@ -100,7 +100,7 @@ locals {
         above      = 0
       }
       malformed-objects = {
-        meaning    = "An upload was no use as a whole, or none of its records was valid. The rejected bucket has the reason."
+        meaning    = "An upload as a whole could not be parsed, or none of its records is valid. The rejected bucket has the reason."
         namespace  = local.application
         metric     = local.metrics.ObjectsMalformed
         dimensions = { function_name = local.data_processor_name }
@@ -108,7 +108,7 @@ locals {
         above      = 0
       }
       rejected-records = {
-        meaning    = "More records than usual were rejected. The rejected bucket has them, with the reasons."
+        meaning    = "More records than rejected_records_threshold were rejected. The rejected bucket has them, with the reasons."
         namespace  = local.application
         metric     = local.metrics.RecordsRejected
         dimensions = { function_name = local.data_processor_name }
@@ -116,7 +116,7 @@ locals {
         above      = var.rejected_records_threshold
       }
       failed-objects = {
-        meaning    = "An object could not be handled, alone or in a batch of a replay, which goes on. The log says why."
+        meaning    = "An object could not be processed, alone or in a replay. A replay continues with the other objects. The log says why."
         namespace  = local.application
         metric     = local.metrics.ObjectsFailed
         dimensions = { function_name = local.data_processor_name }
@@ -124,7 +124,7 @@ locals {
         above      = 0
       }
       failed-replays = {
-        meaning    = "A replay was cut short: too many of its batches failed, or it could not read or write its lists."
+        meaning    = "A replay stopped. Too many of its batches failed, or it could not read its manifest or write its results."
         namespace  = "AWS/States"
         metric     = "ExecutionsFailed"
         dimensions = { StateMachineArn = local.replay_arn }
@@ -132,7 +132,7 @@ locals {
         above      = 0
       }
       repaired-objects = {
-        meaning    = "A scheduled replay published what no event had published: events were lost, or the extraction is another one."
+        meaning    = "A scheduled replay published objects. Either their events were lost, or the extraction has changed."
         namespace  = local.application
         metric     = local.metrics.ObjectsRepaired
         dimensions = { function_name = local.data_processor_name }
@@ -147,7 +147,7 @@ locals {
       title = "Upload queue"
       lines = [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.upload_queue_name, { label = "uploads waiting", stat = "Maximum" }],
-        ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", local.upload_queue_name, { label = "at work, or to come again", stat = "Maximum" }],
+        ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", local.upload_queue_name, { label = "in flight, or waiting for a retry", stat = "Maximum" }],
       ]
     },
     {
@@ -158,10 +158,10 @@ locals {
     },
   ]
 
-  # Title, and lines: namespace, metric, dimension, its value, how to show it.
+  # Title, and lines: namespace, metric, dimension name and value, display options.
   graphs = [
     {
-      title = "Uploads and what became of them"
+      title = "Outcomes of uploads"
       lines = [
         ["AWS/Lambda", "Invocations", "FunctionName", local.data_processor_name, { label = "uploads (with retries)" }],
         [local.application, local.metrics.ObjectsProcessed, "function_name", local.data_processor_name, { label = "published" }],
@@ -186,9 +186,9 @@ locals {
         ["AWS/Lambda", "Errors", "FunctionName", local.data_processor_name, { label = "data-processor errors" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.data_processor_name, { label = "data-processor throttles" }],
         ["AWS/Lambda", "Errors", "FunctionName", local.api_name, { label = "API errors" }],
-        [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API answers of 500" }],
-        [local.application, local.metrics.ObjectsFailed, "function_name", local.data_processor_name, { label = "objects that failed" }],
-        [local.application, local.metrics.RecordsUnreadable, "function_name", local.data_processor_name, { label = "events that name no object" }],
+        [local.application, local.metrics.DocumentsFailed, "function_name", local.api_name, { label = "API responses with status 500" }],
+        [local.application, local.metrics.ObjectsFailed, "function_name", local.data_processor_name, { label = "failed objects" }],
+        [local.application, local.metrics.RecordsUnreadable, "function_name", local.data_processor_name, { label = "events without an object" }],
         ["AWS/Lambda", "Throttles", "FunctionName", local.api_name, { label = "API throttles" }],
       ]
     },
@@ -199,7 +199,7 @@ locals {
       ]
     },
     {
-      title = "Milliseconds an upload"
+      title = "Milliseconds per upload"
       lines = [
         [local.application, local.metrics.Duration, "function_name", local.data_processor_name, { label = "p50", stat = "p50" }],
         [local.application, local.metrics.Duration, "function_name", local.data_processor_name, { label = "p99", stat = "p99" }],
@@ -218,7 +218,7 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
-  # A stage's name has no dot, so no other stage's alarms begin like this one's: policies name them by it.
+  # A stage's name contains no dot. So the prefix in the policies matches the alarms of this stage only.
   alarm_name          = "${local.api_name}.${each.key}"
   alarm_description   = each.value.meaning
   namespace           = each.value.namespace

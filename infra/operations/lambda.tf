@@ -18,7 +18,7 @@ resource "aws_lambda_event_source_mapping" "uploads" {
   batch_size                         = var.queue_batch_size
   maximum_batching_window_in_seconds = var.queue_batch_seconds
 
-  # The function answers which messages failed: chalicelib/queues.py.
+  # The function returns the ids of the messages that failed: chalicelib/queues.py.
   function_response_types = ["ReportBatchItemFailures"]
 
   scaling_config {

@@ -1,6 +1,6 @@
-# What the deployed app is operated with, applied after `chalice deploy`: failure destination, upload queue's
-# mapping, API throttle, alarms, dashboard. The foundation's outputs come in as variables: `deploy` has read them anyway, and a
-# remote state would need just as many, to say where it is.
+# Applied after `chalice deploy`: failure destination, mapping of the upload queue, API throttling, alarms,
+# dashboard. The foundation's outputs are variables here, because `deploy` reads them anyway. A remote state would
+# require as many settings.
 
 terraform {
   required_version = ">= 1.11"
@@ -32,7 +32,7 @@ provider "aws" {
 locals {
   application = "ikerian-data-pipeline"
 
-  # Chalice names its functions so.
+  # Chalice gives the functions these names.
   api_name            = "${local.application}-${var.stage}"
   data_processor_name = "${local.application}-${var.stage}-data-processor"
   failure_queue_name  = element(split(":", var.failure_queue_arn), 5)

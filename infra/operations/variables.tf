@@ -1,5 +1,5 @@
 variable "alarm_topic_arn" {
-  description = "ARN of the SNS topic that alarms ring: the foundation's output."
+  description = "ARN of the SNS topic that alarms notify: the foundation's output."
   type        = string
 
   validation {
@@ -9,17 +9,17 @@ variable "alarm_topic_arn" {
 }
 
 variable "api_burst_limit" {
-  description = "Requests that the API takes at once before it answers 429: the foundation's output."
+  description = "Burst limit of the API, in requests: the foundation's output."
   type        = number
 }
 
 variable "api_rate_limit" {
-  description = "Requests a second that the API takes in the long run before it answers 429: the foundation's output."
+  description = "Steady rate limit of the API, in requests per second: the foundation's output."
   type        = number
 }
 
 variable "failure_queue_arn" {
-  description = "ARN of the queue for uploads that failed for good: the foundation's output."
+  description = "ARN of the failure queue: the foundation's output."
   type        = string
 
   validation {
@@ -29,17 +29,17 @@ variable "failure_queue_arn" {
 }
 
 variable "queue_batch_seconds" {
-  description = "Seconds that Lambda waits for a batch of uploads to fill: the foundation's output."
+  description = "Seconds that Lambda waits to fill a batch: the foundation's output."
   type        = number
 }
 
 variable "queue_batch_size" {
-  description = "Uploads in one invocation at most: the foundation's output."
+  description = "Maximum number of uploads in one invocation: the foundation's output."
   type        = number
 }
 
 variable "queue_concurrency" {
-  description = "Invocations at once at most, if uploads come by a queue: the foundation's output."
+  description = "Maximum number of concurrent invocations by the upload queue: the foundation's output."
   type        = number
 }
 
@@ -54,7 +54,7 @@ variable "region" {
 }
 
 variable "rejected_records_threshold" {
-  description = "Records that may be rejected in five minutes before the alarm rings: the foundation's output."
+  description = "The alarm rings if more records are rejected within five minutes: the foundation's output."
   type        = number
 }
 
@@ -74,7 +74,7 @@ variable "stage" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage))
-    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last."
+    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, start with a letter and not end with a hyphen."
   }
 }
 
@@ -89,7 +89,7 @@ variable "timeout_seconds" {
 }
 
 variable "upload_queue_arn" {
-  description = "ARN of the queue in which uploads wait, or nothing where S3 invokes the function: the foundation's output."
+  description = "ARN of the upload queue; empty if S3 invokes the function directly: the foundation's output."
   type        = string
 
   validation {

@@ -1,1 +1,1 @@
-"""The operator's command line: `python -m infra.ops --help`."""
+"""The operator's command line: see `python -m infra.ops --help`."""

@@ -1,4 +1,4 @@
-"""The entrance of `python -m infra.ops`."""
+"""The entry point of `python -m infra.ops`."""
 
 import signal
 import sys
@@ -38,8 +38,8 @@ COMMANDS = (
 @click.group()
 def ops() -> None:
     """Operate the retina-scan data pipeline."""
-    # Whatever was started is stopped on the way out, as it is on Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
+    # A parent shell may ignore SIGINT: handle it. SIGTERM cleans up like Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 

@@ -1,5 +1,8 @@
-"""What the operator is told in a line or two; any other exception is a bug, and shows its traceback."""
+"""The base class of errors that an operator can act on."""
 
 
 class OperatorError(Exception):
-    """Something that the operator can mend; its words say what, and how."""
+    """An error that the operator can fix: its message says what is wrong, and what to do.
+
+    The command line prints the message alone. Any other exception is a bug, and shows its traceback.
+    """

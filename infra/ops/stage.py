@@ -1,4 +1,4 @@
-"""A stage: its files here, and what it is called elsewhere."""
+"""A stage: its settings files, and the names of what it owns in AWS."""
 
 import json
 import re
@@ -16,11 +16,11 @@ APPLICATION = "ikerian-data-pipeline"
 
 
 class UnknownStageError(OperatorError):
-    """No stage is named, or its files are not all there; says which stages there are, and what is wanted."""
+    """No stage is given, or files of it are missing. The message lists the stages and the missing files."""
 
 
 class Stage:
-    """What the files say about a stage; raises UnknownStageError."""
+    """The settings of a stage, read from its files. Raises UnknownStageError."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -36,27 +36,27 @@ class Stage:
 
     @property
     def state_region(self) -> str:
-        """AWS region of the bucket with the stage's state."""
+        """AWS region of the bucket with the stage's Terraform state."""
         return _setting(self.backend, "region")
 
     @property
     def data_processor(self) -> str:
-        """Name of the function."""
+        """Name of the function data-processor."""
         return f"{APPLICATION}-{self.name}-data-processor"
 
     @property
-    def by_queue(self) -> bool:
-        """Whether its file says that uploads come by a queue."""
-        return _found(self.variables, "ingest") == "queue"
+    def uses_queue(self) -> bool:
+        """Whether uploads reach the function through a queue (`ingest = "queue"` in the stage's file)."""
+        return _value(self.variables, "ingest") == "queue"
 
     @property
     def timeout_seconds(self) -> int:
-        """Timeout of data-processor."""
+        """Timeout of data-processor, in seconds."""
         timeout: int = _config()["stages"][self.name]["lambda_functions"]["data-processor"]["lambda_timeout"]
         return timeout
 
     def render(self, foundation: dict[str, Any]) -> None:
-        """Write the foundation's outputs into the stage's configuration, for `chalice deploy`."""
+        """Write the foundation's outputs into .chalice/config.json, for `chalice deploy`."""
         config = _config()
         stage = config["stages"][self.name]
         stage["manage_iam_role"] = False
@@ -93,14 +93,14 @@ def _missing(name: str) -> Iterator[str]:
 
 def _unknown(name: str, missing: list[str]) -> str:
     names = [path.stem for path in sorted(ENV.glob("*.tfvars"))]
-    there = ", ".join(one for one in names if not list(_missing(one)))
+    known = ", ".join(one for one in names if not list(_missing(one)))
     if not name:
-        return f"Which stage? There are: {there}. Say --stage NAME, or STAGE=NAME to make."
-    return f"There is no stage {name}; there are: {there}. A new one wants {' and '.join(missing)}."
+        return f"Which stage? There are: {known}. Add --stage NAME (for make: STAGE=NAME)."
+    return f"There is no stage {name}; there are: {known}. A new one needs {' and '.join(missing)}."
 
 
 def _set(settings: dict[str, Any], name: str, value: object) -> None:
-    # Chalice takes back what its configuration does not name.
+    # Chalice removes from the function what its configuration does not name.
     if value:
         settings[name] = value
     else:
@@ -113,11 +113,11 @@ def _config() -> dict[str, Any]:
 
 
 def _setting(path: Path, name: str) -> str:
-    if not (found := _found(path, name)):
+    if not (value := _value(path, name)):
         raise UnknownStageError(f"{path.relative_to(ROOT)} does not set {name}.")
-    return found
+    return value
 
 
-def _found(path: Path, name: str) -> str | None:
+def _value(path: Path, name: str) -> str | None:
     found = re.search(rf'^{name}\s*=\s*"(.+)"', path.read_text(), re.MULTILINE)
     return found and found[1]

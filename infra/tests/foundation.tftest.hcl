@@ -1,4 +1,4 @@
-# What the foundation promises, checked on a plan with a mocked provider: no account, no network.
+# Tests of the foundation, on a plan with a mocked provider: no account, no network.
 
 mock_provider "aws" {
   override_during = plan
@@ -76,7 +76,7 @@ variables {
   region = "eu-central-1"
 }
 
-run "names_are_those_that_chalice_and_deploy_look_for" {
+run "names_are_those_that_chalice_and_deploy_use" {
   command = plan
 
   assert {
@@ -95,11 +95,11 @@ run "names_are_those_that_chalice_and_deploy_look_for" {
   }
   assert {
     condition     = output.subnet_ids == [] && output.security_group_ids == []
-    error_message = "There is no network unless one is asked for."
+    error_message = "There must be no VPC without vpc_cidr."
   }
 }
 
-run "data_processor_may_do_what_it_does_and_no_more" {
+run "data_processor_has_exactly_the_permissions_that_it_needs" {
   command = plan
 
   assert {
@@ -110,11 +110,11 @@ run "data_processor_may_do_what_it_does_and_no_more" {
       WritesWhatIsRejected      = [["s3:AbortMultipartUpload", "s3:PutObject"], "arn:aws:s3:::rejected/*"]
       SendsFailuresToTheirQueue = ["sqs:SendMessage", "arn:aws:sqs:eu-central-1:123456789012:failures"]
     }
-    error_message = "data-processor's policy has changed: mend this promise as well, if that was meant."
+    error_message = "data-processor's policy has changed. If that was intended, change this test, too."
   }
   assert {
     condition     = length(aws_iam_role_policy.uses_the_key) == 0
-    error_message = "Without a KMS key there is nothing to grant."
+    error_message = "Without a KMS key there must be no policy for one."
   }
 }
 
@@ -132,14 +132,14 @@ run "a_kms_key_is_granted_for_each_buckets_objects_through_s3" {
         "arn:aws:s3:::processed", "arn:aws:s3:::processed/*", "arn:aws:s3:::rejected", "arn:aws:s3:::rejected/*",
       ]]
     }
-    error_message = "Uploads are decrypted, the other two buckets' objects encrypted too."
+    error_message = "The role must decrypt uploads, and decrypt and encrypt objects of the other two buckets."
   }
   assert {
     condition = alltrue([
       for s in jsondecode(aws_iam_role_policy.uses_the_key[0].policy).Statement :
       s.Resource == var.kms_key_arn && s.Condition.StringEquals["kms:ViaService"] == "s3.eu-central-1.amazonaws.com"
     ])
-    error_message = "The key is granted through S3 only, and no other key."
+    error_message = "The role may use only this key, and only through S3."
   }
 }
 
@@ -154,7 +154,7 @@ run "a_replay_reads_the_raw_bucket_and_writes_where_its_results_expire" {
       ["raw", "operations", ["arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]],
       ["operations", "operations", ["arn:aws:lambda:eu-central-1:123456789012:function:ikerian-data-pipeline-test-data-processor"]],
     ]
-    error_message = "It lists uploads, or reads a manifest, and hands them to data-processor."
+    error_message = "It must list uploads or read a manifest, and invoke data-processor."
   }
   assert {
     condition = { for s in jsondecode(aws_iam_role_policy.replays.policy).Statement : s.Sid => [s.Action, s.Resource] } == {
@@ -170,18 +170,18 @@ run "a_replay_reads_the_raw_bucket_and_writes_where_its_results_expire" {
       ]
       RunsFailedBatchesAgain = ["states:RedriveExecution", "arn:aws:states:eu-central-1:123456789012:execution:ikerian-data-pipeline-test-replay/*:*"]
     }
-    error_message = "The replay's policy has changed: mend this promise as well, if that was meant."
+    error_message = "The replay's policy has changed. If that was intended, change this test, too."
   }
   assert {
     condition = (
       aws_iam_role.replay.permissions_boundary == local.boundary_arn && length(aws_iam_role_policy.replay_uses_the_key) == 0 &&
       length(aws_scheduler_schedule.replay) == 0 && length(aws_iam_role.schedule) == 0
     )
-    error_message = "It stays within the boundary, and runs only when somebody starts it."
+    error_message = "It must have the boundary, and no schedule by default."
   }
 }
 
-run "a_replay_runs_by_itself_when_asked" {
+run "a_replay_runs_on_schedule_if_configured" {
   command = plan
 
   variables {
@@ -192,20 +192,20 @@ run "a_replay_runs_by_itself_when_asked" {
     condition = (
       aws_scheduler_schedule.replay[0].schedule_expression == "rate(1 day)" &&
       one(aws_scheduler_schedule.replay[0].flexible_time_window).mode == "FLEXIBLE" &&
-      one(aws_scheduler_schedule.replay[0].target).arn == output.replay_arn
+      one(aws_scheduler_schedule.replay[0].target).arn == aws_sfn_state_machine.replay.arn
     )
-    error_message = "The scheduler starts the replay, sometime in the window."
+    error_message = "The scheduler must start the replay, within a flexible window."
   }
   assert {
     condition     = jsondecode(one(aws_scheduler_schedule.replay[0].target).input).scheduled
-    error_message = "What a scheduled run publishes counts as repaired."
+    error_message = "The input must mark the run as scheduled, so that its publications count as repaired."
   }
   assert {
     condition = (
       one(jsondecode(aws_iam_role_policy.starts_replays[0].policy).Statement).Action == "states:StartExecution" &&
       aws_iam_role.schedule[0].permissions_boundary == local.boundary_arn
     )
-    error_message = "The scheduler may start it, and nothing else."
+    error_message = "The scheduler may start the replay and nothing else."
   }
 }
 
@@ -221,22 +221,22 @@ run "a_replay_uses_the_key_for_its_results" {
       StringEquals = { "kms:ViaService" = "s3.eu-central-1.amazonaws.com" }
       StringLike   = { "kms:EncryptionContext:aws:s3:arn" = ["arn:aws:s3:::operations", "arn:aws:s3:::operations/*"] }
     }
-    error_message = "Through S3, and for the operations bucket alone."
+    error_message = "The role may use the key only through S3, and only for the operations bucket."
   }
 }
 
-run "reconcile_schedule_must_be_one" {
+run "reconcile_schedule_must_be_a_schedule" {
   command = plan
   variables { reconcile_schedule = "daily" }
   expect_failures = [var.reconcile_schedule]
 }
 
-run "only_alarms_of_this_stage_ring_the_topic" {
+run "only_alarms_of_this_stage_may_notify_the_topic" {
   command = plan
 
   assert {
     condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:*:cloudwatch:eu-central-1:123456789012:alarm:ikerian-data-pipeline-test.*"
-    error_message = "The topic must take alarms of this stage and nothing else."
+    error_message = "The topic must accept alarms of this stage and nothing else."
   }
 }
 
@@ -253,7 +253,7 @@ run "failures_are_encrypted_kept_two_weeks_and_sent_over_tls" {
   }
 }
 
-run "s3_invokes_the_function_unless_a_queue_is_asked_for" {
+run "s3_invokes_the_function_by_default" {
   command = plan
 
   assert {
@@ -261,11 +261,11 @@ run "s3_invokes_the_function_unless_a_queue_is_asked_for" {
       length(aws_s3_bucket_notification.uploads) + length(aws_sqs_queue.uploads) + length(aws_iam_role_policy.receives_uploads) == 0 &&
       output.upload_queue_arn == "" && output.upload_queue_url == ""
     )
-    error_message = "Without a queue the notification is Chalice's, and the function may receive nothing."
+    error_message = "Without a queue, Terraform must not manage the notification, and the function may not receive messages."
   }
 }
 
-run "uploads_wait_in_a_queue_when_asked" {
+run "uploads_wait_in_a_queue_if_configured" {
   command = plan
   variables { ingest = "queue" }
 
@@ -274,7 +274,7 @@ run "uploads_wait_in_a_queue_when_asked" {
       one(one(aws_s3_bucket_notification.uploads).queue).queue_arn == "arn:aws:sqs:eu-central-1:123456789012:uploads" &&
       output.upload_queue_arn == "arn:aws:sqs:eu-central-1:123456789012:uploads" && output.upload_queue_url == "https://sqs/uploads"
     )
-    error_message = "The raw bucket tells the queue, and the others are told of it."
+    error_message = "The raw bucket must notify the queue, and the outputs must have its ARN."
   }
   assert {
     condition = (
@@ -283,14 +283,14 @@ run "uploads_wait_in_a_queue_when_asked" {
       one(aws_sqs_queue.uploads).message_retention_seconds == 1209600 &&
       one(aws_sqs_queue.uploads).visibility_timeout_seconds == 5400
     )
-    error_message = "The queue is encrypted, keeps uploads for 14 days, and hides them six times as long as a function may run."
+    error_message = "The queue must be encrypted, keep uploads for 14 days, and have a visibility timeout of six function timeouts."
   }
   assert {
     condition = (
       jsondecode(one(aws_sqs_queue.uploads).redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-central-1:123456789012:failures", maxReceiveCount = 5 } &&
       jsondecode(one(aws_sqs_queue_redrive_allow_policy.failures).redrive_allow_policy) == { redrivePermission = "byQueue", sourceQueueArns = ["arn:aws:sqs:eu-central-1:123456789012:uploads"] }
     )
-    error_message = "What was received five times goes to the failure queue, which takes it from this queue alone."
+    error_message = "After five receives, a message must go to the failure queue, which must accept messages from this queue only."
   }
   assert {
     condition = { for s in jsondecode(one(aws_sqs_queue_policy.uploads).policy).Statement : s.Sid => [s.Effect, s.Principal, s.Condition] } == {
@@ -300,13 +300,13 @@ run "uploads_wait_in_a_queue_when_asked" {
       }]
       NothingPassesUnencrypted = ["Deny", "*", { Bool = { "aws:SecureTransport" = "false" } }]
     }
-    error_message = "The queue takes what the raw bucket of this account tells it, and refuses plain HTTP."
+    error_message = "The queue must accept messages of this account's raw bucket only, and refuse plain HTTP."
   }
   assert {
     condition = [for s in jsondecode(one(aws_iam_role_policy.receives_uploads).policy).Statement : [s.Action, s.Resource]] == [
       [["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], "arn:aws:sqs:eu-central-1:123456789012:uploads"],
     ]
-    error_message = "The function receives from its queue and no other."
+    error_message = "The function may receive from its own queue only."
   }
 }
 
@@ -316,25 +316,25 @@ run "ingest_must_be_one_of_two" {
   expect_failures = [var.ingest]
 }
 
-run "a_batch_has_an_upload_at_least" {
+run "queue_batch_size_must_be_at_least_1" {
   command = plan
   variables { queue_batch_size = 0 }
   expect_failures = [var.queue_batch_size]
 }
 
-run "a_large_batch_takes_time_to_fill" {
+run "a_large_batch_requires_a_batching_window" {
   command = plan
   variables { queue_batch_size = 11 }
   expect_failures = [var.queue_batch_seconds]
 }
 
-run "queue_concurrency_must_be_one_that_lambda_takes" {
+run "queue_concurrency_must_be_supported_by_lambda" {
   command = plan
   variables { queue_concurrency = 1 }
   expect_failures = [var.queue_concurrency]
 }
 
-run "a_queue_asks_for_no_more_than_the_function_may_run" {
+run "queue_concurrency_must_not_exceed_reserved_concurrency" {
   command = plan
   variables {
     ingest               = "queue"
@@ -344,7 +344,7 @@ run "a_queue_asks_for_no_more_than_the_function_may_run" {
   expect_failures = [var.queue_concurrency]
 }
 
-run "the_functions_run_in_a_private_network_when_asked" {
+run "the_functions_run_in_a_vpc_if_configured" {
   command = plan
 
   variables {
@@ -357,7 +357,7 @@ run "the_functions_run_in_a_private_network_when_asked" {
   }
 }
 
-run "what_a_stage_sets_for_operations_is_handed_on" {
+run "settings_for_operations_are_outputs" {
   command = plan
 
   variables {
@@ -373,7 +373,7 @@ run "what_a_stage_sets_for_operations_is_handed_on" {
       output.api_burst_limit, output.api_rate_limit, output.lambda_architecture, output.region,
       output.rejected_records_threshold, output.reserved_concurrency, output.stage,
     ] == [5, 2.5, "arm64", "eu-central-1", 7, 9, "test"]
-    error_message = "operations/ and .chalice/config.json are told what the stage's file sets."
+    error_message = "The outputs must have the settings of the stage's file, for operations/ and .chalice/config.json."
   }
 }
 
@@ -389,25 +389,25 @@ run "stage_must_leave_room_in_bucket_names" {
   expect_failures = [var.stage]
 }
 
-run "stage_must_not_begin_as_the_functions_do" {
+run "stage_must_not_begin_like_function_names" {
   command = plan
   variables { stage = "data-pipeline-x" }
   expect_failures = [var.stage]
 }
 
-run "region_must_be_one" {
+run "region_must_be_a_region" {
   command = plan
   variables { region = "Frankfurt" }
   expect_failures = [var.region]
 }
 
-run "log_retention_must_be_one_that_cloudwatch_offers" {
+run "log_retention_must_be_supported_by_cloudwatch" {
   command = plan
   variables { log_retention_days = 15 }
   expect_failures = [var.log_retention_days]
 }
 
-run "old_versions_are_kept_for_a_day_at_least" {
+run "old_versions_are_kept_for_at_least_a_day" {
   command = plan
   variables { noncurrent_version_days = 0 }
   expect_failures = [var.noncurrent_version_days]
@@ -419,7 +419,7 @@ run "old_versions_are_kept_for_whole_days" {
   expect_failures = [var.noncurrent_version_days]
 }
 
-run "rejected_objects_are_kept_for_a_day_at_least" {
+run "rejected_objects_are_kept_for_at_least_a_day" {
   command = plan
   variables { rejected_object_days = 0 }
   expect_failures = [var.rejected_object_days]
@@ -470,7 +470,7 @@ run "vpc_cidr_must_have_room_for_two_subnets" {
   expect_failures = [var.vpc_cidr]
 }
 
-run "api_burst_limit_must_let_something_in" {
+run "api_burst_limit_must_be_positive" {
   command = plan
   variables { api_burst_limit = 0 }
   expect_failures = [var.api_burst_limit]
@@ -482,7 +482,7 @@ run "api_burst_limit_must_be_whole" {
   expect_failures = [var.api_burst_limit]
 }
 
-run "api_rate_limit_must_let_something_in" {
+run "api_rate_limit_must_be_positive" {
   command = plan
   variables { api_rate_limit = 0 }
   expect_failures = [var.api_rate_limit]
@@ -500,7 +500,7 @@ run "rejected_records_threshold_must_be_whole" {
   expect_failures = [var.rejected_records_threshold]
 }
 
-run "uploads_are_kept_for_a_day_at_least" {
+run "uploads_are_kept_for_at_least_a_day" {
   command = plan
   variables { raw_object_days = 0 }
   expect_failures = [var.raw_object_days]
@@ -512,25 +512,25 @@ run "uploads_are_kept_for_whole_days" {
   expect_failures = [var.raw_object_days]
 }
 
-run "what_is_published_is_kept_for_a_day_at_least" {
+run "published_objects_are_kept_for_at_least_a_day" {
   command = plan
   variables { processed_object_days = 0 }
   expect_failures = [var.processed_object_days]
 }
 
-run "what_is_published_is_kept_for_whole_days" {
+run "published_objects_are_kept_for_whole_days" {
   command = plan
   variables { processed_object_days = 1.5 }
   expect_failures = [var.processed_object_days]
 }
 
-run "lambda_architecture_must_be_one_that_lambda_has" {
+run "lambda_architecture_must_be_supported_by_lambda" {
   command = plan
   variables { lambda_architecture = "aarch64" }
   expect_failures = [var.lambda_architecture]
 }
 
-run "reserved_concurrency_must_let_something_in" {
+run "reserved_concurrency_must_be_positive" {
   command = plan
   variables { reserved_concurrency = 0 }
   expect_failures = [var.reserved_concurrency]

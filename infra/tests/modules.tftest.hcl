@@ -1,4 +1,4 @@
-# What every bucket, every function's role and the network promise.
+# Tests of the modules: bucket, function and network.
 
 mock_provider "aws" {
   override_during = plan
@@ -17,7 +17,7 @@ mock_provider "aws" {
   }
 }
 
-run "a_bucket_is_private_versioned_and_reached_over_tls_only" {
+run "a_bucket_is_private_versioned_and_accessible_over_tls_only" {
   command = plan
 
   module {
@@ -36,11 +36,11 @@ run "a_bucket_is_private_versioned_and_reached_over_tls_only" {
       aws_s3_bucket_public_access_block.this.restrict_public_buckets,
       aws_s3_bucket_ownership_controls.this.rule[0].object_ownership == "BucketOwnerEnforced",
     ])
-    error_message = "Nothing may be public, and ACLs have no say."
+    error_message = "Public access must be blocked, and ACLs disabled."
   }
   assert {
     condition     = aws_s3_bucket_versioning.this.versioning_configuration[0].status == "Enabled"
-    error_message = "Every version is kept."
+    error_message = "Versioning must be enabled."
   }
   assert {
     condition = jsondecode(aws_s3_bucket_policy.this.policy).Statement[0] == {
@@ -55,7 +55,7 @@ run "a_bucket_is_private_versioned_and_reached_over_tls_only" {
   }
   assert {
     condition     = !aws_s3_bucket.this.force_destroy && length(aws_s3_bucket_logging.this) == 0
-    error_message = "Neither destroying what holds objects nor access logs, unless asked for."
+    error_message = "By default, force_destroy must be off and access logs disabled."
   }
 }
 
@@ -72,7 +72,7 @@ run "a_bucket_is_encrypted_by_s3_unless_there_is_a_key" {
 
   assert {
     condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
-    error_message = "SSE-S3 is the default."
+    error_message = "SSE-S3 must be the default."
   }
 }
 
@@ -94,11 +94,11 @@ run "a_bucket_with_a_key_uses_it_through_a_bucket_key" {
       one(one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default).sse_algorithm == "aws:kms",
       one(one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default).kms_master_key_id == var.kms_key_arn,
     ])
-    error_message = "SSE-KMS with the given key and a bucket key."
+    error_message = "The bucket must use SSE-KMS with the given key and a bucket key."
   }
 }
 
-run "a_bucket_forgets_what_is_unfinished_and_what_is_old" {
+run "a_bucket_expires_unfinished_uploads_and_old_versions" {
   command = plan
 
   module {
@@ -119,11 +119,11 @@ run "a_bucket_forgets_what_is_unfinished_and_what_is_old" {
         one(rule.expiration[*].days),
       ]
     ]) == jsonencode([["Enabled", 1, null, null], ["Enabled", null, 30, null], ["Enabled", null, null, 7]])
-    error_message = "Unfinished uploads go after a day, versions and objects after the days given."
+    error_message = "Unfinished uploads must expire after a day, versions and objects after the configured days."
   }
 }
 
-run "a_bucket_logs_access_to_the_bucket_named" {
+run "a_bucket_writes_access_logs_to_the_configured_bucket" {
   command = plan
 
   module {
@@ -137,7 +137,7 @@ run "a_bucket_logs_access_to_the_bucket_named" {
 
   assert {
     condition     = aws_s3_bucket_logging.this[0].target_bucket == "logs" && aws_s3_bucket_logging.this[0].target_prefix == "bucket/"
-    error_message = "Access is logged to the bucket named, under this bucket's name."
+    error_message = "Access logs must go to the configured bucket, below this bucket's name."
   }
 }
 
@@ -165,22 +165,22 @@ run "a_function_may_write_its_own_log_and_nothing_else" {
   }
   assert {
     condition     = length(aws_iam_role_policy.enters_the_vpc) == 0
-    error_message = "Outside a VPC there is no right to enter one."
+    error_message = "Without a VPC there must be no permissions for network interfaces."
   }
   assert {
     condition     = aws_cloudwatch_log_group.this.name == "/aws/lambda/function" && aws_cloudwatch_log_group.this.retention_in_days == 14
-    error_message = "The log group is the one that Lambda writes to, with the retention asked for."
+    error_message = "The log group must have the name that Lambda uses, and the configured retention."
   }
   assert {
     condition = (
       aws_iam_role.this.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary" &&
       jsondecode(aws_iam_role.this.assume_role_policy).Statement[0].Principal == { Service = "lambda.amazonaws.com" }
     )
-    error_message = "The role is bounded as asked, and Lambda's alone."
+    error_message = "The role must have the configured boundary, and only Lambda may assume it."
   }
 }
 
-run "a_function_in_a_vpc_is_connected_by_lambda_not_by_its_code" {
+run "in_a_vpc_lambda_manages_network_interfaces_and_the_code_may_not" {
   command = plan
 
   module {
@@ -197,11 +197,11 @@ run "a_function_in_a_vpc_is_connected_by_lambda_not_by_its_code" {
     condition = [for s in jsondecode(aws_iam_role_policy.enters_the_vpc[0].policy).Statement : [s.Effect, length(s.Action)]] == [
       ["Allow", 6], ["Deny", 6]
     ]
-    error_message = "What Lambda may do for the function is denied to the function's code."
+    error_message = "The actions that Lambda needs must be denied to the function's code."
   }
 }
 
-run "the_network_has_one_way_out" {
+run "the_network_connects_to_s3_only" {
   command = plan
 
   module {
@@ -217,18 +217,18 @@ run "the_network_has_one_way_out" {
 
   assert {
     condition     = aws_subnet.private[*].cidr_block == ["10.20.0.0/25", "10.20.0.128/25"] && length(distinct(aws_subnet.private[*].availability_zone)) == 2
-    error_message = "The subnets share the range and stand in two zones."
+    error_message = "The subnets must share the range and be in two zones."
   }
   assert {
     condition = jsondecode(aws_vpc_endpoint.s3.policy).Statement[0].Resource == [
       "arn:aws:s3:::raw", "arn:aws:s3:::raw/*", "arn:aws:s3:::processed", "arn:aws:s3:::processed/*",
     ]
-    error_message = "The endpoint leads to the pipeline's buckets only."
+    error_message = "The endpoint must allow the pipeline's buckets only."
   }
   assert {
     condition = [
       for rule in aws_security_group.functions.egress : join(" ", [rule.protocol, rule.from_port, rule.to_port, one(rule.prefix_list_ids)])
     ] == ["tcp 443 443 pl-s3"]
-    error_message = "The functions may speak TLS to S3 and nothing else."
+    error_message = "The functions may connect over TLS to S3 and nothing else."
   }
 }

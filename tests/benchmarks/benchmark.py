@@ -1,9 +1,9 @@
-"""Compare the extraction with other ways to do the same, and draw the comparison.
+"""Compare the extraction with other ways to do the same job, and draw the result.
 
 python -m tests.benchmarks.benchmark [--records 1000000] [--rounds 5] [--picture]
 
-Every figure is the median of as many fresh processes as there are rounds, and the contenders take turns, so
-that a busy minute hits them all. Ratios hold from machine to machine, MB/s do not. Nothing else should run.
+Every figure is the median of one fresh process a round. The contenders take turns, so that a busy minute
+affects all of them. Ratios are comparable between machines, MB/s are not. Nothing else should run.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PICTURE = Path(__file__).with_name("speed.svg")
 MB = 1_000_000
 LINES = ("duckdb, lines", "polars, lines")
-# Shape, and the bytes that one of its records has, more or less.
+# Shapes, and the approximate size of one of their records in bytes.
 SHAPES = {
     "flat": 170,
     "pretty": 195,
@@ -41,7 +41,7 @@ SHAPES = {
     "hostile-abroad": 350,
     "hostile-tiny": 42,
     "hostile-gaps": 57,
-    "hostile-halves": 63,
+    "hostile-surrogates": 63,
     "hostile-numbers": 9,
     "hostile-empty": 4,
 }
@@ -55,7 +55,7 @@ LARGEST = {
 
 
 class Run(NamedTuple):
-    """One process: its time, its peak memory in bytes, and what it used."""
+    """One process: its time, its peak memory in bytes, and the version of the library."""
 
     seconds: float
     peak: int
@@ -63,7 +63,7 @@ class Run(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """What came out for a contender: medians of its speed in MB/s and of its peak memory in MB."""
+    """The medians of a contender: its speed in MB/s, and its peak memory in MB."""
 
     speed: float
     peak: float
@@ -79,7 +79,7 @@ def run(name: str, source: Path) -> Run:
 
 
 def measure(tasks: dict[str, tuple[str, Path]], rounds: int) -> dict[str, Figure]:
-    """Let tasks (a contender, a source) take turns, as often as there are rounds."""
+    """Run tasks (a contender and a source) in turns, once a round."""
     runs: dict[str, list[Run]] = {label: [] for label in tasks}
     for number in range(rounds):
         for label, (name, source) in tasks.items():
@@ -100,7 +100,7 @@ def figure(runs: list[Run], size: int) -> Figure:
 
 
 def scans(folder: Path, shape: str, records: int, percent: float = 1) -> Path:
-    """Generate an input, once."""
+    """Generate an input, unless it exists."""
     path = folder / f"{shape}-{records}-{percent:g}.json"
     if not path.exists():
         with path.open("wb") as file:
@@ -109,7 +109,7 @@ def scans(folder: Path, shape: str, records: int, percent: float = 1) -> Path:
 
 
 def repeated(folder: Path, source: Path, times: int) -> Path:
-    """Make one array of the records of an array, over and over."""
+    """Make one array that repeats the records of an array."""
     path = folder / f"{times}-times-{source.name}"
     records = source.read_bytes().strip().removeprefix(b"[").removesuffix(b"]")
     with path.open("wb") as file:
@@ -133,7 +133,7 @@ def table(title: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> 
 
 
 def compare(folder: Path, records: int, rounds: int) -> list[Bar]:
-    """All contenders, on one array of flat scans, and on the same as JSON Lines."""
+    """Compare all contenders, on flat scans as an array or as JSON Lines."""
     array, lines = scans(folder, "flat", records), scans(folder, "lines", records)
     tasks = {name: (name, lines if name in LINES else array) for name in CONTENDERS}
     figures = measure(tasks | {"ours, lines": ("ours", lines)}, rounds)
@@ -148,7 +148,7 @@ def compare(folder: Path, records: int, rounds: int) -> list[Bar]:
 
 
 def shapes(folder: Path, records: int, rounds: int) -> None:
-    """Ours and the standard library's, on the same input of every shape."""
+    """Compare the extraction with the standard library on every shape of input."""
     size = records * SHAPES["flat"] // 4
     inputs = {shape: scans(folder, shape, size // length) for shape, length in SHAPES.items()}
     figures = beside_stdlib(inputs, rounds, without={"lines"})
@@ -164,7 +164,7 @@ def shapes(folder: Path, records: int, rounds: int) -> None:
 
 
 def beside_stdlib(inputs: dict[str, Path], rounds: int, without: set[str]) -> dict[str, Figure]:
-    """Measure ours and the standard library on inputs, except those that the latter does not read."""
+    """Measure the extraction on all inputs, and the standard library on those that it can read."""
     tasks = {f"{name} ours": ("ours", source) for name, source in inputs.items()}
     tasks |= {f"{name} stdlib": ("stdlib", source) for name, source in inputs.items() if name not in without}
     return measure(tasks, rounds)
@@ -176,7 +176,7 @@ def times_stdlib(figures: dict[str, Figure], name: str) -> str:
 
 
 def kinds(folder: Path, records: int, rounds: int) -> None:
-    """What invalid records cost, by what is wrong with them."""
+    """Measure what each kind of invalid record costs."""
     records //= 4
     shapes = {"many": "dirty", **{kind: f"dirty-{kind}" for kind in KINDS}}
     inputs = {"clean": scans(folder, "flat", records)} | {
@@ -200,7 +200,7 @@ def kinds(folder: Path, records: int, rounds: int) -> None:
 
 
 def limits(folder: Path, _records: int, rounds: int) -> None:
-    """What a record takes that is as large as may be, by what it has in it."""
+    """Measure the memory of the largest record, by kind."""
     tasks = {kind: ("ours", largest(folder, kind)) for kind in LARGEST}
     figures = measure(tasks, rounds)
     size = f"{RECORD_LIMIT / MB:.0f} MB"
@@ -219,7 +219,7 @@ def largest(folder: Path, kind: str) -> Path:
 
 
 def bounds(folder: Path, records: int, rounds: int) -> None:
-    """What gzip costs, and that memory does not grow."""
+    """Measure what gzip costs, and that memory does not grow with the document."""
     clean, packed = scans(folder, "flat", records), scans(folder, "gzip", records)
     small = scans(folder, "flat", 30 * MB // SHAPES["flat"])
     tasks = {

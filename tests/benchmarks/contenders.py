@@ -1,10 +1,10 @@
-"""The ways to extract that are compared: each does the whole job in a process of its own, on one core.
+"""The contenders of the benchmark: each does the whole job in a process of its own, on one core.
 
 python -m tests.benchmarks.contenders NAME INPUT OUTPUT
 
-The job: read scans from a file, leave out records whose patient_id or patient_name is not a string with
-something in it, write the two of all others as JSON. Prints a JSON object: seconds, without the time to
-import, peak memory of the process in bytes, and the version of what was used.
+The job: read scans from a file, drop records whose patient_id or patient_name is not a string or is blank,
+and write these two fields of all others as JSON. It prints a JSON object: seconds without imports, peak
+memory of the process in bytes, and the version of the library.
 """
 
 import importlib
@@ -32,7 +32,7 @@ type Job = Callable[[str, str], None]
 
 
 def chosen(records: Iterable[Any]) -> list[dict[str, str]]:
-    """Choose what is extracted, as one would write it for a Lambda function."""
+    """Select valid records and their fields, in the usual way of a Lambda function."""
     return [
         {"patient_id": identity, "patient_name": name}
         for record in records
@@ -45,7 +45,7 @@ def chosen(records: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def read(source: str, _output: str) -> None:
-    """Read, and do nothing: the limit."""
+    """Only read: the upper limit."""
     with Path(source).open("rb", buffering=0) as file:
         while file.read(READ):
             pass
@@ -81,7 +81,7 @@ def fastsimdjson() -> Job:
     fastsimdjson = importlib.import_module("fastsimdjson")
 
     def job(source: str, output: str) -> None:
-        # Lazily: of a record, only what is asked for is made an object.
+        # It is lazy: only the fields that are read become Python objects.
         Path(output).write_bytes(fastsimdjson.dumpb(chosen(fastsimdjson.parse(Path(source).read_bytes()))))
 
     return job
@@ -153,7 +153,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[], Job]]] = {
 
 
 def peak_memory() -> int:
-    """Tell the peak of this program; that of the process would include what its parent had."""
+    """Measure the peak of this program. getrusage would include what the parent process had."""
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 

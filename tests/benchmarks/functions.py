@@ -1,9 +1,9 @@
-"""The functions that are compared, ours and the usual one: each in a process of its own, as in Lambda.
+"""The two compared functions, ours and the usual one. Each runs in its own process, as in Lambda.
 
 python -m tests.benchmarks.functions NAME < EVENTS
 
-Handles the events, one JSON document a line. Prints one JSON object a line: first of the cold start, then of
-each event; seconds on the clock, seconds of CPU, and peak memory of the process in bytes.
+It reads events from standard input, one JSON document a line. It prints one JSON array a line, first for the
+cold start, then for each event: wall-clock seconds, CPU seconds, and peak memory of the process in bytes.
 """
 
 import json
@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 
 from tests.benchmarks.contenders import chosen, peak_memory
 
-# As Lambda gives it.
+# As Lambda passes it to a handler.
 CONTEXT = SimpleNamespace(
     function_name="function",
     memory_limit_in_mb=1024,
@@ -30,14 +30,14 @@ type Handler = Callable[[Any, Any], object]
 
 
 def ours() -> Handler:
-    from app import data_processor  # noqa: PLC0415 - that is the cold start
+    from app import data_processor  # noqa: PLC0415 - the import is the cold start
 
     return data_processor  # type: ignore[no-any-return]
 
 
 def usual() -> Handler:
-    """As it is written in tutorials: the client made once, objects read whole, one after the other."""
-    import boto3  # noqa: PLC0415 - that is the cold start
+    """The function as tutorials write it: one client, whole objects in memory, one after the other."""
+    import boto3  # noqa: PLC0415 - the import is the cold start
 
     s3 = boto3.client("s3")
 
@@ -55,7 +55,7 @@ FUNCTIONS: dict[str, Callable[[], Handler]] = {"ours": ours, "usual": usual}
 
 
 def main(name: str) -> None:
-    figures, sys.stdout = sys.stdout, sys.stderr  # which the function's log may have
+    figures, sys.stdout = sys.stdout, sys.stderr  # the function's log goes to standard error
     started = time.perf_counter(), time.process_time()
     handler = FUNCTIONS[name]()
     while True:

@@ -1,10 +1,10 @@
-"""Break documents in every way and compare what the extraction makes of them with the reference.
+"""Mutate documents, and compare the extraction of each with the reference.
 
 python -m tests.benchmarks.fuzz --seconds 600 [--seed 1]
 
-Every case is a document, grown from seeds by mutations, cut into chunks of random sizes, and read with
-random limits: small blocks, so that small documents are cut into many batches. It ends with 1 at the first
-disagreement and prints the case so that it can become a test. Memory must not grow.
+Every case is a document that mutations have made from seeds. It is cut into chunks of random sizes, and read
+with random limits, so that small documents are cut into many batches. At the first disagreement it prints the
+case, to be made a test, and exits with 1. Memory must not grow.
 """
 
 import gzip
@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from chalicelib import decoding, json_batches, legible, rows
+from chalicelib import decoding, json_batches, masking, rejections, rows, sorting
 from chalicelib.json_scanner import Scanner
 from tests import reference
 from tests.long_runs import run_options
@@ -124,7 +124,10 @@ SPACES = [b"", b"", b"", b" ", b"\n", b"\r\n\t", b" " * 50]
 
 
 class Case(NamedTuple):
-    """A document, how it is cut into chunks, and the limits that it is read with: `many` escapes, too."""
+    """A document, the sizes of its chunks, and the limits that it is read with.
+
+    `many` escapes are masked in another way than few. Records of `large` bytes are written in pieces.
+    """
 
     document: bytes
     sizes: tuple[int, ...]
@@ -133,10 +136,11 @@ class Case(NamedTuple):
     lines_before: int
     records_key: str
     many: int
+    large: int
 
 
 def cases(seed: int) -> Iterator[Case]:
-    """Make cases, the same for the same seed, without end."""
+    """Yield cases without end, the same ones for the same seed."""
     random = Random(seed)  # noqa: S311 - it has to be repeatable
     grown = [*SEEDS, *(path.read_bytes() for path in SAMPLES.glob("*/*.json"))]
     grown = [document for document in grown if len(document) < 2000]
@@ -152,11 +156,12 @@ def cases(seed: int) -> Iterator[Case]:
         before = random.choice((0, 20, 100, 64 << 10, 64 << 10))
         key = random.choice(("", "", "", "", "v"))
         many = random.choice((0, 3, 256))
-        yield Case(packed(random, document), tuple(sizes), block, limit, before, key, many)
+        large = random.choice((1, 50, 1 << 20))
+        yield Case(packed(random, document), tuple(sizes), block, limit, before, key, many, large)
 
 
 def composed(random: Random) -> bytes:
-    """Compose a document that is JSON."""
+    """Compose a document of valid JSON."""
     records = [record(random) for _ in range(random.choice((0, 1, 2, 5, 30)))]
     if random.random() < 0.3:
         return b" ".join([b"{}", *(random.choice(SPACES) + text for text in records)])
@@ -215,7 +220,7 @@ def mutated(random: Random, document: bytes, other: bytes) -> bytes:
 
 
 def packed(random: Random, document: bytes) -> bytes:
-    """Now and then, pack a document in UTF-16 or gzip or both, and break that."""
+    """Encode some documents in UTF-16 or gzip or both, and break some of these."""
     if random.random() < 0.05:
         text = "\N{BYTE ORDER MARK}" + document.decode(errors="surrogateescape")
         document = text.encode(random.choice(("utf-16-le", "utf-16-be")), "surrogatepass")
@@ -236,7 +241,7 @@ def packed(random: Random, document: bytes) -> bytes:
 
 
 def disagreement(case: Case) -> str:
-    """Say what is wrong with the extraction of a case; nothing if nothing is."""
+    """Describe how the extraction of a case differs from the reference; nothing if it does not."""
     expected = reference.reference(
         case.document,
         record_limit=case.record_limit,
@@ -245,8 +250,13 @@ def disagreement(case: Case) -> str:
     )
     with (
         patch.object(decoding, "PIECE", case.block),
-        patch.object(legible, "MANY", case.many),
-        patch.object(rows, "MANY", case.many),
+        patch.object(masking, "MANY_ESCAPES", case.many),
+        patch.object(masking, "PIECE", 3),
+        patch.object(rows, "MANY_SURROGATES", case.many),
+        patch.object(sorting, "FEW", max(case.many, 1)),
+        patch.object(sorting, "TINY", 1000),
+        patch.object(rejections, "LARGE", case.large),
+        patch.object(rejections, "PIECE", 3),
         patch.object(json_batches, "RECORDS_KEY", case.records_key or None),
         patch.object(Scanner, "lines_before", case.lines_before),
         patch.object(Scanner, "block", case.block),
@@ -254,7 +264,7 @@ def disagreement(case: Case) -> str:
     ):
         try:
             found = reference.extraction(reference.chunked(case.document, case.sizes))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it should not have been
+        except Exception as error:  # noqa: BLE001 - any error is a finding
             return f"{case}\nraised   {error!r}\nexpected {expected}"
     return "" if reference.agree(found, expected) else f"{case}\nfound    {found}\nexpected {expected}"
 

@@ -1,4 +1,4 @@
-"""A bar chart as SVG, that can be read on a light page and on a dark one."""
+"""A bar chart as SVG, readable on a light page and on a dark one."""
 
 from html import escape
 from typing import NamedTuple
@@ -17,7 +17,7 @@ STYLE = """
 
 
 class Bar(NamedTuple):
-    """How many times as fast something is as what it is compared with, and its peak memory in MB."""
+    """A name, how many times as fast it is as the baseline, and its peak memory in MB."""
 
     name: str
     ratio: float
@@ -25,7 +25,7 @@ class Bar(NamedTuple):
 
 
 def picture(title: str, subtitle: str, bars: list[Bar]) -> str:
-    """Draw bars, in their order."""
+    """Draw bars in the given order."""
     height = TOP + ROW * len(bars) + 12
     scale = (WIDTH - LEFT - RIGHT) / max(bar.ratio for bar in bars)
     drawn = "\n".join(row(bar, TOP + ROW * number, scale) for number, bar in enumerate(bars))
@@ -39,7 +39,7 @@ def picture(title: str, subtitle: str, bars: list[Bar]) -> str:
 
 
 def row(bar: Bar, top: int, scale: float) -> str:
-    """Draw one bar with its name to the left and its figures to the right."""
+    """Draw one bar, with its name on the left and its figures on the right."""
     length = bar.ratio * scale
     kind = "ours" if bar.name.startswith("ours") else "bar"
     return (

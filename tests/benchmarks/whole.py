@@ -1,10 +1,10 @@
-"""Compare the function with the usual one, from the event to the published object, and draw the comparison.
+"""Compare our function with the usual one, from the event to the published object, and draw a chart.
 
 python -m tests.benchmarks.whole [--rounds 3] [--picture]
 
-S3 is a stand-in that takes 15 ms a request and gives 90 MB/s a connection. The functions take turns, each
-in a fresh process with an S3 of its own, in which nothing is published yet. Figures are medians; ratios hold
-from machine to machine, seconds do not.
+S3 is simulated, with 15 ms a request and 90 MB/s a connection. The functions take turns. Each runs in a fresh
+process with its own S3, in which nothing is published yet. Figures are medians. Ratios are comparable between
+machines; seconds are not.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,13 +31,12 @@ FUNCTIONS = ("ours", "usual")
 WARM = "warm.json"
 SMALL = 10_000  # bytes, as clinics send
 
-
 type Handle = Callable[[list[str] | None], list[float]]
-"""Has an event handled, or nothing but the start; seconds, seconds of CPU, peak memory in bytes."""
+"""Sends an event about keys, or none; returns seconds, CPU seconds and peak memory in bytes."""
 
 
 class Task(NamedTuple):
-    """New objects, and the keys of each event about them; without any, the cold start is the task."""
+    """New objects, and the keys of each event about them. Without events, the task is the cold start."""
 
     objects: Mapping[str, bytes | Large]
     events: list[list[str]]
@@ -45,11 +45,11 @@ class Task(NamedTuple):
 
     @property
     def size(self) -> int:
-        return sum(one.size if isinstance(one, Large) else len(one) for one in self.objects.values())
+        return sum(map(size_of, self.objects.values()))
 
 
 class Run(NamedTuple):
-    """What a function took for a task: seconds, seconds of CPU, bytes of memory, requests to S3."""
+    """What a function needed for a task: seconds, CPU seconds, bytes of memory, requests to S3."""
 
     seconds: float
     cpu: float
@@ -58,7 +58,7 @@ class Run(NamedTuple):
 
 
 def scans(size: int) -> bytes:
-    """Make flat scans of about so many bytes, with commas between them."""
+    """Make flat scans of about `size` bytes in total, separated by commas."""
     array = b"".join(collected(generate("flat", size // 170, percent=0), size))
     return array.strip().removeprefix(b"[").removesuffix(b"]").strip()
 
@@ -84,12 +84,12 @@ def batches(keys: list[str], size: int) -> list[list[str]]:
 
 
 def run(function: str, task: Task) -> Run:
-    """Have a task done in a fresh process, warm from a first object unless the start is the task."""
+    """Run a task in a fresh process. A first object warms it up, unless the task is the cold start."""
     warm = {WARM: b"[" + scans(SMALL) + b"]"}
-    objects = {f"/raw/{key}": body for key, body in {**task.objects, **warm}.items()}
+    uploads = {**task.objects, **warm}
     with (
-        stand_in(objects, tls=task.tls) as s3,
-        process(function, os.environ | BUCKETS | s3.environment) as handle,
+        stand_in({f"/raw/{key}": body for key, body in uploads.items()}, tls=task.tls) as s3,
+        process(function, os.environ | BUCKETS | s3.environment, uploads) as handle,
     ):
         start = [handle(None), handle([WARM])]
         if task.events:
@@ -100,8 +100,10 @@ def run(function: str, task: Task) -> Run:
 
 
 @contextmanager
-def process(function: str, environment: Mapping[str, str]) -> Iterator[Handle]:
-    """Start a function; what is yielded sends it an event about some keys, and returns its figures."""
+def process(
+    function: str, environment: Mapping[str, str], uploads: Mapping[str, bytes | Large]
+) -> Iterator[Handle]:
+    """Start a function in a process; yields how to send it events."""
     command = [sys.executable, "-m", "tests.benchmarks.functions", function]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -112,16 +114,29 @@ def process(function: str, environment: Mapping[str, str]) -> Iterator[Handle]:
             assert running.stdin
             assert running.stdout
             if keys:
-                event = s3_event(*(("raw", key) for key in keys))
-                print(json.dumps(event), file=running.stdin, flush=True)
+                print(
+                    json.dumps(event_of({key: size_of(uploads[key]) for key in keys})),
+                    file=running.stdin,
+                    flush=True,
+                )
             figures: list[float] = json.loads(running.stdout.readline())
             return figures
 
         yield handle
 
 
+def event_of(sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Make the event of objects that have just been uploaded. S3 tells their sizes, by which ours decides."""
+    events = [s3_event(("raw", key), uploaded=time.time(), size=size) for key, size in sizes.items()]
+    return {"Records": [record for event in events for record in event["Records"]]}
+
+
+def size_of(upload: bytes | Large) -> int:
+    return upload.size if isinstance(upload, Large) else len(upload)
+
+
 def measure(named: Mapping[str, Task], rounds: int) -> dict[tuple[str, str], Run]:
-    """Let tasks and functions take turns, as often as there are rounds."""
+    """Run each task with each function, in turns, `rounds` times; returns medians."""
     runs: dict[tuple[str, str], list[Run]] = {}
     for number in range(rounds):
         for name, task in named.items():
@@ -133,16 +148,16 @@ def measure(named: Mapping[str, Task], rounds: int) -> dict[tuple[str, str], Run
 
 
 def row(name: str, task: Task, ours: Run, usual: Run | None) -> list[str]:
-    """Lay out what came of a task."""
+    """Format the result of a task as a table row."""
     gigabyte = f"{ours.cpu / task.size * 1e9:.1f}" if task.size >= 100 * MB else ""
-    cells: list[Any] = [name, told(ours.seconds), f"{ours.peak / MB:.0f}", f"{ours.requests:.0f}", gigabyte]
+    cells: list[Any] = [name, shown(ours.seconds), f"{ours.peak / MB:.0f}", f"{ours.requests:.0f}", gigabyte]
     if usual is None:
         return [*cells, "", "", "", ""]
     ratios = [f"{usual.seconds / ours.seconds:.2f}", f"{ours.cpu / usual.cpu:.2f}"]
-    return [*cells, told(usual.seconds), f"{usual.peak / MB:.0f}", *ratios]
+    return [*cells, shown(usual.seconds), f"{usual.peak / MB:.0f}", *ratios]
 
 
-def told(seconds: float) -> str:
+def shown(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 

@@ -1,9 +1,9 @@
-"""Chaos: S3 fails, workers die, and many uploads come at once; in the end each has to be what it should be.
+"""Chaos test: many uploads at once, while S3 fails and workers are killed. Then check every object.
 
 python -m tests.chaos --seconds 600
 
-Ends with 1 if anything is lost, stale, wrong, published twice or leaked, once everything has come to its end
-and what was in the failure queue has been sent again; tests/chaos/verdict.py says what these words mean.
+Waits until every event is handled, also those from the failure queue. Exits with 1 if anything is lost,
+stale, wrong, published twice or leaked; tests/chaos/verdict.py defines these words.
 """
 
 import sys
@@ -15,58 +15,58 @@ from rich.table import Table
 
 from infra.ops.local.cloud import client_environment, local_cloud
 from infra.ops.screen.progress import Step, console, steps
-from tests.chaos.crew import Crew
-from tests.chaos.storm import Storm
 from tests.chaos.verdict import Verdict, judge, publications
+from tests.chaos.worker_pool import WorkerPool
+from tests.chaos.workload import Workload
 from tests.faults import REFUSALS, at_random
 from tests.faulty_s3 import FaultyS3, Policy, faulty_s3
 from tests.long_runs import run_options
 
-RATE = 25  # things done a second
-KILLS = 3  # seconds
-FAULTS, STALLS = 0.1, 0.005  # share of the requests to S3, and of those
-DENIALS = 0.04  # share of the requests that S3 refuses for good, so that the event has to come again
+RATE = 25  # actions per second
+KILLS = 3  # seconds between kills
+FAULTS, STALLS = 0.1, 0.005  # share of requests with a fault, and share of faults that are stalls
+DENIALS = 0.04  # share of requests that S3 refuses without a chance for a retry, so that the event fails
 
 
 class Outcome(NamedTuple):
-    """What happened and what became of it."""
+    """What happened during the run, and the faults found afterwards."""
 
     happened: dict[str, int]
     verdict: Verdict
 
 
 def chaos(log: Path, seconds: float, announce: Step, *, seed: int = 1, kills: float = KILLS) -> Outcome:
-    """Let it rage in the local cloud that runs, and look at what it leaves; the workers write to `log`."""
-    with faulty_s3(weather(seed)) as s3:
-        crew = Crew(client_environment(s3.url), log)
-        storm = Storm(crew, seed=seed)
-        with crew.at_work():
-            announce(f"Storm for {seconds:g} seconds, seed {seed}")
-            storm.rage(seconds, rate=RATE, kills=kills)
-            announce("Calm: every event comes to its end, what failed for good is sent again")
+    """Run the workload in the running local cloud, then check the results. The workers log to `log`."""
+    with faulty_s3(fault_policy(seed)) as s3:
+        pool = WorkerPool(client_environment(s3.url), log)
+        workload = Workload(pool, seed=seed)
+        with pool.running():
+            announce(f"Uploading for {seconds:g} seconds, seed {seed}")
+            workload.run(seconds, rate=RATE, kills=kills)
+            announce("Waiting until every event is handled; events from the failure queue are sent again")
             s3.policy = lambda _: None
-            crew.finish()
-        announce("Looking at every key, log line and failure")
-        return Outcome(happened(s3, crew, storm), judge(storm, log.read_text(), crew.failed))
+            pool.finish()
+        announce("Checking every key, log line and failure")
+        return Outcome(happened(s3, pool, workload), judge(workload, log.read_text(), pool.failed))
 
 
-def weather(seed: int) -> Policy:
-    """Let faults befall requests that repeating mends, and now and then one that it does not."""
-    passing, dice = at_random(FAULTS, seed, stalls=STALLS), Random(seed)  # noqa: S311 - repeatable
-    return lambda request: REFUSALS["ExpiredToken"] if dice.random() < DENIALS else passing(request)
+def fault_policy(seed: int) -> Policy:
+    """Inject temporary faults, and sometimes an error that is not retried."""
+    temporary, dice = at_random(FAULTS, seed, stalls=STALLS), Random(seed)  # noqa: S311 - repeatable
+    return lambda request: REFUSALS["ExpiredToken"] if dice.random() < DENIALS else temporary(request)
 
 
-def happened(s3: FaultyS3, crew: Crew, storm: Storm) -> dict[str, int]:
+def happened(s3: FaultyS3, pool: WorkerPool, workload: Workload) -> dict[str, int]:
     return {
-        "keys": len(storm.expected),
-        "versions uploaded": sum(map(len, storm.expected.values())),
+        "keys": len(workload.expected),
+        "versions uploaded": sum(map(len, workload.expected.values())),
         "publications": publications(),
-        "keys of which what was published was deleted": len(storm.erased),
+        "keys whose processed object was deleted": len(workload.erased),
         "requests of the workers": s3.operations.total(),
         **{f"fault: {kind}": count for kind, count in sorted(s3.faults.items())},
-        "invocations with several events": crew.batches,
-        "workers killed": crew.crashes,
-        "events that failed for good, and were sent again": len(crew.failed),
+        "invocations with several events": pool.batches,
+        "workers killed": pool.crashes,
+        "events in the failure queue, sent again": len(pool.failed),
     }
 
 

@@ -1,4 +1,4 @@
-"""Synthetic scans of every kind, each with what has to become of it; with canaries in all, and in keys."""
+"""Synthetic documents of every kind, each with the expected outcome. Documents and keys have canaries."""
 
 import gzip
 import hashlib
@@ -15,9 +15,9 @@ MB = 10**6
 
 
 class Expected(NamedTuple):
-    """What an upload becomes: digests of what is published and of what is rejected, empty for nothing.
+    """The expected outcome of an upload: digests of the processed and the rejected object, empty for none.
 
-    Of a malformed document nothing is published, and what is rejected is a report.
+    A malformed document has no processed object. Its rejected object is a report.
     """
 
     published: str
@@ -26,7 +26,7 @@ class Expected(NamedTuple):
 
 
 def document(random: Random, number: int) -> tuple[bytes, Expected]:
-    """Make a document of any kind."""
+    """Make a document of a random kind."""
     match random.choices(("valid", "dirty", "gzip", "large", "malformed"), (50, 20, 15, 1, 14))[0]:
         case "valid":
             return scans(number)
@@ -35,7 +35,7 @@ def document(random: Random, number: int) -> tuple[bytes, Expected]:
         case "gzip":
             body, expected = scans(number, invalid=1)
             return gzip.compress(body, 1), expected
-        case "large":  # what is extracted of it takes more than one part of an upload
+        case "large":  # its processed object is uploaded in more than one part
             return scans(number, invalid=2, size=MB)
         case _:
             body, _ = scans(number)
@@ -43,7 +43,7 @@ def document(random: Random, number: int) -> tuple[bytes, Expected]:
 
 
 def scans(number: int, *, invalid: int = 0, size: int = 1) -> tuple[bytes, Expected]:
-    """Make an array of ten valid scans, with names of at least this size, and of some that are not valid."""
+    """Make an array of ten valid scans, with names of at least `size` bytes, and some invalid scans."""
     name = f"{CANARY} {number} {'x' * size}"
     valid = [{"patient_id": f"{CANARY}-{index}", "patient_name": name} for index in range(10)]
     dirty = [{"patient_id": f"{CANARY}-{index}", "note": CANARY} for index in range(10, 10 + invalid)]

@@ -1,7 +1,7 @@
-"""`forget` among the handlers of a key: its steps, in its order, between all of theirs.
+"""Model checking of `forget`: its steps, interleaved with the requests of the handlers of the key.
 
-Buckets are what they are in tests/chaos/schedules.py, so the processed one has no versions here. That several
-are removed, by their ids, tests/test_forget.py tries in a real bucket.
+The buckets are those of tests/chaos/schedules.py, so the processed bucket has no versions here.
+tests/test_forget.py tests in a real bucket that several versions are removed.
 """
 
 import itertools
@@ -24,29 +24,29 @@ from tests.chaos.schedules import (
 
 
 class Step(Enum):
-    """What `forget` does, in this order."""
+    """The steps of `forget`, in order."""
 
     HIDDEN = "forget puts a delete marker on the raw object"
     PURGED = "forget removes the raw versions"
-    PROCESSED_SWEPT = "forget removes what was published of them"
-    REJECTED_SWEPT = "forget removes what was rejected of them"
-    PROCESSED_SWEPT_AGAIN = "forget removes once more what was published of them"
-    REJECTED_SWEPT_AGAIN = "forget removes once more what was rejected of them"
+    PROCESSED_SWEPT = "forget removes their processed object"
+    REJECTED_SWEPT = "forget removes their rejected objects"
+    PROCESSED_SWEPT_AGAIN = "forget removes their processed object again"
+    REJECTED_SWEPT_AGAIN = "forget removes their rejected objects again"
     REVEALED = "forget removes its marker"
 
 
 WAITS_BEFORE = {Step.PROCESSED_SWEPT_AGAIN, Step.REJECTED_SWEPT_AGAIN}
 
 type Forgotten = tuple[Document | Happening | Step, ...]
-"""What happens to a key: uploads and deletions, and the steps of `forget`."""
+"""The uploads, happenings and steps of `forget` of a key, in order."""
 
 
 class Forgetting(Exploration):
-    """All schedules in which a key is forgotten; what is uploaded after the first step is another upload."""
+    """Explores all schedules in which a key is forgotten. Uploads after the first step must be kept."""
 
     def __init__(self, story: Forgotten, *, duplicates: int = 0, faults: int = 0) -> None:
         super().__init__(cast("Story", story), duplicates=duplicates, faults=faults)
-        self._steps_told = story
+        self._steps_of_story = story
         begins = next(at for at, what in enumerate(story, 1) if isinstance(what, Step))
         self._kept = {number for number in self._versions if number > begins}
         self._faulty = faults > 0
@@ -67,17 +67,17 @@ class Forgetting(Exploration):
     def _steps(self, world: World) -> Iterator[tuple[str, World]]:
         steps = super()._steps(world)
         if world.happened < len(self._story) and self._has_to_wait(world):
-            next(steps)  # the one of the story
+            next(steps)  # skip the step of the story
         yield from steps
 
     def _has_to_wait(self, world: World) -> bool:
-        """Whether a handler that had opened what is to be forgotten may still be running."""
+        """Tell whether a handler that opened a forgotten version may still be running."""
         reads = (one for handler in world.handlers for one in handler.answers if isinstance(one, Read))
         opened = {int(read.stored.version) for read in reads if read.stored.version != "null"}
-        return self._steps_told[world.happened] in WAITS_BEFORE and bool(opened - self._kept)
+        return self._steps_of_story[world.happened] in WAITS_BEFORE and bool(opened - self._kept)
 
     def _next_of_the_story(self, world: World) -> tuple[str, World]:
-        what = self._steps_told[world.happened]
+        what = self._steps_of_story[world.happened]
         if not isinstance(what, Step):
             return super()._next_of_the_story(world)
         after = world._replace(happened=world.happened + 1)
@@ -85,7 +85,7 @@ class Forgetting(Exploration):
             after = after._replace(processed=self._of_kept(world))
         if what in {Step.REJECTED_SWEPT, Step.REJECTED_SWEPT_AGAIN}:
             after = after._replace(rejected=frozenset(one for one in world.rejected if self._is_kept(one)))
-        if what is Step.REVEALED:  # an event, and by now no upload is young
+        if what is Step.REVEALED:  # sends an event; no upload is young any more
             aged = sorted((one._replace(young=False) for one in world.handlers), key=hash)
             after = self._continued(after._replace(handlers=tuple(aged)), Handler(young=False))
         return what.value, after
@@ -97,8 +97,8 @@ class Forgetting(Exploration):
         return int(report[0].rpartition("/")[2].partition(".")[0]) in self._kept
 
     def _event(self, world: World) -> World:
-        """Have an event come: young until `forget` is done, which takes as long as that."""
-        young = Step.REVEALED not in self._steps_told[: world.happened]
+        """Deliver an event. It is young until `forget` is done, because `forget` waits for as long."""
+        young = Step.REVEALED not in self._steps_of_story[: world.happened]
         return self._continued(world, Handler(young=young))
 
     def _continued(self, world: World, handler: Handler) -> World:
@@ -114,7 +114,7 @@ class Forgetting(Exploration):
 
 
 def stories(before: Story, again: Document) -> Iterator[Forgotten]:
-    """Forget what has happened before; then again with another upload after each step."""
+    """Yield the story with `forget` after `before`; then with another upload after each of its steps."""
     yield (*before, *Step)
     for at in range(1, len(Step) + 1):
         yield (*before, *list(Step)[:at], again, *list(Step)[at:])

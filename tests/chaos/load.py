@@ -1,8 +1,8 @@
-"""Load: small objects, uploaded as fast as the client can, to the deployed zip in the local cloud.
+"""Load test: upload small objects as fast as possible to the function deployed in the local cloud.
 
 python -m tests.chaos.load --objects 5000 --ingest queue
 
-Ends with 1 unless every one is published, and exactly once.
+Exits with 1 unless every object is published exactly once.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from tests.chaos.documents import scans
 from tests.deployment import Deployment
 
 CLIENTS = 8
-WITHIN = 120  # seconds without one more publication
+WITHIN = 120  # seconds without another publication
 
 
 def load(deployment: Deployment, objects: int, announce: Step) -> Counter[int]:
-    """Upload so many; returns how many of them were published how many times."""
+    """Upload objects; returns how many of them were published how many times."""
     announce(f"Uploading {objects:,} objects")
     keys = [f"load/{number}.json" for number in range(objects)]
 
@@ -47,7 +47,7 @@ def await_all(deployment: Deployment, objects: int) -> None:
 
 
 def publications(deployment: Deployment) -> Counter[str]:
-    """Count the versions of every processed object."""
+    """Count the versions of each processed object."""
     pages = deployment.s3.get_paginator("list_object_versions").paginate
     listing = pages(Bucket=deployment.processed, Prefix="load/")
     return Counter(version["Key"] for page in listing for version in page.get("Versions", []))

@@ -1,7 +1,7 @@
-"""The memory of a worker, whatever the size of the object: a real client and sockets, bodies made on the fly.
+"""Measure the memory of a worker, with a real client and sockets. Object bodies are generated on the fly.
 
-python -m tests.chaos.memory: an object of 200 MB and one of 2 GB, where all and where half of the records
-are valid, 64 by one event, and then 2,000 small ones in a row; it ends with 1 if the bounds do not hold.
+python -m tests.chaos.memory measures objects of 200 MB and 2 GB, with all and with half of the records valid;
+64 objects in one event; and 2,000 small objects in a row. It exits with 1 if a limit is exceeded.
 """
 
 import os
@@ -19,23 +19,23 @@ from tests.events import s3_event
 
 MB = 10**6
 RAW = local_stage.buckets().raw
-PEAK = 120  # MB, with the SDK loaded, whatever the size: how much is read ahead is a matter of timing
-PEAK_OF_MANY = 250  # MB, when one event names 64 objects
-LEAK = 0.5  # MB, from the first objects of many to the last
-WARM = 100  # objects, after which nothing more is imported or made once for all
+PEAK = 120  # MB for an object of any size, including the SDK; the amount read ahead depends on timing
+PEAK_OF_MANY = 250  # MB for an event with 64 objects
+LEAK = 0.5  # MB of growth from the first objects to the last
+WARM = 100  # objects after which all modules and caches are loaded
 
 VALID = b'{"patient_id":"P1","patient_name":"Ada Specimen","diagnosis":"drusen","microns":[250,251,252,253]}'
 INVALID = VALID.replace(b"patient_id", b"patient_no")
 
 
 class Shape(NamedTuple):
-    """Records that a large object repeats."""
+    """The records that a large object repeats."""
 
     name: str
     records: bytes
 
     def of(self, size: int) -> Large:
-        """Make an object of about so many bytes."""
+        """Make an object of about `size` bytes."""
         return Large(self.records, size // len(self.records))
 
 
@@ -44,9 +44,9 @@ HALF_VALID = Shape("half rejected", b",\n".join([VALID, INVALID] * 50))
 
 
 def peak(shape: Shape, size: int, objects: int = 1) -> tuple[float, float]:
-    """Handle objects of about so many bytes, by one event, in a fresh process.
+    """Handle one event with objects of about `size` bytes in a new process.
 
-    Returns its peak memory in MB, and the seconds.
+    Returns the peak memory in MB, and the time in seconds.
     """
     started = time.monotonic()
     keys = [f"{number}.json" for number in range(objects)]
@@ -56,7 +56,7 @@ def peak(shape: Shape, size: int, objects: int = 1) -> tuple[float, float]:
 
 
 def growth(objects: int) -> float:
-    """Handle so many small objects in one process: by how many MB it grows after the first ones."""
+    """Handle small objects in one process; returns its growth in MB after the first WARM objects."""
     keys = [f"{number}.json" for number in range(objects)]
     with quiet_worker(dict.fromkeys(keys, HALF_VALID.of(MB // 100))) as one:
         residents = [one.handle(s3_event((RAW, key))).resident for key in keys]
@@ -65,7 +65,7 @@ def growth(objects: int) -> float:
 
 @contextmanager
 def quiet_worker(objects: Mapping[str, Large]) -> Iterator[Worker]:
-    """Run a worker that finds these raw objects, and whose log is of no interest."""
+    """Run a worker with these raw objects, without its log."""
     with stand_in({f"/{RAW}/{key}": each for key, each in objects.items()}, Link(0, 0)) as s3:
         environment = local_stage.environment() | s3.environment
         with Path(os.devnull).open("w") as log, Worker(environment, log) as worker:

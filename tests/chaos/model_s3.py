@@ -1,8 +1,8 @@
-"""S3 as far as the pipeline uses it, as a value: a handler is what it has been answered, a world what stands.
+"""A model of S3, as far as the pipeline uses it, in which everything is an immutable value.
 
-What a handler asks of S3 next depends on nothing but the answers that it has had. So a handler that is
-half-way is the tuple of those answers: to learn its next request, the real `invocations.handle` runs from its
-start on them until it asks for more.
+The next request of a handler depends only on the responses to its earlier requests. So the tuple of these
+responses is the state of a handler. To find its next request, the real `invocations.handle` runs from its
+start with these responses, until it needs another one.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ type Pairs = tuple[tuple[str, str], ...]
 
 
 class Stored(NamedTuple):
-    """An object as it stands. Only raw ones have versions: the pipeline looks at no other's."""
+    """An object. Only raw objects have versions, because the pipeline uses no other versions."""
 
     body: bytes
     etag: str
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a handler asks of S3, as far as anybody else could notice: the parts of an upload are its own."""
+    """A request of a handler. The parts of an upload are no requests here: nobody else can see them."""
 
     operation: str
     bucket: str
@@ -53,14 +53,14 @@ class Request(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An error: S3's code, and whether a delete marker stands there."""
+    """An error: S3's code, and whether the current version is a delete marker."""
 
     code: str
     deleted: bool = False
 
 
 class Read(NamedTuple):
-    """The answer where there is an object: its bytes from some place on, on a connection that may break."""
+    """The response with an object: its bytes from `start`. If `breaks`, the connection is lost."""
 
     stored: Stored
     start: int = 0
@@ -68,7 +68,7 @@ class Read(NamedTuple):
 
 
 class Written(NamedTuple):
-    """The answer to a write that succeeds; `late` if FAST_WITHIN went by since the object was read."""
+    """The response to a successful write. `late`: RECHECK_AFTER passed since the object was read."""
 
     late: bool = False
 
@@ -79,35 +79,35 @@ type Answers = tuple[Answer, ...]
 
 
 class Window(Enum):
-    """What was done since a handler read the raw object of which it is about to publish something."""
+    """What happened between a handler's read of the raw object and its write of the processed one."""
 
-    NOTHING = "nothing that matters"
+    NOTHING = "nothing relevant"
     CHANGED = "the raw object changed"
-    ERASED = "and then the processed object was deleted: by what is assumed, FAST_WITHIN went by"
+    ERASED = "and then the processed object was deleted; RECHECK_AFTER passed, as the pipeline assumes"
 
 
 class Handler(NamedTuple):
-    """A handler that is half-way.
+    """The state of a handler.
 
-    Was its event about an upload of a moment ago; does it guess that the object is new, None while that is
-    open; what was it answered; and what was done since it has read.
+    `young`: its event is about a recent upload. `predicts_new`: it skips the lookup of the processed object;
+    None if both are possible. `answers`: the responses so far. `window`: what happened since its read.
     """
 
     young: bool
-    guesses: bool | None = None
+    predicts_new: bool | None = None
     answers: Answers = ()
     window: Window = Window.NOTHING
 
 
 class AskedError(BaseException):
-    """The handler waits for an answer. Not an Exception: it has to pass through the handler."""
+    """The handler needs another response. Not an Exception, so that the handler does not catch it."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
 
 
 class Ended(Enum):
-    """How a handler ends: well, or so that its event comes again."""
+    """How a handler ends: successfully, or with an error, so that its event is retried."""
 
     WELL = "well"
     FAILED = "failed"
@@ -115,10 +115,10 @@ class Ended(Enum):
 
 @cache
 def next_request(handler: Handler) -> Request | Ended:
-    """Run the pipeline on the answers of a handler; returns what it asks for next, or how it ends."""
+    """Run the pipeline with the responses of a handler; returns its next request, or how it ends."""
     client = Client(handler.answers)
     arrival = Arrival(SETTINGS.raw_bucket, KEY, time.time() if handler.young else LONG_AGO, size=1)
-    pipeline.GUESS.new = bool(handler.guesses)
+    pipeline.PREDICTION.new = bool(handler.predicts_new)
     try:
         with patch("time.monotonic", lambda: client.now):
             handle([arrival], ObjectStore(cast("Any", client)), SETTINGS, lambda: FIFTEEN_MINUTES)
@@ -130,27 +130,27 @@ def next_request(handler: Handler) -> Request | Ended:
 
 
 def absent(request: Request, *, deleted: bool = False) -> Refused:
-    """Say that there is nothing, as S3 does: HEAD has no body and so no code."""
+    """Return S3's error for an absent object. The response to HEAD has no body, so its code is the status."""
     return Refused("404" if request.operation == "head_object" else "NoSuchKey", deleted)
 
 
-def answer(request: Request, stands: Stored | None) -> tuple[Answer, Stored | None]:
-    """Do as S3 does, at once: what does it answer, and what stands there then."""
+def answer(request: Request, current: Stored | None) -> tuple[Answer, Stored | None]:
+    """Return S3's response to a request, and the object after it."""
     conditions = dict(request.conditions)
-    if stands is None and (not request.writes or "IfMatch" in conditions):
-        return absent(request), stands
-    if stands and ("IfNoneMatch" in conditions or conditions.get("IfMatch", stands.etag) != stands.etag):
-        return Refused("PreconditionFailed"), stands
+    if current is None and (not request.writes or "IfMatch" in conditions):
+        return absent(request), current
+    if current and ("IfNoneMatch" in conditions or conditions.get("IfMatch", current.etag) != current.etag):
+        return Refused("PreconditionFailed"), current
     if request.writes:
         return Written(), request.writes
     start = int(conditions.get("Range", "bytes=0-")[len("bytes=") : -1])
-    return Read(cast("Stored", stands), start), stands
+    return Read(cast("Stored", current), start), current
 
 
 class Client:
-    """S3 as boto3 offers it, to a handler that has had these answers."""
+    """A boto3 client that returns these responses."""
 
-    meta = Mock()  # botocore's events, of which there are none here
+    meta = Mock()  # botocore's events, which are not modelled
 
     def __init__(self, answers: Answers) -> None:
         self._answers = iter(answers)
@@ -196,12 +196,12 @@ class Client:
             response: Any = {"Error": {"Code": answered.code}, "ResponseMetadata": {"HTTPHeaders": headers}}
             raise ClientError(response, operation)
         if answered == Written(late=True):
-            self.now += pipeline.FAST_WITHIN
+            self.now += pipeline.RECHECK_AFTER
         return answered
 
 
 class Body:
-    """The bytes of an object as they come."""
+    """The body of a response."""
 
     def __init__(self, body: bytes, *, breaks: bool) -> None:
         self._body = body

@@ -1,10 +1,10 @@
-"""Every order in which the handlers of one key can take their steps, with everything that may come between.
+"""Model checking: try every order in which the handlers of one key can send their requests.
 
-A world is a value: what happened to the raw object so far, what stands in the other buckets, how far each
-handler is (tests/chaos/model_s3.py). An exploration visits every world that any schedule leads to, each once,
-however many schedules do.
+A world is the state of everything: the events that happened to the raw object, the objects in the other
+buckets, and the state of each handler (tests/chaos/model_s3.py). It is an immutable value. An exploration
+visits each reachable world once, even if many schedules lead to it.
 
-python -m tests.chaos.schedules explores the large bounds, some minutes long.
+python -m tests.chaos.schedules explores larger bounds, which takes some minutes.
 """
 
 import itertools
@@ -37,7 +37,7 @@ PART_SIZE = 200  # so that LARGE is uploaded in parts, and the others are not
 
 
 class Document(NamedTuple):
-    """What somebody uploads, and what has to become of it: None where nothing is to be published."""
+    """A document, and its expected processed (None for none) and rejected objects."""
 
     name: str
     raw: bytes
@@ -58,7 +58,7 @@ MALFORMED = Document("malformed", b"[", None, b'{"reason":"truncated","offset":1
 
 
 class Happening(Enum):
-    """What else can happen to a key than an upload."""
+    """What can happen to a key besides an upload."""
 
     DELETED = "a delete marker is put on the raw object"
     REMOVED = "the newest raw version, or the delete marker above it, is removed for good"
@@ -69,30 +69,30 @@ DELETED, REMOVED, ERASED = Happening
 ANYTHING = (A, B, DIRTY, LARGE, REFUSED, MALFORMED, *Happening)
 
 type Story = tuple[Document | Happening, ...]
-"""What happens to a key, in this order."""
+"""The uploads and happenings of a key, in order."""
 
 MARKER = 0
 type Versions = tuple[int, ...]
-"""What is in the raw bucket, the oldest first: numbers of versions, or MARKER."""
+"""The versions in the raw bucket, oldest first: their numbers, or MARKER."""
 
 
 class World(NamedTuple):
-    """What a schedule has brought about so far, and what may still come between."""
+    """The state after a part of a schedule, and the duplicates and faults that may still happen."""
 
-    happened: int  # of the story
+    happened: int  # number of the events of the story so far
     processed: Stored | None
     rejected: frozenset[tuple[str, bytes]]
     handlers: tuple[Handler, ...]
-    duplicates: int  # events that may still come again
+    duplicates: int  # events that may still be delivered again
     faults: int
 
 
 class WrongError(Exception):
-    """A schedule, and what is wrong with where it leads."""
+    """A schedule that leads to a wrong world, and what is wrong."""
 
 
 class Exploration:
-    """All schedules of a story."""
+    """Explores all schedules of a story."""
 
     def __init__(self, story: Story, *, duplicates: int = 0, faults: int = 0) -> None:
         self._story = story
@@ -106,11 +106,11 @@ class Exploration:
 
     @property
     def worlds(self) -> int:
-        """How many different ones were visited."""
+        """The number of different worlds that were visited."""
         return len(self._known)
 
     def run(self) -> int:
-        """Follow every schedule; returns their number, or raises WrongError."""
+        """Try every schedule; returns their number, or raises WrongError."""
         next_request.cache_clear()
         with patch.object(telemetry, "emit"), patch.object(upload, "PART_SIZE", PART_SIZE):
             return self._follow(self._start, ())
@@ -142,19 +142,19 @@ class Exploration:
         return what.value, erased(after) if what is ERASED else after
 
     def _event(self, world: World) -> World:
-        """Have an event of an upload come, young as long as there is something to be seen."""
+        """Deliver the event of an upload. It is young while there is a raw object."""
         return self._continued(world, Handler(young=self._raw(world) is not None))
 
     def _continued(self, world: World, handler: Handler) -> World:
-        """Let a handler be where it is, unless it has ended. Handlers are alike: their order is no matter."""
+        """Add a handler to the world, unless it has ended. Handlers are sorted: their order is irrelevant."""
         request = next_request(handler)
         if request is Ended.WELL:
             return world
         if request is Ended.FAILED:
             return self._event(world)
-        start = Handler(handler.young, guesses=False)
-        if handler.guesses is not None and request == next_request(start):
-            handler = start  # a new attempt knows nothing of the one before
+        start = Handler(handler.young, predicts_new=False)
+        if handler.predicts_new is not None and request == next_request(start):
+            handler = start  # a new attempt does not depend on the one before
         elif not has_read(handler):
             handler = handler._replace(window=Window.NOTHING)
         return world._replace(handlers=tuple(sorted((*world.handlers, handler), key=hash)))
@@ -163,35 +163,38 @@ class Exploration:
         others = list(world.handlers)
         others.remove(handler)
         world = world._replace(handlers=tuple(others))
-        # Whether it guesses depends on what its process has handled before.
-        for guesses in (False, True) if handler.guesses is None else (handler.guesses,):
-            yield from self._asks(handler._replace(guesses=guesses), world)
+        # The prediction depends on what the process has handled before.
+        for predicts_new in (False, True) if handler.predicts_new is None else (handler.predicts_new,):
+            yield from self._request_steps(handler._replace(predicts_new=predicts_new), world)
 
-    def _asks(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
+    def _request_steps(self, handler: Handler, world: World) -> Iterator[tuple[str, World]]:
         request = cast("Request", next_request(handler))
         answered, after = self._answered(request, world)
         step = f"{request.operation} in {request.bucket} {dict(request.conditions)}: {answered}"
         for one in timed(request, answered, handler):
-            yield step, self._told(after, handler, one)
+            yield step, self._respond(after, handler, one)
         if world.faults:
             world, after = (each._replace(faults=world.faults - 1) for each in (world, after))
-            # Lambda sends the event of a killed handler again.
+            # Lambda retries the event of a killed handler.
             yield f"killed before {step}", self._event(world)
             yield f"killed after {step}", self._event(after)
             again, twice = self._answered(request, after)
-            yield f"{step}, which is lost, so it is sent again: {again}", self._told(twice, handler, again)
+            yield (
+                f"{step}; the response is lost, so the request is sent again: {again}",
+                self._respond(twice, handler, again),
+            )
             if isinstance(answered, Read):
-                yield from self._reads_amiss(request, answered, handler, after)
+                yield from self._read_faults(request, answered, handler, after)
 
-    def _reads_amiss(
+    def _read_faults(
         self, request: Request, read: Read, handler: Handler, world: World
     ) -> Iterator[tuple[str, World]]:
         if request.operation == "get_object":
-            yield "and breaks", self._told(world, handler, read._replace(breaks=True))
+            yield "and the connection is lost", self._respond(world, handler, read._replace(breaks=True))
         if request.bucket == SETTINGS.raw_bucket and handler.young:
-            yield "not to be seen yet", self._told(world, handler, absent(request))
+            yield "not visible yet", self._respond(world, handler, absent(request))
 
-    def _told(self, world: World, handler: Handler, answered: Answer) -> World:
+    def _respond(self, world: World, handler: Handler, answered: Answer) -> World:
         return self._continued(world, handler._replace(answers=(*handler.answers, answered)))
 
     def _answered(self, request: Request, world: World) -> tuple[Answer, World]:
@@ -212,19 +215,19 @@ class Exploration:
         return document and Stored(document.raw, md5(document.raw), str(number))
 
     def _current(self, world: World) -> int:
-        """Number the version that is current; MARKER if none is."""
+        """Return the number of the current version; MARKER if there is none."""
         stack = self._stacks[world.happened]
         return stack[-1] if stack else MARKER
 
     def _wrong(self, world: World, following: Iterable[World]) -> str | None:
-        """Say what is wrong, on the way or in the end; nothing if nothing is."""
+        """Return what is wrong in a world; None if nothing is."""
         processed = world.processed
         if processed and processed.body != self._versions[processed.made_from].published:
-            return "something else is published than what the version becomes"
+            return "the processed object is not the expected one of its version"
         if any(self._versions[number].rejected != body for number, body in reports(world)):
-            return "something else is kept as rejected than what the version becomes"
+            return "the rejected object is not the expected one of its version"
         if any(self._versions[number] is not REFUSED for number in refusals(world)):
-            return "a document is told to be refused that is not"
+            return "a document is reported as refused that is not refused"
         if self._only_forward and any(goes_back(world, after) for after in following):
             return "and then the same or an older version is published over a newer one"
         return None if following else self._wrong_in_the_end(world)
@@ -233,25 +236,25 @@ class Exploration:
         current = self._current(world)
         newest = self._versions.get(current)
         if newest and newest.rejected and (current, newest.rejected) not in reports(world):
-            return "what the newest version has to be rejected is not kept"
+            return "the rejected object of the newest version is missing"
         if newest is REFUSED and current not in refusals(world):
-            return "the newest version is not told to be refused"
+            return "the newest version is not reported as refused"
         if newest and newest.published and not self._is_published(current, world.processed):
             return f"the newest version is not published in the end, but {world.processed}"
         return None
 
     def _is_published(self, number: int, processed: Stored | None) -> bool:
-        # Whoever deletes what was published has it stay away, or come back as it should be.
+        # A processed object that somebody deleted may stay absent, or be published again.
         return processed.made_from == number if processed else ERASED in self._story
 
 
 def timed(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
-    """Say in which time an answer may come: in no time, if that can be."""
+    """Return the response in its possible timing; the fast one if both are possible."""
     return either(request, answered, handler)[:1]
 
 
 def either(request: Request, answered: Answer, handler: Handler) -> list[Answer]:
-    """Say in which times, as far as a handler could notice, an answer may come: in no time, or late."""
+    """Return the response in each timing that a handler can notice: fast or late."""
     if not isinstance(answered, Written) or ("IfNoneMatch", "*") not in request.conditions:
         return [answered]
     late: Answer = Written(late=True)
@@ -259,48 +262,48 @@ def either(request: Request, answered: Answer, handler: Handler) -> list[Answer]
 
 
 def has_read(handler: Handler) -> bool:
-    """Tell whether a handler has read the raw object and has yet to publish what comes of it."""
+    """Tell whether a handler has read the raw object and has not published it yet."""
     request = cast("Request", next_request(handler))
     return request.writes is not None or "Range" in dict(request.conditions)
 
 
 def changed(world: World) -> World:
-    """Note for those who are about to publish that the raw object is another."""
-    return noted(world, Window.NOTHING, Window.CHANGED)
+    """Record for handlers that have read the raw object that it has changed since."""
+    return _record_window(world, Window.NOTHING, Window.CHANGED)
 
 
 def erased(world: World) -> World:
-    """Delete the processed object, as long after a change of the raw one as is assumed."""
-    return noted(world._replace(processed=None), Window.CHANGED, Window.ERASED)
+    """Delete the processed object, as late after a change of the raw object as the pipeline assumes."""
+    return _record_window(world._replace(processed=None), Window.CHANGED, Window.ERASED)
 
 
-def noted(world: World, before: Window, after: Window) -> World:
-    told = (
+def _record_window(world: World, before: Window, after: Window) -> World:
+    handlers = (
         handler._replace(window=after) if handler.window is before and has_read(handler) else handler
         for handler in world.handlers
     )
-    return world._replace(handlers=tuple(sorted(told, key=hash)))
+    return world._replace(handlers=tuple(sorted(handlers, key=hash)))
 
 
 def reports(world: World) -> list[tuple[int, bytes]]:
-    """List what is kept as rejected, by the number of its version."""
-    return [(number, body) for number, kind, body in kept(world) if kind == "jsonl"]
+    """List the rejected objects with the number of their version."""
+    return [(number, body) for number, kind, body in rejected_objects(world) if kind == "jsonl"]
 
 
 def refusals(world: World) -> list[int]:
-    """Number the versions that are told to be refused."""
-    return [number for number, kind, _ in kept(world) if kind == "refused.json"]
+    """Return the numbers of the versions that are reported as refused."""
+    return [number for number, kind, _ in rejected_objects(world) if kind == "refused.json"]
 
 
-def kept(world: World) -> Iterator[tuple[int, str, bytes]]:
-    """Name what is in the rejected bucket: number of the version, kind, and content."""
+def rejected_objects(world: World) -> Iterator[tuple[int, str, bytes]]:
+    """Yield number of the version, kind and content of each object in the rejected bucket."""
     for key, body in world.rejected:
         number, _, kind = key.removeprefix(f"{KEY}/").partition(".")
         yield int(number), kind, body
 
 
 def goes_back(world: World, after: World) -> bool:
-    """Tell whether a step publishes again what was, or less than, what stands."""
+    """Tell whether a step publishes the same or an older version over the processed object."""
     written = after.processed is not world.processed
     return bool(
         written
@@ -311,7 +314,7 @@ def goes_back(world: World, after: World) -> bool:
 
 
 def stacked(versions: Versions, event: tuple[int, Document | Happening]) -> Versions:
-    """Say what is in the raw bucket when this has happened, too."""
+    """Return the versions in the raw bucket after this event."""
     number, what = event
     if what is REMOVED:
         return versions[:-1]
@@ -321,22 +324,22 @@ def stacked(versions: Versions, event: tuple[int, Document | Happening]) -> Vers
 
 
 def stories(length: int, alphabet: Story) -> list[Story]:
-    """Tell every story of so many happenings, an upload first. A and B are alike, so A comes first."""
-    told = itertools.product(alphabet, repeat=length)
-    begun = (story for story in told if isinstance(story[0], Document))
+    """List every story of this length that begins with an upload. A and B are equivalent: A comes first."""
+    all_stories = itertools.product(alphabet, repeat=length)
+    begun = (story for story in all_stories if isinstance(story[0], Document))
     return [story for story in begun if B not in story or A in story[: story.index(B)]]
 
 
 def explore(length: int, alphabet: Story, *, duplicates: int, faults: int) -> str:
-    """Explore every story of this length; says how much that was."""
+    """Explore every story of this length; returns a summary."""
     begun, worlds, schedules = time.monotonic(), 0, 0
-    told = stories(length, alphabet)
-    for story in told:
+    explored = stories(length, alphabet)
+    for story in explored:
         exploration = Exploration(story, duplicates=duplicates, faults=faults)
         schedules += exploration.run()
         worlds += exploration.worlds
     seconds = time.monotonic() - begun
-    return f"{len(told)} stories, {worlds:,} worlds, {schedules:.1e} schedules, {seconds:.0f} s"
+    return f"{len(explored)} stories, {worlds:,} worlds, {schedules:.1e} schedules, {seconds:.0f} s"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What became of every upload of a storm: read from buckets, logs and failures, where it counts."""
+"""Check the outcome of every upload of a workload, in buckets, logs and failures."""
 
 import json
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 import boto3
 
 from infra.ops.aws.uploads import report_key
-from tests.chaos.crew import BUCKETS
 from tests.chaos.documents import CANARIES, Expected, digest
-from tests.chaos.storm import HOT, Storm
+from tests.chaos.worker_pool import BUCKETS
+from tests.chaos.workload import HOT, Workload
 
 
 class Verdict(NamedTuple):
-    """Which keys are at fault, by fault."""
+    """The keys with a fault, by fault."""
 
     lost: list[str]  # the current version is neither published nor reported
     stale: list[str]  # an older version than the current one is published
-    wrong: list[str]  # something else is published, or reported, than what the version becomes
-    twice: list[str]  # a key with one version has more than one publication
-    leaks: list[str]  # a canary is in metadata, in a log line, in a failure
+    wrong: list[str]  # the processed or rejected object is not the expected one
+    twice: list[str]  # a key with one version was published more than once
+    leaks: list[str]  # a canary is in metadata, a log line or a failure
 
     @property
     def faultless(self) -> bool:
@@ -27,19 +27,19 @@ class Verdict(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An object that is there."""
+    """An object in a bucket."""
 
     version: str
     metadata: dict[str, str]
     body: bytes
 
 
-def judge(storm: Storm, log: str, failed: list[dict[str, Any]]) -> Verdict:
-    """Look at every key, every log line and every failure."""
+def judge(workload: Workload, log: str, failed: list[dict[str, Any]]) -> Verdict:
+    """Check every key, every log line and every failure."""
     s3 = boto3.client("s3")
     faults = {
-        key: set(Judge(s3, key, erased=key in storm.erased).faults(versions))
-        for key, versions in storm.expected.items()
+        key: set(KeyCheck(s3, key, erased=key in workload.erased).faults(versions))
+        for key, versions in workload.expected.items()
     }
     by_kind = {kind: [key for key in faults if kind in faults[key]] for kind in Verdict._fields}
     by_kind["leaks"] += leaks([*log.splitlines(), *(json.dumps(without_keys(event)) for event in failed)])
@@ -52,8 +52,8 @@ def publications() -> int:
     return sum(len(page.get("Versions", [])) for page in pages)
 
 
-class Judge:
-    """One key, as it stands in the buckets."""
+class KeyCheck:
+    """Checks one key in the three buckets."""
 
     def __init__(self, s3: Any, key: str, *, erased: bool) -> None:
         self._s3 = s3
@@ -64,8 +64,8 @@ class Judge:
         raw = self._read(BUCKETS.raw, self._key)
         current = raw.version if raw else None
         yield from self._published(expected, current)
-        for version, due in expected.items():
-            yield from self._reported(version, due, current=version == current)
+        for version, outcome in expected.items():
+            yield from self._reported(version, outcome, current=version == current)
         if HOT not in self._key and self._publications() > 1:
             yield "twice"
 
@@ -84,7 +84,7 @@ class Judge:
 
     def _reported(self, version: str, expected: Expected, *, current: bool) -> Iterator[str]:
         report = self._read(BUCKETS.rejected, report_key(self._key, version))
-        # An older version may have been replaced before anybody looked at it.
+        # An older version may have been replaced before a worker read it.
         if current and not report and (expected.rejected or expected.malformed):
             yield "lost"
         if report and not is_expected(report.body, expected):
@@ -115,7 +115,7 @@ def leaks(lines: list[str]) -> list[str]:
 
 
 def without_keys(event: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the keys, which an event has to name to be sent again."""
+    """Remove the keys, which an event in the failure queue must contain."""
     copy: dict[str, Any] = json.loads(json.dumps(event))
     for record in copy.get("Records", []):
         del record["s3"]["object"]["key"]

@@ -1,4 +1,4 @@
-"""A worker as Lambda has one: a process that imports the application once and handles event after event."""
+"""A worker like one of Lambda: a process that imports the application once and handles many events."""
 
 import json
 import subprocess
@@ -12,18 +12,18 @@ from tests.events import CONTEXT
 
 
 class Memory(NamedTuple):
-    """Of a process, in MB: what it takes now, and the most that it ever took."""
+    """Memory of a process in MB: now, and at its peak."""
 
     resident: float
     peak: float
 
 
 class FailedError(Exception):
-    """The worker could not handle an event, or died over it; says what it said."""
+    """The worker failed to handle an event, or was killed. The message has its error."""
 
 
 class Worker:
-    """The process, from outside: it runs in exactly this environment, and writes its log there."""
+    """Controls the process. It runs in exactly this environment and logs to `log`."""
 
     def __init__(self, environment: dict[str, str], log: IO[str]) -> None:
         command = [sys.executable, "-m", "tests.chaos.worker"]
@@ -40,7 +40,7 @@ class Worker:
         self._process.communicate()
 
     def handle(self, event: dict[str, Any]) -> Memory:
-        """Have an event handled; raises FailedError."""
+        """Send an event and wait for the result; raises FailedError."""
         assert self._process.stdin
         assert self._process.stdout
         try:
@@ -57,22 +57,22 @@ class Worker:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the process."""
         self._process.kill()
 
 
 def main() -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr  # the application's log is not for who waits for answers
-    from app import data_processor  # noqa: PLC0415 - it reads its environment, and gets hold of stdout
+    results, sys.stdout = sys.stdout, sys.stderr  # the log must not be mixed with the results
+    from app import data_processor  # noqa: PLC0415 - importing it reads the environment and uses stdout
 
     for line in sys.stdin:
         error = None
         try:
             data_processor(json.loads(line), CONTEXT)
-        except Exception as failure:  # noqa: BLE001 - Lambda logs any, and answers with its words
+        except Exception as failure:  # noqa: BLE001 - Lambda logs and returns any error
             traceback.print_exc()
             error = f"{type(failure).__name__}: {failure}"
-        print(json.dumps([error, [memory("VmRSS"), memory("VmHWM")]]), file=answers, flush=True)
+        print(json.dumps([error, [memory("VmRSS"), memory("VmHWM")]]), file=results, flush=True)
 
 
 def memory(name: str) -> float:

@@ -6,7 +6,7 @@ mock_provider "aws" {
   }
 }
 
-# Those below the region are of ../modules/deployer.
+# The variables below the region belong to ../modules/deployer.
 variables {
   region = "eu-central-1"
 
@@ -29,22 +29,22 @@ run "the_state_bucket_is_named_for_the_account" {
   }
 }
 
-run "region_must_be_one" {
+run "region_must_be_a_region" {
   command = plan
   variables { region = "Frankfurt" }
   expect_failures = [var.region]
 }
 
-run "nobody_deploys_from_github_unless_a_repository_is_named" {
+run "github_may_not_deploy_without_a_configured_repository" {
   command = plan
 
   assert {
     condition     = output.deployer_role_arns == {} && length(aws_iam_openid_connect_provider.github) == 0
-    error_message = "An account trusts GitHub only where somebody has said whom."
+    error_message = "Without a configured repository, the account must not trust GitHub."
   }
 }
 
-run "a_named_repository_deploys_every_stage_that_has_a_file" {
+run "a_configured_repository_deploys_every_stage_that_has_a_file" {
   command = plan
   variables {
     github_repository    = "somebody/data-pipeline"
@@ -54,15 +54,15 @@ run "a_named_repository_deploys_every_stage_that_has_a_file" {
 
   assert {
     condition     = toset(keys(output.deployer_role_arns)) == toset([for file in fileset("../env", "*.tfvars") : trimsuffix(file, ".tfvars")])
-    error_message = "Each stage has a role of its own."
+    error_message = "Each stage must have its own role."
   }
   assert {
     condition     = aws_iam_openid_connect_provider.github[0].client_id_list == toset(["sts.amazonaws.com"])
-    error_message = "GitHub's tokens are taken only when they were asked for AWS."
+    error_message = "GitHub's tokens must have the audience of AWS."
   }
 }
 
-run "an_account_that_knows_github_already_keeps_its_provider" {
+run "an_existing_provider_for_github_is_kept" {
   command = plan
   variables {
     github_repository    = "somebody/data-pipeline"
@@ -73,11 +73,11 @@ run "an_account_that_knows_github_already_keeps_its_provider" {
 
   assert {
     condition     = length(aws_iam_openid_connect_provider.github) == 0
-    error_message = "AWS takes one provider an address."
+    error_message = "AWS allows only one provider for a URL."
   }
 }
 
-run "a_deployer_is_one_environment_of_one_repository" {
+run "a_deployer_trusts_one_environment_of_one_repository" {
   command = plan
   module {
     source = "../modules/deployer"
@@ -91,7 +91,7 @@ run "a_deployer_is_one_environment_of_one_repository" {
         "repo:somebody@12/data-pipeline@345:environment:dev",
       ]
     }
-    error_message = "No other repository or environment deploys the stage, and this one by either of its names."
+    error_message = "The role must trust this repository and environment only, with both forms of the subject."
   }
   assert {
     condition = 10240 > length(join("", [
@@ -101,7 +101,7 @@ run "a_deployer_is_one_environment_of_one_repository" {
       aws_iam_role_policy.deploys_the_application.policy,
       aws_iam_role_policy.tries_what_is_deployed.policy,
     ]))
-    error_message = "AWS takes 10,240 characters of policies with a role."
+    error_message = "AWS allows 10,240 characters of inline policies for a role."
   }
   assert {
     condition = [
@@ -109,27 +109,27 @@ run "a_deployer_is_one_environment_of_one_repository" {
         for resource in flatten([statement.Resource]) : resource if !endswith(resource, "-${join("", [for _ in range(26) : "?"])}/smoke-test/*")
       ] if startswith(flatten([statement.Action])[0], "s3:")
     ] == [[], []]
-    error_message = "What it tries is below smoke-test/."
+    error_message = "It may access only objects below smoke-test/."
   }
   assert {
     condition = [
       for statement in jsondecode(aws_iam_role_policy.tries_what_is_deployed.policy).Statement : statement.Resource
       if contains(flatten([statement.Action]), "s3:PutObject")
     ] == ["arn:aws:s3:::ikerian-dev-raw-${join("", [for _ in range(26) : "?"])}/smoke-test/*"]
-    error_message = "It uploads to the raw bucket alone."
+    error_message = "It may upload to the raw bucket only."
   }
 }
 
-run "every_stage_that_has_a_file_has_a_boundary_whoever_deploys_it" {
+run "every_stage_that_has_a_file_has_a_boundary" {
   command = plan
 
   assert {
     condition     = toset([for boundary in module.boundary : boundary.name]) == toset([for file in fileset("../env", "*.tfvars") : "ikerian-${trimsuffix(file, ".tfvars")}-boundary"])
-    error_message = "The foundation gives its roles the boundary of this name."
+    error_message = "The foundation uses a boundary of this name."
   }
 }
 
-run "roles_are_made_within_their_boundary" {
+run "roles_are_created_with_the_boundary_only" {
   command = plan
   module {
     source = "../modules/deployer"
@@ -140,7 +140,7 @@ run "roles_are_made_within_their_boundary" {
       for statement in jsondecode(aws_iam_role_policy.deploys_the_foundation.policy).Statement : statement.Condition
       if length(setintersection(flatten([statement.Action]), ["iam:CreateRole", "iam:PutRolePolicy"])) > 0
     ] == [{ StringEquals = { "iam:PermissionsBoundary" = "arn:aws:iam::123456789012:policy/boundary" } }]
-    error_message = "Who makes roles without a boundary makes them as powerful as anybody."
+    error_message = "Without this condition, a deployer could create roles with any permissions."
   }
   assert {
     condition = !anytrue([
@@ -151,11 +151,11 @@ run "roles_are_made_within_their_boundary" {
         aws_iam_role_policy.tries_what_is_deployed.policy,
       ] : strcontains(policy, "PermissionsBoundary\",") || strcontains(policy, "iam:*") || strcontains(policy, "Policy*") || strcontains(policy, "CreatePolicyVersion")
     ])
-    error_message = "Who can change the boundary is not bound by it."
+    error_message = "A deployer must not be able to change the boundary."
   }
 }
 
-run "nobody_deploys_a_stage_that_is_named_like_another_ones_function" {
+run "no_stage_may_have_the_name_of_another_stages_function" {
   command = plan
   module {
     source = "../modules/deployer"
@@ -164,7 +164,7 @@ run "nobody_deploys_a_stage_that_is_named_like_another_ones_function" {
   expect_failures = [var.stage]
 }
 
-run "github_repository_must_be_one" {
+run "github_repository_must_be_a_repository" {
   command = plan
   variables {
     github_repository    = "https://github.com/somebody/data-pipeline"
@@ -174,7 +174,7 @@ run "github_repository_must_be_one" {
   expect_failures = [var.github_repository]
 }
 
-run "github_repository_wants_its_numbers" {
+run "github_repository_requires_its_ids" {
   command = plan
   variables { github_repository = "somebody/data-pipeline" }
   expect_failures = [var.github_owner_id, var.github_repository_id]

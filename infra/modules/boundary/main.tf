@@ -1,5 +1,5 @@
-# The most that a stage's functions may ever do. A policy of their roles gives them something only if this gives
-# it, too. So whoever deploys may write those policies, and cannot make them reach further.
+# The permissions boundary of a stage's roles. A role may do only what both its own policies and the boundary
+# allow. So a deployer may write the policies, but cannot grant more than the boundary does.
 
 terraform {
   required_providers {
@@ -11,20 +11,20 @@ terraform {
 }
 
 locals {
-  # As ../../main.tf, ../../s3.tf and Chalice name things.
+  # The names that ../../main.tf, ../../s3.tf and Chalice use.
   api            = "ikerian-data-pipeline-${var.stage}"
   data_processor = "${local.api}-data-processor"
   replay         = "${local.api}-replay"
 
-  # Terraform ends a bucket's name with 26 characters. An asterisk in their place would match every object, too.
+  # Terraform appends 26 characters to a bucket's name. An asterisk instead would match objects, too.
   unique  = join("", [for _ in range(26) : "?"])
   buckets = [for use in ["raw", "processed", "rejected", "operations"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   here    = "${var.region}:${var.account}"
 }
 
 resource "aws_iam_policy" "this" {
-  # checkov:skip=CKV_AWS_290:EC2 wants Lambda's calls allowed on every network interface.
-  # checkov:skip=CKV_AWS_355:Likewise.
+  # checkov:skip=CKV_AWS_290:EC2 requires Lambda's calls to be allowed on every network interface.
+  # checkov:skip=CKV_AWS_355:As above.
   name        = "ikerian-${var.stage}-boundary"
   description = "The most that the functions of the stage ${var.stage} may do."
 

@@ -1,4 +1,4 @@
-# A private bucket: versioned, encrypted, reached over TLS only, and tidied by S3 itself.
+# A private bucket: versioned, encrypted, accessible over TLS only, with lifecycle rules.
 
 terraform {
   required_providers {
@@ -10,8 +10,8 @@ terraform {
 }
 
 resource "aws_s3_bucket" "this" {
-  # checkov:skip=CKV_AWS_144:Uploads can be sent again and the rest derived from them; another region would be another place to guard.
-  # checkov:skip=CKV2_AWS_62:Only the raw bucket notifies anybody, and that notification is Chalice's.
+  # checkov:skip=CKV_AWS_144:Uploads can be sent again, and the rest is derived from them. A second region would be a second place to protect.
+  # checkov:skip=CKV2_AWS_62:Only the raw bucket has a notification, and Chalice creates it.
   bucket        = var.name
   bucket_prefix = var.name_prefix
   force_destroy = var.force_destroy
@@ -69,7 +69,7 @@ resource "aws_s3_bucket_policy" "this" {
     }]
   })
 
-  # S3 refuses two changes of one bucket's access at the same time.
+  # S3 refuses concurrent changes of a bucket's access settings.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
@@ -103,12 +103,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     expiration {
       days = var.object_days
-      # S3 sweeps them by itself where objects expire, and takes only one of the two.
+      # If objects expire, S3 removes the markers itself, and does not accept both settings.
       expired_object_delete_marker = var.object_days == null ? true : null
     }
   }
 
-  # Rules about versions mean what they say once there are versions.
+  # The rules about versions require versioning.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 

@@ -1,40 +1,40 @@
 variable "access_log_bucket" {
-  description = "Name of the bucket that takes the access logs; null for none."
+  description = "Name of the bucket for access logs; null for none."
   type        = string
   default     = null
 }
 
 variable "force_destroy" {
-  description = "Whether the bucket may be destroyed while it holds objects."
+  description = "Whether the bucket may be destroyed while it contains objects."
   type        = bool
   default     = false
 }
 
 variable "kms_key_arn" {
-  description = "ARN of the KMS key of SSE-KMS; null for SSE-S3."
+  description = "ARN of the KMS key for SSE-KMS; null for SSE-S3."
   type        = string
   default     = null
 }
 
 variable "name" {
-  description = "Name of the bucket; null where name_prefix is given."
+  description = "Name of the bucket; null if name_prefix is set."
   type        = string
   default     = null
 }
 
 variable "name_prefix" {
-  description = "How the name starts, S3 wants it unique: Terraform adds the rest. Null where name is given."
+  description = "Prefix of the name, which Terraform completes to a unique one; null if name is set."
   type        = string
   default     = null
 }
 
 variable "noncurrent_version_days" {
-  description = "Days that a replaced or deleted version is kept."
+  description = "Days until a replaced or deleted version is removed."
   type        = number
 }
 
 variable "object_days" {
-  description = "Days that an object is kept; null for ever."
+  description = "Days until an object expires; null for never."
   type        = number
   default     = null
 }

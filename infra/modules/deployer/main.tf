@@ -1,6 +1,6 @@
-# A role in which GitHub Actions deploys one stage, and may do what `deploy` and `destroy` do and nothing else.
-# It sees no scan: of the objects in the stage's buckets, those of the smoke test are all that it may touch. What it
-# deploys could let it see more, so who may change that is for GitHub's rules to say (../../../SECURITY.md).
+# The role in which GitHub Actions deploys one stage. It may do what `deploy` and `destroy` do, and nothing else.
+# Of the objects in the stage's buckets, it may access only those of the smoke test. Deployed code could read
+# others, so branch protection has to control who changes the code (../../../SECURITY.md).
 
 terraform {
   required_providers {
@@ -12,37 +12,37 @@ terraform {
 }
 
 locals {
-  # As ../../main.tf, ../../s3.tf and Chalice name things.
+  # The names that ../../main.tf, ../../s3.tf and Chalice use.
   api            = "ikerian-data-pipeline-${var.stage}"
   data_processor = "${local.api}-data-processor"
   functions      = [local.api, local.data_processor]
   replay         = "${local.api}-replay"
-  # The functions', the replay's and that of its schedule: no stage can be called so that its own begin like these.
+  # The roles of the functions, the replay and its schedule. No other stage's role can match.
   roles = [for name in [local.api, "${local.data_processor}*"] : "arn:aws:iam::${var.account}:role/${name}"]
 
-  # GitHub names a job by its repository. Repositories made, renamed or moved since 2026-07-15 add their numbers,
-  # and so does every other that has asked for it.
+  # The token's subject contains the repository. It also contains the ids of owner and repository if the repository
+  # was created, renamed or transferred since 2026-07-15, or opted in.
   owner    = split("/", var.repository)[0]
   name     = split("/", var.repository)[1]
   subjects = ["${local.owner}/${local.name}", "${local.owner}@${var.owner_id}/${local.name}@${var.repository_id}"]
 
-  # Terraform makes a bucket's name unique by 26 characters: a time and a counter. An asterisk in their place would
-  # let `dev` have the buckets of `dev-raw`, and what has "/smoke-test/" anywhere in its key.
+  # Terraform appends 26 characters to a bucket's name: a time and a counter. With an asterisk instead, the role of
+  # `dev` would match the buckets of `dev-raw`, and objects with "/smoke-test/" anywhere in their keys.
   unique  = join("", [for _ in range(26) : "?"])
   scans   = [for use in ["raw", "processed", "rejected"] : "arn:aws:s3:::ikerian-${var.stage}-${use}-${local.unique}"]
   buckets = concat(local.scans, ["arn:aws:s3:::ikerian-${var.stage}-operations-${local.unique}"])
   here    = "${var.region}:${var.account}"
 
-  # A connection of a queue to a function has no name; whose it is shows in the function.
+  # An event source mapping has no name. The condition on its function restricts it to the stage.
   connections       = "arn:aws:lambda:${local.here}:event-source-mapping:*"
   to_data_processor = { ArnEquals = { "lambda:FunctionArn" = "arn:aws:lambda:${local.here}:function:${local.data_processor}" } }
 
-  # Anybody can take the name of a bucket that was deleted; theirs is none of its business.
+  # When a bucket is deleted, anybody can create one with its name. The role must not use that one.
   in_this_account = { StringEquals = { "aws:ResourceAccount" = var.account } }
 }
 
 resource "aws_iam_role" "this" {
-  # checkov:skip=CKV_AWS_393:Checkov does not know the repository, which is a variable; a validation of it wants owner and name.
+  # checkov:skip=CKV_AWS_393:Checkov does not know the repository, which is a variable. Its validation requires owner and name.
   name        = "ikerian-${var.stage}-deployer"
   description = "GitHub Actions of ${var.repository} deploys the stage ${var.stage} in this role."
 
@@ -99,7 +99,7 @@ resource "aws_iam_role_policy" "sees_no_scan" {
   name = "sees-no-scan"
   role = aws_iam_role.this.name
 
-  # A denial beats whatever a bucket's policy allows, also one that was set in this role.
+  # A denial overrides any bucket policy, also one that this role has written.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -123,7 +123,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
     Version = "2012-10-17"
     Statement = [
       {
-        # Without the condition: what is not there yet belongs to nobody.
+        # Without the condition on the account, because a missing bucket has no owner.
         Sid      = "MakesTheBucketsAndSeesWhetherTheyAreThere"
         Effect   = "Allow"
         Action   = ["s3:CreateBucket", "s3:ListBucket"]
@@ -166,7 +166,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Condition = local.in_this_account
       },
       {
-        # What a role may do reaches no further than its boundary, which cannot be changed in this role.
+        # The boundary limits what the new roles may do, and the deployer cannot change the boundary.
         Sid       = "MakesTheRolesWithinTheirBoundary"
         Effect    = "Allow"
         Action    = ["iam:CreateRole", "iam:PutRolePolicy"]
@@ -198,7 +198,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
           "logs:PutRetentionPolicy",
           "logs:TagResource",
         ]
-        # Some of these calls name a log group with an asterisk behind it.
+        # Some of these actions use the log group's ARN with `:*`.
         Resource = flatten([
           for function in local.functions : [
             for end in ["", ":*"] : "arn:aws:logs:${local.here}:log-group:/aws/lambda/${function}${end}"
@@ -206,7 +206,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         ])
       },
       {
-        # AWS knows no resource of this action.
+        # This action has no resource type.
         Sid      = "FindsTheLogs"
         Effect   = "Allow"
         Action   = "logs:DescribeLogGroups"
@@ -253,7 +253,7 @@ resource "aws_iam_role_policy" "deploys_the_foundation" {
         Resource = "arn:aws:states:${local.here}:stateMachine:${local.replay}"
       },
       {
-        # AWS knows no resource of this action, which changes nothing; Terraform plans with it.
+        # This action has no resource type, and changes nothing. Terraform's plan uses it.
         Sid      = "HasTheReplayChecked"
         Effect   = "Allow"
         Action   = "states:ValidateStateMachineDefinition"
@@ -310,7 +310,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         }
       },
       {
-        # AWS knows no resource of this action.
+        # This action has no resource type.
         Sid       = "ConnectsTheUploadQueue"
         Effect    = "Allow"
         Action    = "lambda:CreateEventSourceMapping"
@@ -331,7 +331,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Resource = local.connections
       },
       {
-        # An API has no name in its ARN, so this cannot tell a stage's API from another's.
+        # The ARN of an API does not contain its name, so this includes other stages' APIs.
         Sid      = "DeploysTheApi"
         Effect   = "Allow"
         Action   = ["apigateway:DELETE", "apigateway:GET", "apigateway:PATCH", "apigateway:POST", "apigateway:PUT"]
@@ -349,7 +349,7 @@ resource "aws_iam_role_policy" "deploys_the_application" {
         Resource = "arn:aws:cloudwatch:${local.here}:alarm:${local.api}.*"
       },
       {
-        # AWS asks for the right to look at every alarm.
+        # AWS requires this permission for all alarms.
         Sid      = "FindsTheAlarms"
         Effect   = "Allow"
         Action   = "cloudwatch:DescribeAlarms"
@@ -373,7 +373,7 @@ resource "aws_iam_role_policy" "tries_what_is_deployed" {
     Version = "2012-10-17"
     Statement = [
       {
-        # To the raw bucket, the first. A delete without a version leaves a marker, which is removed again.
+        # scans[0] is the raw bucket. s3:DeleteObject creates a delete marker, which the test removes again.
         Sid       = "UploadsAndDeletesScansOfItsOwn"
         Effect    = "Allow"
         Action    = ["s3:DeleteObject", "s3:PutObject"]

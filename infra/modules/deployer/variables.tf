@@ -4,7 +4,7 @@ variable "account" {
 }
 
 variable "boundary_arn" {
-  description = "ARN of the policy that bounds the roles of the stage's functions."
+  description = "ARN of the permissions boundary of the stage's roles."
   type        = string
 }
 
@@ -14,7 +14,7 @@ variable "owner_id" {
 }
 
 variable "provider_arn" {
-  description = "ARN of the identity provider that vouches for GitHub's jobs."
+  description = "ARN of the OIDC identity provider for GitHub's jobs."
   type        = string
 }
 
@@ -34,13 +34,13 @@ variable "repository_id" {
 }
 
 variable "stage" {
-  description = "Name of the stage, and of the GitHub environment whose jobs deploy it."
+  description = "Name of the stage, and of the GitHub environment that deploys it."
   type        = string
 
-  # As ../../variables.tf: a longer name could be that of another stage's function.
+  # As in ../../variables.tf: other names could collide with another stage's function role.
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.stage)) && !startswith(var.stage, "data-pipeline")
-    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, with a letter first and no hyphen last, and not begin with data-pipeline."
+    error_message = "stage must be 2 to 16 lower-case letters, digits and hyphens, start with a letter, not end with a hyphen, and not begin with data-pipeline."
   }
 }
 

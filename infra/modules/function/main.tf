@@ -1,4 +1,4 @@
-# A role and a log group, made before the function, which may then write its own log and nothing else.
+# Role and log group of a function, created before it. The role may write to this log group and do nothing else.
 
 terraform {
   required_providers {
@@ -10,8 +10,8 @@ terraform {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_158:CloudWatch encrypts every log; what is logged names no patient, so a key of our own would guard nothing.
-  # checkov:skip=CKV_AWS_338:The log is for mending, not for the record; a year of it would only be more to guard.
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts every log. The log names no patient, so a KMS key would protect nothing.
+  # checkov:skip=CKV_AWS_338:The log is for troubleshooting, not for audits. A longer retention would only be more to protect.
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
 }
@@ -36,7 +36,7 @@ resource "aws_iam_role_policy" "writes_its_log" {
   name = "writes-its-log"
   role = aws_iam_role.this.name
 
-  # No CreateLogGroup: a group that a function makes for itself keeps its lines for ever.
+  # Without logs:CreateLogGroup: a group that Lambda creates has no retention.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -49,8 +49,8 @@ resource "aws_iam_role_policy" "writes_its_log" {
 }
 
 resource "aws_iam_role_policy" "enters_the_vpc" {
-  # checkov:skip=CKV_AWS_290:EC2 wants Lambda's calls allowed on every network interface; the second statement keeps the code from making them.
-  # checkov:skip=CKV_AWS_355:Likewise.
+  # checkov:skip=CKV_AWS_290:EC2 requires Lambda's calls to be allowed on every network interface. The second statement denies them to the function's code.
+  # checkov:skip=CKV_AWS_355:As above.
   count = var.in_vpc ? 1 : 0
 
   name = "enters-the-vpc"
@@ -66,7 +66,7 @@ resource "aws_iam_role_policy" "enters_the_vpc" {
         Resource = "*"
       },
       {
-        # Only calls from inside a function carry this key.
+        # Only calls from the function's code have this condition key.
         Sid       = "TheCodeItselfConnectsNothing"
         Effect    = "Deny"
         Action    = local.network_interface_actions

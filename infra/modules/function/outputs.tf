@@ -4,6 +4,6 @@ output "role_arn" {
 }
 
 output "role_name" {
-  description = "Name of the function's role, to add what else it may do."
+  description = "Name of the function's role, for further policies."
   value       = aws_iam_role.this.name
 }

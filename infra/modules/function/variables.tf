@@ -1,19 +1,19 @@
 variable "in_vpc" {
-  description = "Whether Lambda is to connect the function to a VPC."
+  description = "Whether the function runs in a VPC."
   type        = bool
 }
 
 variable "log_retention_days" {
-  description = "Days after which log lines are deleted."
+  description = "Retention of the log, in days."
   type        = number
 }
 
 variable "name" {
-  description = "Name of the function, and so of its role and its log group."
+  description = "Name of the function, of its role and its log group."
   type        = string
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of the IAM policy that bounds the role."
+  description = "ARN of the role's permissions boundary."
   type        = string
 }

@@ -1,7 +1,7 @@
-# A network in which connections lead to one place: over TLS to S3, and there to the pipeline's buckets. No internet
-# gateway, no NAT. No interface endpoints either: S3 is all that the code calls. Logs, metrics (lines of the log),
-# the send to the failure queue and the use of KMS keys are the services' own doing, outside this network.
-# Names are looked up by AWS's resolver, which no security group closes: data could leave in them.
+# A VPC whose only connections lead over TLS to S3, and there to the pipeline's buckets. It has no internet gateway
+# and no NAT. It needs no interface endpoints, because the code calls S3 only. Lambda itself writes logs and
+# metrics (as log lines) and sends to the failure queue, and S3 uses the KMS keys, all outside this VPC.
+# No security group filters queries to AWS's DNS resolver, so data could leave in DNS queries.
 
 terraform {
   required_providers {
@@ -13,7 +13,7 @@ terraform {
 }
 
 data "aws_availability_zones" "ordinary" {
-  # checkov:skip=CKV_AWS_394:The subnets are placed once and stay where they are, whatever zones come.
+  # checkov:skip=CKV_AWS_394:The subnets keep their zones, whatever zones are added.
   state = "available"
 
   filter {
@@ -23,7 +23,7 @@ data "aws_availability_zones" "ordinary" {
 }
 
 resource "aws_vpc" "this" {
-  # checkov:skip=CKV2_AWS_11:Connections lead to the pipeline's buckets only, which can log who made them (access_log_bucket).
+  # checkov:skip=CKV2_AWS_11:Connections lead only to the pipeline's buckets, which can have access logs (access_log_bucket).
   cidr_block = var.cidr
   tags       = { Name = var.name }
 }
@@ -37,7 +37,7 @@ resource "aws_subnet" "private" {
   tags              = { Name = "${var.name}-${count.index}" }
 
   lifecycle {
-    # A zone in trouble drops out of the list; that must not move a subnet.
+    # A zone with an outage is missing from the list. That must not move a subnet.
     ignore_changes = [availability_zone]
   }
 }
@@ -61,7 +61,7 @@ resource "aws_vpc_endpoint" "s3" {
   })
 }
 
-# Without rules: whoever forgets to name a security group gets nowhere.
+# No rules: without an explicit security group, nothing can connect.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
 }

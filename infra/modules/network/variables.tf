@@ -4,7 +4,7 @@ variable "account" {
 }
 
 variable "bucket_arns" {
-  description = "ARNs of the buckets that can be reached."
+  description = "ARNs of the buckets that the network gives access to."
   type        = list(string)
 }
 
@@ -14,7 +14,7 @@ variable "cidr" {
 }
 
 variable "name" {
-  description = "Name of everything in the network."
+  description = "Name of all resources of the network."
   type        = string
 }
 

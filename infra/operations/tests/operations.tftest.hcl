@@ -1,4 +1,4 @@
-# What operations promise, checked on a plan with a mocked provider: no account, no network.
+# Tests of operations, on a plan with a mocked provider: no account, no network.
 
 mock_provider "aws" {
   override_during = plan
@@ -28,11 +28,11 @@ run "a_failed_upload_is_tried_three_times_and_then_kept" {
       aws_lambda_function_event_invoke_config.data_processor.maximum_retry_attempts == 2 &&
       one(one(aws_lambda_function_event_invoke_config.data_processor.destination_config).on_failure).destination == var.failure_queue_arn
     )
-    error_message = "Two retries, then the failure queue."
+    error_message = "There must be two retries, then the failure queue."
   }
 }
 
-run "the_api_is_throttled_and_traces_nothing" {
+run "the_api_is_throttled_and_logs_no_bodies" {
   command = plan
 
   assert {
@@ -40,18 +40,18 @@ run "the_api_is_throttled_and_traces_nothing" {
       one(aws_api_gateway_method_settings.every_method.settings).throttling_burst_limit == 5 &&
       one(aws_api_gateway_method_settings.every_method.settings).throttling_rate_limit == 2.5
     )
-    error_message = "The limits are those asked for."
+    error_message = "The limits must be the configured ones."
   }
   assert {
     condition = (
       !one(aws_api_gateway_method_settings.every_method.settings).data_trace_enabled &&
       one(aws_api_gateway_method_settings.every_method.settings).logging_level == "OFF"
     )
-    error_message = "API Gateway must not log what is posted."
+    error_message = "API Gateway must not log request bodies."
   }
 }
 
-run "alarms_ring_the_topic_and_watch_what_is_ours" {
+run "alarms_notify_the_topic_and_watch_this_stage" {
   command = plan
 
   assert {
@@ -59,14 +59,14 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
       "api-errors", "api-throttles", "data-processor-errors", "data-processor-throttles", "failed-documents", "failed-objects",
       "failed-replays", "failed-uploads", "lost-failures", "malformed-objects", "near-timeout", "rejected-records", "repaired-objects",
     ])
-    error_message = "An alarm is missing, or one has no promise here."
+    error_message = "An alarm is missing, or this test does not list it."
   }
   assert {
     condition = alltrue([
       for key, alarm in aws_cloudwatch_metric_alarm.this :
       alarm.alarm_actions == toset([var.alarm_topic_arn]) && alarm.alarm_name == "ikerian-data-pipeline-test.${key}"
     ])
-    error_message = "Every alarm rings the topic, under a name that the topic's policy lets in."
+    error_message = "Every alarm must notify the topic, and have a name that the topic's policy accepts."
   }
   assert {
     condition = { for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.dimensions.function_name if alarm.namespace == "ikerian-data-pipeline" } == {
@@ -76,7 +76,7 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
       rejected-records  = "ikerian-data-pipeline-test-data-processor"
       repaired-objects  = "ikerian-data-pipeline-test-data-processor"
     }
-    error_message = "Our own metrics have one dimension, function_name."
+    error_message = "Our own metrics must have one dimension, function_name."
   }
   assert {
     condition = aws_cloudwatch_metric_alarm.this["failed-replays"].dimensions == tomap({
@@ -86,11 +86,11 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["near-timeout"].threshold == 240000
-    error_message = "The alarm rings at 80 % of the timeout."
+    error_message = "The alarm must ring at 80 % of the timeout."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["rejected-records"].threshold == 7
-    error_message = "The alarm rings above the threshold asked for."
+    error_message = "The alarm must ring above the configured threshold."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["failed-uploads"].dimensions == tomap({ QueueName = "failures" })
@@ -98,25 +98,25 @@ run "alarms_ring_the_topic_and_watch_what_is_ours" {
   }
 }
 
-run "the_dashboard_is_whole" {
+run "the_dashboard_is_complete" {
   command = plan
 
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
-    error_message = "Six graphs."
+    error_message = "The dashboard must have six graphs."
   }
 }
 
-run "a_function_that_s3_invokes_is_given_no_queue" {
+run "a_function_that_s3_invokes_has_no_mapping" {
   command = plan
 
   assert {
     condition     = length(aws_lambda_event_source_mapping.uploads) == 0
-    error_message = "There is no mapping unless there is a queue."
+    error_message = "Without an upload queue there must be no mapping."
   }
 }
 
-run "a_queue_brings_uploads_as_the_stages_file_says_and_is_watched" {
+run "an_upload_queue_is_mapped_as_configured_and_watched" {
   command = plan
   variables { upload_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:ikerian-data-pipeline-test-data-processor-uploads" }
 
@@ -128,11 +128,11 @@ run "a_queue_brings_uploads_as_the_stages_file_says_and_is_watched" {
       one(aws_lambda_event_source_mapping.uploads).maximum_batching_window_in_seconds == 2 &&
       one(one(aws_lambda_event_source_mapping.uploads).scaling_config).maximum_concurrency == 30
     )
-    error_message = "Batches and concurrency are those asked for."
+    error_message = "Batches and concurrency must be the configured ones."
   }
   assert {
     condition     = one(aws_lambda_event_source_mapping.uploads).function_response_types == toset(["ReportBatchItemFailures"])
-    error_message = "Lambda must ask which messages failed: without it, it deletes them all."
+    error_message = "Lambda must request partial batch responses. Otherwise it deletes failed messages, too."
   }
   assert {
     condition = {
@@ -142,11 +142,11 @@ run "a_queue_brings_uploads_as_the_stages_file_says_and_is_watched" {
       failed-messages = tomap({ function_name = "ikerian-data-pipeline-test-data-processor" })
       waiting-uploads = tomap({ QueueName = "ikerian-data-pipeline-test-data-processor-uploads" })
     }
-    error_message = "Two alarms more watch the queue, and what of its batches fails."
+    error_message = "Two more alarms must watch the queue and failures in its batches."
   }
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8
-    error_message = "Two graphs more."
+    error_message = "The dashboard must have two more graphs."
   }
 }
 
@@ -168,7 +168,7 @@ run "failure_queue_must_be_a_queue" {
   expect_failures = [var.failure_queue_arn]
 }
 
-run "region_must_be_one" {
+run "region_must_be_a_region" {
   command = plan
   variables { region = "Frankfurt" }
   expect_failures = [var.region]
@@ -186,7 +186,7 @@ run "stage_must_fit_into_names" {
   expect_failures = [var.stage]
 }
 
-run "timeout_must_be_one_that_lambda_takes" {
+run "timeout_must_be_supported_by_lambda" {
   command = plan
   variables { timeout_seconds = 901 }
   expect_failures = [var.timeout_seconds]

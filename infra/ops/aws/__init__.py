@@ -1,1 +1,1 @@
-"""What is asked of AWS: uploads and what became of them, signed requests, what Chalice deployed."""
+"""Everything that calls AWS: what a stage stores, what it is set to, and what it answers."""

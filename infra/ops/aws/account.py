@@ -1,4 +1,4 @@
-"""Whom the AWS clients here reach: looked at, and told, before anything is changed."""
+"""Which account, regions and endpoints the AWS clients reach. Shown before anything is changed."""
 
 import os
 import re
@@ -25,7 +25,7 @@ NO_CREDENTIALS = (
     botocore_errors.SSOError,
     botocore_errors.TokenRetrievalError,
 )
-# The codes in which services refuse keys that have expired, or that they do not know.
+# Error codes for access keys that have expired or are unknown.
 REFUSED_CREDENTIALS = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -35,18 +35,18 @@ REFUSED_CREDENTIALS = {
     "UnrecognizedClientException",
 }
 HOW_TO_GIVE_CREDENTIALS = (
-    "Give credentials that are valid: in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if "
-    "they are for a while, AWS_SESSION_TOKEN), or as a profile of ~/.aws/config (AWS_PROFILE is its name), "
-    "after `aws sso login` if it signs in that way."
+    "Give credentials that are valid: in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for "
+    "temporary ones, AWS_SESSION_TOKEN), or as a profile of ~/.aws/config (AWS_PROFILE is its name). "
+    "A profile that uses SSO needs `aws sso login` first."
 )
 
 
 class ForeignEndpointError(OperatorError):
-    """The clients are pointed neither at AWS nor at a local cloud of ours; says where, and what to do."""
+    """An endpoint is neither AWS nor a local cloud of this project; names it, and says what to do."""
 
 
 def reached(stage: Stage) -> dict[str, str]:
-    """Say which account, regions and, where they are set, endpoints are reached; ForeignEndpointError."""
+    """Return account, regions and configured endpoints, by name; raises ForeignEndpointError."""
     endpoints = dict(_configured())
     for name, endpoint in endpoints.items():
         _refuse_foreign(name, endpoint)
@@ -59,19 +59,19 @@ def reached(stage: Stage) -> dict[str, str]:
 
 
 def account(region: str) -> str:
-    """Ask for the number of the account that the credentials belong to."""
+    """Return the number of the account that the credentials belong to."""
     return str(boto3.client("sts", region_name=region).get_caller_identity()["Account"])
 
 
 def lacks_credentials(error: Exception) -> bool:
-    """Say whether something failed for want of credentials."""
+    """Say whether an error means that credentials are missing or not valid."""
     if isinstance(error, botocore_errors.ClientError):
         return error.response["Error"]["Code"] in REFUSED_CREDENTIALS
     return isinstance(error, NO_CREDENTIALS)
 
 
 def _configured() -> Iterator[tuple[str, str]]:
-    """Yield the endpoints that are set, each with what sets it."""
+    """Yield each configured endpoint, after the name of its setting."""
     for name, value in os.environ.items():
         if name.startswith("AWS_ENDPOINT_URL") and value:
             yield name, value
@@ -86,6 +86,6 @@ def _configured() -> Iterator[tuple[str, str]]:
 def _refuse_foreign(name: str, endpoint: str) -> None:
     if not (AWS.fullmatch(endpoint) or runs_at(endpoint)):
         raise ForeignEndpointError(
-            f"{name} is {endpoint}: neither AWS nor a local cloud (`make up`) that runs. "
+            f"{name} is {endpoint}: neither AWS nor a running local cloud (`make up`). "
             "Nothing was changed. To reach AWS, remove that setting, and the keys that came with it."
         )

@@ -1,6 +1,7 @@
-"""What Chalice has deployed of a stage: the file by which alone it finds its REST API again.
+"""The file in which Chalice records what it deployed for a stage.
 
-It is kept beside the Terraform state, so that every machine that deploys sees the same API.
+Chalice finds the stage's REST API only by this file. A copy stands beside the Terraform state, so that every
+machine that deploys updates the same API.
 """
 
 import json
@@ -14,28 +15,28 @@ from infra.ops.aws.state import state_s3
 from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.files import replace_text
 
-# Chalice's names, and the functions' endings.
+# Chalice's name of each handler: the suffix of its function's name.
 HANDLERS = {"api_handler": "", "data-processor": "-data-processor"}
 
 
 def key(stage: Stage) -> str:
-    """Name the object that keeps the file."""
+    """Return the key of the copy."""
     return f"{stage.name}/chalice.json"
 
 
 def fetch(stage: Stage, bucket: str) -> None:
-    """Have the file that was kept last; without one, what a deployment that was cut short has left."""
+    """Download the file. If there is none, write one that names the API of an interrupted deployment."""
     try:
-        kept = state_s3(stage).get_object(Bucket=bucket, Key=key(stage))["Body"].read().decode()
+        text = state_s3(stage).get_object(Bucket=bucket, Key=key(stage))["Body"].read().decode()
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
-        kept = _file(list(_apis(stage)))
-    replace_text(stage.deployed, kept)
+        text = _file(list(_apis(stage)))
+    replace_text(stage.deployed, text)
 
 
-def survey(stage: Stage, raw_bucket: str) -> None:
-    """Have a file of what is really there: all that `chalice delete` must remove, nothing that is gone."""
+def rebuild(stage: Stage, raw_bucket: str) -> None:
+    """Write the file from what exists in AWS, so that `chalice delete` removes exactly that."""
     found = dict(_functions(stage))
     resources = [*_apis(stage), *(_function(name, arn) for name, arn in found.items())]
     if "data-processor" in found:
@@ -43,19 +44,19 @@ def survey(stage: Stage, raw_bucket: str) -> None:
     replace_text(stage.deployed, _file(resources))
 
 
-def keep(stage: Stage, bucket: str) -> None:
-    """Keep the file."""
+def save(stage: Stage, bucket: str) -> None:
+    """Upload the file."""
     state_s3(stage).put_object(Bucket=bucket, Key=key(stage), Body=stage.deployed.read_bytes())
 
 
-def forget(stage: Stage, bucket: str) -> None:
-    """Remove the file, here and there."""
+def delete(stage: Stage, bucket: str) -> None:
+    """Delete the file and its copy."""
     state_s3(stage).delete_object(Bucket=bucket, Key=key(stage))
     stage.deployed.unlink(missing_ok=True)
 
 
 def rest_api_id(stage: Stage) -> str | None:
-    """Read the id of the deployed REST API; None if there is none."""
+    """Return the id of the deployed REST API; None if there is none."""
     if not stage.deployed.exists():
         return None
     resources = json.loads(stage.deployed.read_text())["resources"]
@@ -66,7 +67,7 @@ def _apis(stage: Stage) -> Iterator[dict[str, str]]:
     client = boto3.client("apigateway", region_name=stage.region)
     for page in client.get_paginator("get_rest_apis").paginate():
         for api in page["items"]:
-            # Every stage's API has the application's name; whose it is shows in what it calls.
+            # The APIs of all stages have the same name. The function that an API calls tells its stage.
             if api["name"] == APPLICATION and _calls(client, api["id"], f"{APPLICATION}-{stage.name}"):
                 url = f"https://{api['id']}.execute-api.{stage.region}.amazonaws.com/api/"
                 yield _resource("rest_api", "rest_api", rest_api_id=api["id"], rest_api_url=url)

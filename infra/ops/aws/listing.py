@@ -1,25 +1,26 @@
-"""What the raw and the processed bucket list, key by key: as streams, of which memory holds a page each."""
+"""The listings of the raw and the processed bucket, merged by key. Memory holds one page of each."""
 
 import heapq
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from infra.ops.aws.uploads import Buckets
+from infra.ops.aws.versions import Version, versions
 from infra.ops.errors import OperatorError
 
 
 class OutOfOrderError(OperatorError):
-    """A bucket does not list its keys in the order of their bytes, so they cannot be compared one by one."""
+    """A bucket does not list its keys in the order of their bytes, so the listings cannot be merged."""
 
 
 class Upload(NamedTuple):
-    """The version that is current in the raw bucket, named as the pipeline does.
+    """The current version of a raw object, named as the pipeline names it.
 
-    `modified` is when its upload began, in whole seconds: S3 says no more of one that came `in_parts`. It is
-    `alone` if no other version, nor a delete marker, is listed beside it.
+    `modified` is when its upload began, in whole seconds: S3 gives no finer time for a multipart upload
+    (`in_parts`). `alone` says that the listing shows no other version of the key and no delete marker.
     """
 
     version: str
@@ -30,17 +31,17 @@ class Upload(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A key: what is current in the raw bucket, and when what stands in the processed one was published."""
+    """A key, its current raw version, and the publication time of its processed object."""
 
     key: str
     upload: Upload | None
     published: datetime | None
 
 
-def side_by_side(s3: Any, buckets: Buckets, prefix: str) -> Iterator[Pair]:
-    """Yield every key at which something stands, in order; raises OutOfOrderError.
+def merge_listings(s3: Any, buckets: Buckets, prefix: str) -> Iterator[Pair]:
+    """Yield every key of either bucket, in order; raises OutOfOrderError.
 
-    S3 lists keys in the order of their UTF-8 bytes. Of code points, by which Python compares, it is the same.
+    S3 lists keys in the order of their UTF-8 bytes. Python compares code points, which gives the same order.
     """
     both = heapq.merge(
         _uploads(s3, buckets.raw, prefix), _published(s3, buckets.processed, prefix), key=itemgetter(0)
@@ -55,27 +56,20 @@ def side_by_side(s3: Any, buckets: Buckets, prefix: str) -> Iterator[Pair]:
 
 
 def _uploads(s3: Any, bucket: str, prefix: str) -> Iterator[Pair]:
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-    entries = (one for page in pages for one in _in_order(page))
-    for key, listed in groupby(entries, itemgetter("Key")):
+    for key, listed in groupby(versions(s3, bucket, prefix), attrgetter("key")):
         current, count = None, 0
-        for count, one in enumerate(listed, 1):  # noqa: B007 - it counts
-            if one["IsLatest"]:
+        for count, one in enumerate(listed, 1):  # noqa: B007 - used after the loop
+            if one.is_latest:
                 current = one
-        if current and "ETag" in current:  # a delete marker has none
+        if current and not current.is_marker:
             yield Pair(key, _upload(current, alone=count == 1), None)
 
 
-def _in_order(page: Any) -> list[Any]:
-    # Versions and markers of a page come apart; sorting keeps the order of what is of one key and kind.
-    return sorted([*page.get("Versions", []), *page.get("DeleteMarkers", [])], key=itemgetter("Key"))
-
-
-def _upload(listed: Any, *, alone: bool) -> Upload:
-    version, etag = listed["VersionId"], listed["ETag"].strip('"')
-    named = version != "null"  # one without a version is overwritten without a trace
-    modified = listed["LastModified"].replace(microsecond=0)
-    return Upload(version if named else etag, listed["Size"], modified, "-" in etag, alone=alone and named)
+def _upload(current: Version, *, alone: bool) -> Upload:
+    # Without versioning, an overwritten object leaves no version in the listing.
+    alone = alone and current.id != "null"
+    modified = current.modified.replace(microsecond=0)
+    return Upload(current.source, current.size, modified, "-" in current.etag, alone=alone)
 
 
 def _published(s3: Any, bucket: str, prefix: str) -> Iterator[Pair]:

@@ -1,4 +1,4 @@
-"""What CloudWatch has counted of a stage in the last day."""
+"""A stage's CloudWatch metrics of the last 24 hours."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ LAMBDA = ("AWS/Lambda", "FunctionName")
 
 
 class Metric(NamedTuple):
-    """A metric of data-processor: its namespace and dimension, its name, and which statistic."""
+    """A metric of `data-processor`: its namespace and dimension, name and statistic."""
 
     source: tuple[str, str]
     name: str
@@ -22,16 +22,17 @@ class Metric(NamedTuple):
 
 
 class Day(NamedTuple):
-    """The last day of data-processor: counts, and milliseconds that an upload took.
+    """Counts of the last 24 hours, and the duration of an upload; None if CloudWatch has no data.
 
-    `malformed` are documents that are no use as a whole, without those that were `refused`; `failed` and
-    `throttled` are attempts. None if CloudWatch has nothing.
+    `malformed` does not include `refused` documents. `failed` and `throttled` count invocations: an object
+    that failed within a replay is only in `objects_failed`.
     """
 
     published: float | None
     unchanged: float | None
     malformed: float | None
     refused: float | None
+    objects_failed: float | None
     records_rejected: float | None
     p50_milliseconds: float | None
     p99_milliseconds: float | None
@@ -41,7 +42,7 @@ class Day(NamedTuple):
 
     @property
     def uncounted(self) -> bool:
-        """Whether the function has run, and none of its own metrics has come."""
+        """Whether the function has run, but CloudWatch has none of its own metrics."""
         ours = [getattr(self, name) for name, metric in METRICS.items() if metric.source == OURS]
         return bool(self.invocations) and set(ours) == {None}
 
@@ -51,6 +52,7 @@ METRICS = {
     "unchanged": Metric(OURS, "ObjectsUnchanged"),
     "malformed": Metric(OURS, "ObjectsMalformed"),
     "refused": Metric(OURS, "ObjectsRefused"),
+    "objects_failed": Metric(OURS, "ObjectsFailed"),
     "records_rejected": Metric(OURS, "RecordsRejected"),
     "p50_milliseconds": Metric(OURS, "Duration", "p50"),
     "p99_milliseconds": Metric(OURS, "Duration", "p99"),
@@ -61,7 +63,7 @@ METRICS = {
 
 
 def last_day(place: Place) -> Day:
-    """Read the last day: sums, and of percentiles the largest that CloudWatch tells."""
+    """Read the metrics: sums, and of percentiles the largest that CloudWatch returns."""
     cloudwatch: Any = boto3.client("cloudwatch", region_name=place.region)
     now = datetime.now(UTC)
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
@@ -74,7 +76,7 @@ def last_day(place: Place) -> Day:
         for result in page["MetricDataResults"]:
             values[result["Id"]] += result["Values"]
     day = Day(**{name: _whole(METRICS[name], found) for name, found in values.items()})
-    # What is refused is counted as malformed, too.
+    # The pipeline counts refused documents as malformed, too.
     return day._replace(malformed=day.malformed and day.malformed - (day.refused or 0))
 
 
@@ -85,7 +87,7 @@ def _query(name: str, metric: Metric, function: str) -> dict[str, Any]:
         "MetricName": metric.name,
         "Dimensions": [{"Name": dimension, "Value": function}],
     }
-    # Sums add up, so their hours show the day at its true length. Percentiles do not.
+    # Hourly sums can be added, and cover the 24 hours exactly. Percentiles cannot be added.
     period = HOUR if metric.statistic == "Sum" else DAY
     return {"Id": name, "MetricStat": {"Metric": about, "Period": period, "Stat": metric.statistic}}
 

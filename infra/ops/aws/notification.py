@@ -1,4 +1,4 @@
-"""Whom the raw bucket tells of uploads. S3 takes but one destination for an event, and changes it at once."""
+"""The raw bucket's notification. S3 allows one destination for an event, and replaces it atomically."""
 
 import time
 from collections.abc import Callable
@@ -9,24 +9,24 @@ import botocore.session
 from botocore.exceptions import ClientError
 from chalice.awsclient import TypedAWSClient
 
-from chalicelib.events import CHANGES_OF_WHAT_IS_CURRENT, SUFFIX
+from chalicelib.events import S3_EVENT_TYPES, SUFFIX
 from infra.ops.stage import Stage
 from infra.ops.tools.run import ToolError
 
-# What S3 says when it does not know yet that it may invoke a function (webiny/webiny-js#1807).
-UNKNOWN_YET = "Unable to validate the following destination configurations"
+# S3's message while the permission to invoke a new function has not propagated (webiny/webiny-js#1807).
+NOT_YET_PERMITTED = "Unable to validate the following destination configurations"
 PAUSES = (10, 20)  # seconds
 FILTER = {"Key": {"FilterRules": [{"Name": "suffix", "Value": SUFFIX}]}}
 
 
 def function_arn(stage: Stage) -> str | None:
-    """Name data-processor by its ARN; None if it is not deployed."""
+    """Return the ARN of `data-processor`; None if it is not deployed."""
     found = _deployed(stage)
     return str(found["FunctionArn"]) if found else None
 
 
 def invoked_by_s3(stage: Stage) -> bool:
-    """Say whether data-processor was deployed to be invoked by S3 itself."""
+    """Say whether `data-processor` was deployed without an upload queue."""
     found = _deployed(stage)
     return found is not None and "UPLOAD_QUEUE_ARN" not in found["Environment"]["Variables"]
 
@@ -39,26 +39,28 @@ def _deployed(stage: Stage) -> Any:
         return None
 
 
-def tell_function(stage: Stage, raw_bucket: str, function: str) -> None:
-    """Have S3 invoke the function, in place of whom it has told; Chalice then finds its own work done."""
+def notify_function(stage: Stage, raw_bucket: str, function: str) -> None:
+    """Make the function the only destination, as Chalice itself would do it."""
     session = botocore.session.get_session()
     session.set_config_variable("region", stage.region)
     TypedAWSClient(session).add_permission_for_s3_event(raw_bucket, function, function.split(":")[4])
-    uploads: Any = {"LambdaFunctionArn": function, "Events": CHANGES_OF_WHAT_IS_CURRENT, "Filter": FILTER}
-    told: Any = {"LambdaFunctionConfigurations": [uploads]}
+    uploads: Any = {"LambdaFunctionArn": function, "Events": S3_EVENT_TYPES, "Filter": FILTER}
+    configuration: Any = {"LambdaFunctionConfigurations": [uploads]}
     s3 = boto3.client("s3", region_name=stage.region)
-    until_s3_knows(
-        lambda: s3.put_bucket_notification_configuration(Bucket=raw_bucket, NotificationConfiguration=told)
+    retry_until_permitted(
+        lambda: s3.put_bucket_notification_configuration(
+            Bucket=raw_bucket, NotificationConfiguration=configuration
+        )
     )
 
 
-def until_s3_knows(connect: Callable[[], object]) -> None:
-    """Connect S3 to a function, again where S3 does not know yet that it may invoke it."""
+def retry_until_permitted(connect: Callable[[], object]) -> None:
+    """Connect S3 to a function; retry while the permission has not propagated."""
     for pause in PAUSES:
         try:
             connect()
         except (ClientError, ToolError) as error:
-            if UNKNOWN_YET not in str(error):
+            if NOT_YET_PERMITTED not in str(error):
                 raise
         else:
             return

@@ -1,4 +1,4 @@
-"""Where a deployed stage is: what its function says about itself, in AWS and in the local cloud alike."""
+"""Where a deployed stage is, read from the configuration of its function; in AWS or in the local cloud."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ from infra.ops.tools.chalice import is_local
 
 
 class NotDeployedError(OperatorError):
-    """There is no such function; says what to do first."""
+    """The stage has no function; says what to do first."""
 
 
 class Place(NamedTuple):
-    """A deployed stage; `timeout` is the function's, in seconds."""
+    """A deployed stage; `timeout` is the timeout of `data-processor`, in seconds."""
 
     stage: str
     region: str
@@ -26,16 +26,16 @@ class Place(NamedTuple):
     buckets: Buckets
     timeout: int
     reached: dict[str, str]
-    """Account, region and endpoints, to be told."""
+    """Account, region and configured endpoints, to be shown."""
 
     @property
     def failure_queue(self) -> str:
-        """Name of the queue for uploads that failed for good."""
+        """Name of the failure queue."""
         return f"{self.function}-failures"
 
 
 def locate(name: str) -> Place:
-    """Ask the deployed function of a stage; raises OperatorError."""
+    """Find a stage by the name of its function; raises OperatorError."""
     if name == "local":
         if not is_local():
             raise LocalCloudError("Which local cloud? Paste what `make up` prints, then try again.")
@@ -44,10 +44,10 @@ def locate(name: str) -> Place:
         stage = Stage(name)
         region, where = stage.region, reached(stage)
         where.pop("region of the state")
-    return _asked(name, region, where)
+    return _read(name, region, where)
 
 
-def _asked(name: str, region: str, where: dict[str, str]) -> Place:
+def _read(name: str, region: str, where: dict[str, str]) -> Place:
     function = f"{APPLICATION}-{name}-data-processor"
     client = boto3.client("lambda", region_name=region)
     try:

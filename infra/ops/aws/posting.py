@@ -1,4 +1,4 @@
-"""A signed request to the pipeline's API."""
+"""Signed requests to the pipeline's API."""
 
 import urllib.error
 import urllib.request
@@ -14,7 +14,7 @@ from infra.ops.local.cloud import trust
 
 
 class Answer(NamedTuple):
-    """What an API answered: its status and its body."""
+    """HTTP status and body of a response."""
 
     status: int
     body: bytes
@@ -28,7 +28,7 @@ def post(
     region: str | None,
     credentials: Credentials | None = None,
 ) -> Answer:
-    """Post a document, signed for a region (SigV4); without one, unsigned."""
+    """Post a document, signed for a region (SigV4); unsigned if `region` is None."""
     request = AWSRequest("POST", url, headers, document)
     if region:
         sign(request, region, credentials)
@@ -36,7 +36,7 @@ def post(
 
 
 def sign(request: AWSRequest, region: str, credentials: Credentials | None = None) -> None:
-    """Sign a request to an API of a region (SigV4), by default with the environment's credentials."""
+    """Sign a request to an API in a region (SigV4), by default with the environment's credentials."""
     credentials = credentials or boto3.Session().get_credentials()
     if credentials is None:
         raise NoCredentialsError

@@ -1,7 +1,7 @@
-"""What became of a replay's objects: its results, read as a stream, a batch at a time.
+"""The results of a replay, read as a stream, batch by batch.
 
-Step Functions writes them when a run has ended: `results/<run>/<id>/manifest.json` names files of JSON Lines,
-a line for every batch with what it was given and what it answered
+Step Functions writes them when a run ends. `results/<run>/<id>/manifest.json` names files of JSON Lines, with
+one line for each batch: its input and its output
 (https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html).
 """
 
@@ -11,26 +11,26 @@ from typing import Any, NamedTuple
 
 import boto3
 
-from infra.ops.aws.machine import Machine
+from infra.ops.aws.state_machine import StateMachine
 
 
 class Result(NamedTuple):
-    """A batch: the keys it was given, and what became of each; None where the function did not answer."""
+    """The keys of a batch, and an outcome for each; `outcomes` is None if the function did not answer."""
 
     keys: list[str]
     outcomes: list[dict[str, Any]] | None
 
     @property
     def failed(self) -> list[str]:
-        """The keys that may work another time."""
+        """Keys that failed; a retry may succeed."""
         if self.outcomes is None:
             return self.keys
-        told = zip(self.keys, self.outcomes, strict=True)
-        return [key for key, outcome in told if outcome["outcome"] == "failed"]
+        pairs = zip(self.keys, self.outcomes, strict=True)
+        return [key for key, outcome in pairs if outcome["outcome"] == "failed"]
 
 
-def results(machine: Machine, run: str) -> Iterator[Result]:
-    """Read the results of a run that has ended."""
+def results(machine: StateMachine, run: str) -> Iterator[Result]:
+    """Yield the results of a run that has ended."""
     s3 = boto3.client("s3", region_name=machine.client.meta.region_name)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=machine.bucket, Prefix=f"results/{run}/")
     written = [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -48,8 +48,8 @@ def _written(s3: Any, bucket: str, manifests: Iterable[str]) -> Iterator[dict[st
                 yield from (json.loads(line) for line in body.iter_lines())
 
 
-def _executions(machine: Machine, run: str) -> Iterator[dict[str, Any]]:
-    # A run that was stopped may have written none, and the local cloud never does; both know the batches.
+def _executions(machine: StateMachine, run: str) -> Iterator[dict[str, Any]]:
+    # A stopped run may have no manifest, and the local cloud never writes one. Both list the executions.
     pages = machine.client.get_paginator("list_executions").paginate
     for map_run in machine.map_runs(run):
         for page in pages(mapRunArn=map_run):

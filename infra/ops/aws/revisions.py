@@ -1,4 +1,4 @@
-"""Which extraction is deployed, and which publications are of it, as far as their times tell."""
+"""The deployed extraction revision, and what publication times prove about it."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,54 +7,57 @@ from typing import NamedTuple
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 
 from infra.ops.aws.place import Place
 from infra.ops.errors import OperatorError
 
-# A function that is changed may be called as it was for some minutes more; and clocks differ.
+# For some minutes after an update, Lambda may still run the old code; and clocks differ.
 GRACE = timedelta(minutes=10)
-NOTHING = json.dumps({"Items": []})  # a replay of no objects
+EMPTY_REPLAY = json.dumps({"Items": []})  # does nothing; its answer contains the revision
+ANSWERS_WITHIN = 30  # seconds, including a cold start
 
 
-class SilentError(OperatorError):
-    """The function does not say which revision it is; says what to do."""
+class NoRevisionError(OperatorError):
+    """The function does not return its revision; says what to do."""
 
 
 class Deployed(NamedTuple):
-    """The revision that the function says it is, and since when it has not been changed."""
+    """The revision that the function returns, and when the function was last changed."""
 
     revision: str
     changed: datetime
 
 
-def deployed(place: Place) -> Deployed:
-    """Ask the function of a stage; raises SilentError."""
-    once = Config(read_timeout=place.timeout, retries={"total_max_attempts": 2}, tcp_keepalive=True)
-    functions = boto3.client("lambda", region_name=place.region, config=once)
+def deployed_revision(place: Place) -> Deployed:
+    """Invoke the function of a stage with an empty replay; raises NoRevisionError."""
+    config = Config(read_timeout=ANSWERS_WITHIN, retries={"total_max_attempts": 2})
+    functions = boto3.client("lambda", region_name=place.region, config=config)
     changed = functions.get_function_configuration(FunctionName=place.function)["LastModified"]
     try:
-        answer = functions.invoke(FunctionName=place.function, Payload=NOTHING)
+        answer = functions.invoke(FunctionName=place.function, Payload=EMPTY_REPLAY)
     except functions.exceptions.TooManyRequestsException:
-        raise SilentError(
-            f"The function {place.function} cannot say which revision it is: it is paused, or has as much to "
-            "do as it may. Resume it, or try again later."
+        raise NoRevisionError(
+            f"The function {place.function} cannot say which revision it is: it is paused, or throttled. "
+            "Resume it, or try again later."
         ) from None
-    return Deployed(_revision(answer["Payload"].read()), datetime.fromisoformat(changed))
-
-
-def _revision(answer: bytes) -> str:
-    match json.loads(answer):
+    except ReadTimeoutError:
+        raise NoRevisionError(
+            f"The function {place.function} did not answer within {ANSWERS_WITHIN} seconds. Try again later."
+        ) from None
+    match json.loads(answer["Payload"].read()):
         case {"revision": str(revision)}:
-            return revision
-    raise SilentError("The deployed function is too old to say which revision it is: first deploy this one.")
+            return Deployed(revision, datetime.fromisoformat(changed))
+    raise NoRevisionError("The function does not say which revision it is; it may be too old. Deploy first.")
 
 
 class Revisions:
-    """Learns, from some publications and their revisions, when the deployed revision began to publish.
+    """Learns from some publications since when the deployed revision has published.
 
-    What was published a run and some minutes after the function was last changed is of its revision. Before,
-    publications of one revision follow each other: what is later than one of the deployed revision is of it
-    too, unless a later one is known that is not. So where all are current it takes but a few to know it.
+    A publication is certainly of the deployed revision if it is later than the last change of the function
+    by the longest run and a grace period. For earlier ones, revisions follow each other in time. So a
+    publication is of the deployed revision if an earlier one is known to be, and no later one is known not to
+    be. If all are of the deployed revision, a few lookups are enough.
     """
 
     def __init__(self, now: Deployed, longest_run: timedelta) -> None:
@@ -69,14 +72,14 @@ class Revisions:
         """Say whether a revision is the deployed one."""
         return revision == self._revision
 
-    def tell(self, published: datetime) -> bool:
-        """Say whether the time of a publication tells that it is of the deployed revision."""
+    def proven_by(self, published: datetime) -> bool:
+        """Say whether a publication's time proves that the deployed revision made it."""
         if published >= self._changing:
             return published > self._certain
         return self._newest_of_others < published and self._oldest_of_it <= published
 
     def learn(self, published: datetime, revision: str | None) -> None:
-        """Take note of a publication."""
+        """Take note of a publication's time and revision."""
         if published >= self._changing:
             return
         with self._lock:

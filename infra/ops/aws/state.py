@@ -1,4 +1,4 @@
-"""S3, to talk to the bucket with the Terraform states."""
+"""The S3 client for the bucket with the Terraform states."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from infra.ops.stage import Stage
 
 
 def state_s3(stage: Stage) -> Any:
-    """Make a client whose every call wants the bucket to be this account's; S3 answers 403 if it is not.
+    """Make a client that sends ExpectedBucketOwner: S3 answers 403 if the bucket is in another account.
 
-    Anybody can take the name of a bucket that was deleted.
+    When a bucket is deleted, anybody can create one with its name.
     """
     owner = account(stage.region)
     s3: Any = boto3.client("s3", region_name=stage.state_region)

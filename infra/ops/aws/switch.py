@@ -1,9 +1,8 @@
-"""What makes a stage publish or not: the concurrency of its function, and the mapping of its queue.
+"""Pauses a stage by the concurrency of its function and the event source mapping of its upload queue.
 
-At a reserved concurrency of 0, Lambda sends every new event to the failure queue, without a try
-(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html). Where uploads come by a
-queue, its mapping is switched off first: the queue keeps what nobody takes from it, but gives up a message
-that was refused some times.
+With a reserved concurrency of 0, Lambda sends every new event to the failure queue without an attempt
+(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html). A mapping is disabled
+first. Otherwise its messages would be received and throttled, and SQS would give them up after some receives.
 """
 
 import time
@@ -15,53 +14,50 @@ from infra.ops.aws.place import Place
 from infra.ops.errors import OperatorError
 
 SWITCHES_WITHIN = 120  # seconds
-LOOK = 1  # second
+POLL_SECONDS = 1
 SETTLED = {"Enabled", "Disabled"}
 
 
 class SwitchError(OperatorError):
-    """A mapping does not change; says which."""
+    """A mapping does not change its state; names it."""
 
 
 class Position(NamedTuple):
-    """Uploads that the function may work on at once (None: as many as the account allows), and its mappings.
-
-    Mappings are those of queues to the function: their state, by id.
-    """
+    """Reserved concurrency (None: the account's limit), and the states of the function's mappings, by id."""
 
     at_once: int | None
     mappings: dict[str, str]
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is published, or nothing but what does not come through the queue."""
+        """Whether the function, or its upload queue, is switched off."""
         return self.at_once == 0 or not {"Disabled", "Disabling"}.isdisjoint(self.mappings.values())
 
     @property
     def by_queue(self) -> bool:
-        """Whether uploads come through a queue."""
+        """Whether uploads come by an upload queue."""
         return bool(self.mappings)
 
 
 class Switch:
-    """The switch of a stage."""
+    """Switches a stage off and on."""
 
     def __init__(self, place: Place) -> None:
         self._functions: Any = boto3.client("lambda", region_name=place.region)
         self._function = {"FunctionName": place.function}
 
     def position(self) -> Position:
-        """Look how it stands."""
+        """Read the current position."""
         reserved = self._functions.get_function_concurrency(**self._function)
         return Position(reserved.get("ReservedConcurrentExecutions"), self._mappings())
 
     def off(self) -> None:
-        """Publish nothing from now on; what is being worked on comes to its end."""
+        """Stop publishing. Running invocations finish."""
         self._set_mappings("Disabled")
         self._functions.put_function_concurrency(**self._function, ReservedConcurrentExecutions=0)
 
     def on(self, at_once: int | None) -> None:
-        """Publish again, so many uploads at once."""
+        """Publish again, with this reserved concurrency."""
         if at_once is None:
             self._functions.delete_function_concurrency(**self._function)
         else:
@@ -73,7 +69,7 @@ class Switch:
         return {one["UUID"]: one["State"] for page in pages for one in page["EventSourceMappings"]}
 
     def _set_mappings(self, wanted: str) -> None:
-        # Lambda refuses to change a mapping that is changing.
+        # Lambda refuses to update a mapping that is still changing.
         self._await(SETTLED)
         for mapping, state in self._mappings().items():
             if state != wanted:
@@ -84,5 +80,7 @@ class Switch:
         deadline = time.monotonic() + SWITCHES_WITHIN
         while others := {one: state for one, state in self._mappings().items() if state not in states}:
             if time.monotonic() > deadline:
-                raise SwitchError(f"After {SWITCHES_WITHIN} seconds, these mappings still are so: {others}.")
-            time.sleep(LOOK)
+                raise SwitchError(
+                    f"After {SWITCHES_WITHIN} seconds, these mappings have not changed: {others}."
+                )
+            time.sleep(POLL_SECONDS)

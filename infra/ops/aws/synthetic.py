@@ -1,4 +1,4 @@
-"""Scans of nobody, to try a stage with: the sample's, and what is to become of them by the contract here."""
+"""Synthetic documents for the checks of `verify`, with the output that this checkout's contract expects."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ SAMPLE: list[dict[str, Any]] = json.loads((ROOT / "samples" / "ikerian_sample.js
 
 
 class Scans(NamedTuple):
-    """A document, and the bytes that are to be published and rejected of it."""
+    """A document, with the bytes that the pipeline must publish and reject."""
 
     document: bytes
     published: bytes
@@ -20,18 +20,18 @@ class Scans(NamedTuple):
 
     @property
     def packed(self) -> bytes:
-        """The document as gzip, which spares the operator's line."""
+        """The document in gzip, to save upload time."""
         return gzip.compress(self.document, compresslevel=1)
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
-        """What is rejected, and why, without the records."""
+        """Index and reason of each rejected record."""
         lines = map(json.loads, self.rejected.splitlines())
         return [{"index": line["index"], "reason": line["reason"]} for line in lines]
 
 
 def scans(count: int, *others: dict[str, str]) -> Scans:
-    """Make a document of so many valid scans, and of others."""
+    """Make a document of `count` valid scans and of other records."""
     document = json.dumps([*islice(cycle(SAMPLE), count), *others]).encode()
     published, rejected = bytearray(), bytearray()
     extract([document], published.extend, rejected.extend)

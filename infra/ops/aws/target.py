@@ -1,21 +1,23 @@
-"""A deployed stage, as it is tried."""
+"""The deployed stage that `verify` checks."""
 
 from typing import NamedTuple
 
 from infra.ops.aws.uploads import Buckets
+from infra.ops.errors import OperatorError
 
-# All that is tried is below it, and nothing else is.
+# Every key of `verify` starts with it, and no other key may.
 PREFIX = "smoke-test/"
 
 
 class Patience(NamedTuple):
-    """Seconds to wait.
+    """Timeouts in seconds.
 
-    `bucket`: until what is uploaded to a new bucket is published. Its versioning may take 15 minutes
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html), its notification
+    `bucket`: until a new bucket works. Versioning may take 15 minutes
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html), notifications
     "a minute or longer" (https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html).
-    `api`: until a new API is known by its name and does not answer 403 or 500.
-    `upload`: for one upload, before it is asked what is wrong and, in a new bucket, uploaded again.
+    `api`: until a new API resolves in DNS and no longer answers 403 or 500.
+    `upload`: for one upload. After that, `verify` invokes the function for the reason of the failure, and
+    retries if the bucket is new.
     """
 
     bucket: float = 15 * 60
@@ -24,7 +26,7 @@ class Patience(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a stage takes uploads and posts, and how patient to be with it."""
+    """Where to upload and post, and the timeouts."""
 
     buckets: Buckets
     function: str
@@ -33,5 +35,5 @@ class Target(NamedTuple):
     patience: Patience = Patience()
 
 
-class UnexpectedError(Exception):
-    """The stage does not do what it should; says what was seen."""
+class UnexpectedError(OperatorError):
+    """A check failed; says what was observed."""

@@ -1,4 +1,4 @@
-"""Uploads, and what became of them: read from the buckets, where it counts."""
+"""What became of an upload, read from the buckets."""
 
 import json
 import time
@@ -9,16 +9,16 @@ from botocore.exceptions import ClientError
 
 from infra.ops.errors import OperatorError
 
-# How the report of a malformed document begins; a rejected record begins with its index.
+# Start of the report of a malformed document. The report of a rejected record starts with its index.
 MALFORMED = b'{"reason":'
 
 
 class UnhandledError(OperatorError):
-    """Nothing came of an upload in time."""
+    """An upload was neither published nor reported in time."""
 
 
 class Buckets(NamedTuple):
-    """The buckets of a stage, by name."""
+    """Names of a stage's buckets."""
 
     raw: str
     processed: str
@@ -26,11 +26,11 @@ class Buckets(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one version of an object, and how long after its upload.
+    """What became of one version of an object; `milliseconds` count from the start of its upload.
 
-    `malformed` is the reason and the offset if the object was no use as a whole; the counts are then 0.
-    Nothing is published either if it was `refused`, for none of its records is valid, or `empty`, of 0 bytes.
-    An object that S3 has given no version goes by its ETag.
+    `version` is the ETag if S3 assigned no version id. `malformed` has the reason and the offset if the
+    document as a whole cannot be parsed; then both counts are 0. Nothing is published either if the object is
+    `refused` (it has records, and none is valid) or `empty` (0 bytes).
     """
 
     key: str
@@ -45,15 +45,15 @@ class Outcome(NamedTuple):
 
 def upload(buckets: Buckets, key: str, body: bytes, *, seconds: float, region: str | None = None) -> Outcome:
     """Put an object into the raw bucket and wait for its outcome; UnhandledError after `seconds`."""
-    return upload_by(boto3.client("s3", region_name=region), buckets, key, body, seconds=seconds)
+    return upload_with(boto3.client("s3", region_name=region), buckets, key, body, seconds=seconds)
 
 
-def upload_by(s3: Any, buckets: Buckets, key: str, body: bytes, *, seconds: float) -> Outcome:
-    """Do so by a client that is there already."""
+def upload_with(s3: Any, buckets: Buckets, key: str, body: bytes, *, seconds: float) -> Outcome:
+    """Do the same with an existing client."""
     started = time.monotonic()
-    # While a bucket's versioning is new, S3 may take an object without telling a version.
-    told = s3.put_object(Bucket=buckets.raw, Key=key, Body=body).get("VersionId")
-    while not (found := _outcome(s3, buckets, key, told, empty=not body)):
+    # S3 may return no version id while versioning is new on the bucket.
+    version = s3.put_object(Bucket=buckets.raw, Key=key, Body=body).get("VersionId")
+    while not (found := _outcome(s3, buckets, key, version, empty=not body)):
         if time.monotonic() > started + seconds:
             raise UnhandledError(f"{key}: neither published nor reported within {seconds:g} seconds")
         time.sleep(0.05)
@@ -62,17 +62,17 @@ def upload_by(s3: Any, buckets: Buckets, key: str, body: bytes, *, seconds: floa
 
 
 def _outcome(
-    s3: Any, buckets: Buckets, key: str, told: str | None, *, empty: bool
+    s3: Any, buckets: Buckets, key: str, version: str | None, *, empty: bool
 ) -> tuple[str, int, int, str, bool] | None:
-    version = told or _current(s3, buckets.raw, key)
-    if version and empty:  # of which nothing comes
+    version = version or _current(s3, buckets.raw, key)
+    if version and empty:  # nothing is published, nothing reported
         return version, 0, 0, "", False
     result = _result(s3, buckets, key, version) if version else None
     return (version, *result) if version and result else None
 
 
 def _current(s3: Any, bucket: str, key: str) -> str | None:
-    """Name the current version as the pipeline does: by its ETag where S3 has given it none."""
+    """Name the current version as the pipeline does: by ETag if S3 assigned no version id."""
     found = head(s3, bucket, key)
     if not found:
         return None
@@ -81,7 +81,7 @@ def _current(s3: Any, bucket: str, key: str) -> str | None:
 
 
 def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int, str, bool] | None:
-    # In this order: what is rejected is written before the rest is published.
+    # Read in this order: the pipeline writes the report before it publishes.
     published = read(s3, buckets.processed, key, version)
     report = [json.loads(line) for line in read(s3, buckets.rejected, report_key(key, version)).splitlines()]
     if published:
@@ -94,17 +94,17 @@ def _result(s3: Any, buckets: Buckets, key: str, version: str) -> tuple[int, int
 
 
 def report_key(key: str, version: str) -> str:
-    """Name the object in the rejected bucket that tells about a version of an object."""
+    """Return the key, in the rejected bucket, of the report on a version."""
     return f"{key}/{version}.jsonl"
 
 
 def refusal_key(key: str, version: str) -> str:
-    """Name the object in the rejected bucket that proves that all records of a version were rejected."""
+    """Return the key, in the rejected bucket, of the proof that all records of a version were rejected."""
     return f"{key}/{version}.refused.json"
 
 
 def read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
-    """Read an object; empty unless it is there and, if one is named, made from this version."""
+    """Read an object. Return b"" if it is absent, or was made from another version than `version`."""
     try:
         answer = s3.get_object(Bucket=bucket, Key=key)
     except s3.exceptions.NoSuchKey:
@@ -115,9 +115,10 @@ def read(s3: Any, bucket: str, key: str, version: str | None = None) -> bytes:
 
 
 def revision_that_published_nothing(s3: Any, bucket: str, key: str, version: str) -> str | None:
-    """Name the revision by which a version is malformed, or all of its records are rejected; None if none is.
+    """Return the revision that reported a version as malformed or refused; None without such a report.
 
-    Rejected records alone prove nothing: they are there before the rest is published. No record is read.
+    A report of rejected records is no proof: it is written before the valid records are published. The
+    records themselves are not read.
     """
     try:
         report = s3.get_object(Bucket=bucket, Key=report_key(key, version), Range="bytes=0-9")
@@ -130,17 +131,10 @@ def revision_that_published_nothing(s3: Any, bucket: str, key: str, version: str
 
 
 def head(s3: Any, bucket: str, key: str) -> Any:
-    """Look at an object without reading it; None if there is none."""
+    """Return S3's answer to a HEAD request; None if there is no object."""
     try:
         return s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] != "404":
             raise
         return None
-
-
-def versions(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
-    """List what a bucket keeps below a prefix: versions and delete markers, the current ones last."""
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-    found = [one for page in pages for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, [])]
-    return sorted(found, key=lambda one: bool(one["IsLatest"]))

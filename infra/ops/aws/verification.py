@@ -1,4 +1,4 @@
-"""What only a deployed stage can show: every promise tried on it, and nothing left of that."""
+"""Checks of a deployed stage: each promise is tried with test objects, which are removed afterwards."""
 
 import time
 import uuid
@@ -9,19 +9,20 @@ from typing import Any, NamedTuple
 import boto3
 
 from infra.ops.aws.target import PREFIX, Target, UnexpectedError
-from infra.ops.aws.trying_posts import Posts
-from infra.ops.aws.trying_uploads import Uploads
-from infra.ops.aws.uploads import Buckets, versions
+from infra.ops.aws.uploads import Buckets
+from infra.ops.aws.verify_posts import PostChecks
+from infra.ops.aws.verify_uploads import UploadChecks
+from infra.ops.aws.versions import versions
 from infra.ops.screen.progress import Step
 
-# Seconds in which the function mostly ends what it has begun: what it still publishes of a removed object is
-# removed after it.
-ENDS = 1
-LOOKS = 2  # in a row that find nothing
+# Between two sweeps. An invocation that is still running may publish a test object after a sweep; the
+# next sweep removes it.
+POLL_SECONDS = 1
+EMPTY_SWEEPS = 2  # in a row, before the buckets count as clean
 
 
 class Line(NamedTuple):
-    """What was tried, what was seen, and whether that is as it should be."""
+    """A check, what was observed, and whether it passed."""
 
     check: str
     seen: str
@@ -29,46 +30,50 @@ class Line(NamedTuple):
 
 
 def verify(target: Target, step: Step) -> list[Line]:
-    """Try a stage; whatever fails, the rest is tried, too."""
+    """Run all checks, whether or not some fail."""
     s3: Any = boto3.client("s3", region_name=target.region)
-    _remove(s3, target.buckets)  # what somebody has left who was killed
-    checks = Uploads(target, str(uuid.uuid4())).checks() | Posts(target).checks()
+    _remove(s3, target.buckets)  # left by a run that was killed
+    checks = UploadChecks(target, str(uuid.uuid4())).checks() | PostChecks(target).checks()
     try:
-        lines = [_try(name, check, step) for name, check in checks.items()]
+        lines = [_run(name, check, step) for name, check in checks.items()]
     finally:
         clear = partial(clear_away, s3, target.buckets, target.patience.upload)
-        last = _try("nothing of that is left", clear, step)
+        last = _run("all test objects are removed", clear, step)
     return [*lines, last]
 
 
 def clear_away(s3: Any, buckets: Buckets, seconds: float) -> str:
-    """Remove what is below the prefix until nothing more comes; UnexpectedError after some seconds."""
+    """Remove test objects until no more appear; UnexpectedError if they still do after `seconds`."""
     deadline = time.monotonic() + seconds
-    removed = looks = 0
-    while looks < LOOKS:
+    removed = empty = 0
+    while empty < EMPTY_SWEEPS:
         found = _remove(s3, buckets)
         if found and removed and time.monotonic() > deadline:
             raise UnexpectedError(f"{removed} versions removed, and {found} more came")
-        removed, looks = removed + found, 0 if found else looks + 1
-        time.sleep(ENDS)
+        removed, empty = removed + found, 0 if found else empty + 1
+        time.sleep(POLL_SECONDS)
     return f"{removed} versions removed"
 
 
-def _try(name: str, check: Callable[[], str], step: Step) -> Line:
+def _run(name: str, check: Callable[[], str], step: Step) -> Line:
     step(f"Trying: {name}")
     try:
         return Line(name, check(), passed=True)
     except UnexpectedError as error:
         return Line(name, str(error), passed=False)
-    except Exception as error:  # noqa: BLE001 - any: what a stage does wrong can be of every kind
+    except Exception as error:  # noqa: BLE001 - a faulty stage may cause any error
         return Line(name, f"{type(error).__name__}: {error}", passed=False)
 
 
 def _remove(s3: Any, buckets: Buckets) -> int:
-    """Remove what is below the prefix, for good; raw objects first: nothing is made of them again."""
+    """Remove all versions below the prefix and return their number.
+
+    Raw objects go first, and of each key the current version last. Otherwise S3 would send an event for a
+    version that becomes current, and the pipeline would publish it.
+    """
     found = 0
     for bucket in buckets:
-        for one in versions(s3, bucket, PREFIX):
-            s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+        for one in sorted(versions(s3, bucket, PREFIX), key=lambda one: one.is_latest):
+            s3.delete_object(Bucket=bucket, Key=one.key, VersionId=one.id)
             found += 1
     return found

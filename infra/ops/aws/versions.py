@@ -1,20 +1,21 @@
-"""Everything that a versioned bucket keeps: listed, and removed for good."""
+"""Versions and delete markers of a versioned bucket: listing and permanent deletion."""
 
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from heapq import merge
 from itertools import batched
 from typing import Any, NamedTuple
 
 from infra.ops.errors import OperatorError
 
-AT_ONCE = 1000  # S3 takes no more
-# What XML cannot carry, so that a key with it goes alone, in an address.
+AT_ONCE = 1000  # S3's limit of DeleteObjects
+# Characters that XML cannot contain. A key with one is deleted by DeleteObject, which has the key in its URL.
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class NotRemovedError(OperatorError):
-    """S3 keeps what was to be removed; says its codes, and no key."""
+    """S3 did not delete some versions; names its error codes, and no key."""
 
 
 class Version(NamedTuple):
@@ -26,35 +27,42 @@ class Version(NamedTuple):
     size: int
     etag: str
     is_marker: bool
+    is_latest: bool
 
     @property
     def source(self) -> str:
-        """What the pipeline calls it: by its ETag where S3 has given it no version."""
-        return self.etag.strip('"') if self.id == "null" else self.id
+        """The version as the pipeline names it: by ETag if S3 assigned no version id."""
+        return self.etag.strip('"') or self.id if self.id == "null" else self.id
 
 
 def versions(s3: Any, bucket: str, prefix: str, **more: str) -> Iterator[Version]:
-    """List what stands below a prefix, page by page, keys in S3's order."""
+    """List versions and delete markers below a prefix, keys in S3's order, the newest of each key first."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, **more):
-        found = [_version(one) for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, [])]
-        yield from sorted(found, key=lambda one: one.key.encode())
+        # A page lists versions and markers apart. Keep the order of each list: a multipart upload is dated by
+        # its start, so a version may be newer than one with a later date.
+        found = (map(_version, page.get(kind, [])) for kind in ("Versions", "DeleteMarkers"))
+        yield from merge(*found, key=_order)
+
+
+def _order(one: Version) -> tuple[str, bool, float]:
+    return one.key, not one.is_latest, -one.modified.timestamp()
 
 
 def versions_of(s3: Any, bucket: str, key: str) -> Iterator[Version]:
-    """List what stands under exactly this key, the first of all that begin so."""
+    """List versions and delete markers of one key, the newest first."""
     for one in versions(s3, bucket, key):
-        if one.key != key:
+        if one.key != key:  # a longer key comes after all versions of this one
             return
         yield one
 
 
 def remove(s3: Any, bucket: str, found: Iterable[tuple[str, str]]) -> None:
-    """Remove versions and markers, by key and id, for good; NotRemovedError."""
+    """Delete versions and markers permanently, by key and version id; raises NotRemovedError."""
     _delete(s3, bucket, [{"Key": key, "VersionId": version} for key, version in found])
 
 
 def hide(s3: Any, bucket: str, keys: Iterable[str]) -> dict[str, str]:
-    """Put a delete marker on each key; returns the markers' ids, by key."""
+    """Put a delete marker on each key; returns the markers' version ids, by key."""
     deleted = _delete(s3, bucket, [{"Key": key} for key in keys])
     return {one["Key"]: one["DeleteMarkerVersionId"] for one in deleted}
 
@@ -78,7 +86,13 @@ def _delete_batch(s3: Any, bucket: str, batch: tuple[dict[str, str], ...]) -> An
 
 
 def _version(one: dict[str, Any]) -> Version:
-    etag = one.get("ETag")  # which a delete marker has not
+    etag = one.get("ETag")  # a delete marker has none
     return Version(
-        one["Key"], one["VersionId"], one["LastModified"], one.get("Size", 0), etag or "", etag is None
+        one["Key"],
+        one["VersionId"],
+        one["LastModified"],
+        one.get("Size", 0),
+        etag or "",
+        is_marker=etag is None,
+        is_latest=one["IsLatest"],
     )

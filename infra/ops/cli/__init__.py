@@ -1,1 +1,1 @@
-"""The command line: one function a command, its options, and what it tells in the end."""
+"""The command line: each command's options, and what it prints at the end."""

@@ -1,38 +1,38 @@
-"""Commands that make a stage, try it, and remove it."""
+"""Commands that create, verify and remove a stage."""
 
 import click
 
 from infra.ops.aws.verification import Line, verify
-from infra.ops.cli.telling import (
-    AGAIN,
-    any_stage_option,
+from infra.ops.cli.common import (
+    RUN_AGAIN,
     failure,
     json_option,
+    reporting_errors,
+    stage_in_aws,
     stage_option,
-    told,
-    told_where,
+    stage_or_local_option,
 )
 from infra.ops.commands.configure import configure
 from infra.ops.commands.deploy import bootstrap, deploy, plan
 from infra.ops.commands.destroy import destroy
 from infra.ops.commands.local import run_local
 from infra.ops.commands.verify import verify_local, verify_stage
-from infra.ops.screen.progress import console, steps, tell_json
+from infra.ops.screen.progress import console, print_json, steps
 from infra.ops.screen.summary import summarise, tabulate
 
 
 @click.command("local")
-@click.option("--keep", is_flag=True, help="Leave it running until Ctrl-C, and show how to use it.")
+@click.option("--keep", is_flag=True, help="Keep it running until Ctrl-C, and show how to use it.")
 @click.option(
     "--ingest",
     type=click.Choice(["direct", "queue"]),
     default="direct",
     envvar="INGEST",
-    help="How uploads come to the function, as in a stage's file.",
+    help="How uploads reach the function, as in a stage's file.",
 )
 def local_command(*, keep: bool, ingest: str) -> None:
-    """Run the pipeline in a local cloud and show what becomes of the samples."""
-    with told():
+    """Run the pipeline in a local cloud and show the outcome of each sample."""
+    with reporting_errors():
         run_local(keep=keep, ingest=ingest)
 
 
@@ -40,8 +40,8 @@ def local_command(*, keep: bool, ingest: str) -> None:
 @stage_option
 @json_option
 def bootstrap_command(name: str) -> None:
-    """Make what a stage's account needs once: the state bucket, and the roles in which GitHub deploys."""
-    with told_where(name, AGAIN) as (stage, step):
+    """Create what an account needs once: the state bucket, and the roles with which GitHub deploys."""
+    with stage_in_aws(name, RUN_AGAIN) as (stage, step):
         roles = bootstrap(stage, step)
     summarise("The account is ready.", {f"{one} is deployed by": role for one, role in roles.items()})
 
@@ -50,11 +50,11 @@ def bootstrap_command(name: str) -> None:
 @stage_option
 @json_option
 def plan_command(name: str) -> None:
-    """Show what `deploy` would change of a stage's buckets, roles and logs."""
-    with told_where(name) as (stage, step):
+    """Show what `deploy` would change in a stage's buckets, roles and logs."""
+    with stage_in_aws(name) as (stage, step):
         step("Comparing: terraform plan in infra")
         changes = plan(stage)
-    tell_json(plan=changes)
+    print_json(summary=f"What `deploy` would change in the stage {name}.", plan=changes)
     console.print(changes, highlight=False, markup=False)
 
 
@@ -63,60 +63,59 @@ def plan_command(name: str) -> None:
 @json_option
 def deploy_command(name: str) -> None:
     """Deploy a stage: Terraform, Chalice, Terraform; then verify it."""
-    with told_where(name, AGAIN) as (stage, step):
+    with stage_in_aws(name, RUN_AGAIN) as (stage, step):
         facts, there = deploy(stage, step)
     summarise(f"The stage {name} is deployed.", facts)
-    with told(), steps() as step:
+    with reporting_errors(), steps() as step:
         lines = verify(there, step)
-    _judge(name, lines)
+    _show_results(name, lines)
 
 
 @click.command("verify")
-@any_stage_option
+@stage_or_local_option
 @json_option
 def verify_command(name: str) -> None:
-    """Try what a deployed stage promises, on objects under smoke-test/ that are removed again."""
+    """Test a deployed stage with synthetic objects under smoke-test/, which are removed again."""
     if name == "local":
-        with told(), steps() as step:
+        with reporting_errors(), steps() as step:
             lines = verify_local(step)
     else:
-        with told_where(name) as (stage, step):
+        with stage_in_aws(name) as (stage, step):
             lines = verify_stage(stage, step)
-    _judge(name, lines)
+    _show_results(name, lines)
 
 
-def _judge(name: str, lines: list[Line]) -> None:
+def _show_results(name: str, lines: list[Line]) -> None:
     rows = [(line.check, line.seen, "yes" if line.passed else "NO") for line in lines]
     tabulate(("what was tried", "what was seen", "passed"), rows)
     if failed := [line.check for line in lines if not line.passed]:
         raise failure(f"{len(failed)} of {len(lines)} failed: {'; '.join(failed)}.")
-    console.print(f"The stage {name} does what it should.", highlight=False)
+    summarise(f"The stage {name} does what it should.", {})
 
 
 @click.command("configure")
 @stage_option
 @json_option
 def configure_command(name: str) -> None:
-    """Make this machine ready for `chalice deploy` of a stage, whoever made or deployed it."""
-    with told_where(name) as (stage, step):
+    """Prepare this machine for `chalice deploy` of a stage, even if another machine deployed it."""
+    with stage_in_aws(name) as (stage, step):
         lines = configure(stage, step)
-    tell_json(lines=lines)
-    console.print(
-        f"The stage {name} is configured. To deploy it from here:", "", *lines, sep="\n", highlight=False
-    )
+    title = f"The stage {name} is configured. To deploy it from here:"
+    print_json(summary=title, lines=lines)
+    console.print(title, "", *lines, sep="\n", highlight=False)
 
 
 @click.command("destroy")
 @stage_option
 @json_option
 @click.option(
-    "--delete-data", is_flag=True, help="Delete what the buckets hold, too: patients' data, for good."
+    "--delete-data", is_flag=True, help="Also delete what the buckets hold: patients' data, permanently."
 )
 @click.option(
-    "--last", is_flag=True, help="The account's last stage: remove the Terraform state bucket, too."
+    "--last", is_flag=True, help="This is the account's last stage: also remove the Terraform state bucket."
 )
 def destroy_command(name: str, *, delete_data: bool, last: bool) -> None:
-    """Remove a stage; refused while its buckets hold anything."""
-    with told_where(name, AGAIN) as (stage, step):
+    """Remove a stage. Refused while its buckets hold anything."""
+    with stage_in_aws(name, RUN_AGAIN) as (stage, step):
         destroy(stage, step, delete_data=delete_data, last=last)
     summarise(f"Nothing is left of the stage {name}.", {})

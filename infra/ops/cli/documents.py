@@ -1,12 +1,12 @@
-"""Commands that describe documents, or judge them, and touch no stage."""
+"""Commands about documents: they need no stage."""
 
 import json
 import sys
 
 import click
 
+from infra.ops.cli.common import reporting_errors
 from infra.ops.cli.pages import helps
-from infra.ops.cli.telling import told
 from infra.ops.commands.check import check
 from infra.ops.commands.openapi import describe
 from infra.ops.commands.schema import schema
@@ -20,19 +20,21 @@ def openapi_command() -> None:
 
 @click.command("check")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, without a byte of the documents.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, which never contains bytes of the documents."
+)
 def check_command(files: tuple[str, ...], *, as_json: bool) -> None:
-    """Say what would become of documents: files, `-` for the standard input, or s3://bucket/key.
+    """Validate documents without publishing them: files, s3://bucket/key, or `-` for the standard input.
 
-    Ends with 0 if all is valid, 3 if records would be rejected, 4 if a document is malformed.
+    Ends with 0 if all records are valid, 3 if some would be rejected, 4 if a document is malformed.
     """
-    with told():
+    with reporting_errors():
         sys.exit(check(files, as_json=as_json))
 
 
 @click.command("schema")
 def schema_command() -> None:
-    """Print a JSON Schema of what comes in, what is published and what is rejected."""
+    """Print the JSON Schema of documents, of what is published and of what is rejected."""
     click.echo(json.dumps(schema(), indent=2))
 
 

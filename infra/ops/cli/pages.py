@@ -1,4 +1,4 @@
-"""The page of every command's --help, which is kept as infra/COMMANDS.md."""
+"""The page infra/COMMANDS.md: the --help of every command."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -9,16 +9,16 @@ WIDTH = 80  # columns
 BEGINNING = """\
 # The operator's commands
 
-`make commands` writes this page, from what each command says about itself; a test compares the two.
+`make commands` writes this page from the `--help` of each command. A test checks that it is up to date.
 
-With `--json`, a command prints lines of JSON and nothing else: where it acts, its steps, in the end its
-outcome. It ends with 0 if all is well, 1 after an error, 2 if it is used wrongly, 3 if there is something to
-do, which it then names; `check` has one more, 4.
+With `--json`, a command prints lines of JSON and nothing else: the account and the region, its steps, and at
+the end a line with `summary`, or `error`. Exit codes: 0 success, 1 an error, 2 wrong usage, 3 something is
+left to do, and the command says what. `check` also has 4.
 """
 
 
 def helps(root: click.Context) -> str:
-    """Write the page of a group of commands."""
+    """Return the page for a group of commands."""
     return BEGINNING + "".join(_sections(root))
 
 

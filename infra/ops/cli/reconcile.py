@@ -10,26 +10,28 @@ from typing import TextIO
 
 import click
 
-from infra.ops.aws.revisions import deployed
-from infra.ops.cli.telling import SOMETHING_TO_DO, any_stage_option, json_option, told_place
+from infra.ops.aws.revisions import deployed_revision
+from infra.ops.cli.common import SOMETHING_TO_DO, deployed_stage, json_option, stage_or_local_option
 from infra.ops.commands.reconcile import MEANINGS, TO_DO, Selection, State, reconcile
-from infra.ops.screen.progress import Advance, bar, speak_aside, speaks_json
+from infra.ops.screen.progress import Advance, bar, print_to_stderr, uses_json
 from infra.ops.screen.summary import summarise
 
 
 @click.command("reconcile")
-@any_stage_option
+@stage_or_local_option
 @json_option
-@click.option("--prefix", default="", help="Only keys that begin so.")
-@click.option("--created-after", type=click.DateTime(), help="Only uploads from then on, in UTC.")
-@click.option("--created-before", type=click.DateTime(), help="Only uploads from before then, in UTC.")
+@click.option("--prefix", default="", help="Only keys with this prefix.")
+@click.option("--created-after", type=click.DateTime(), help="Only uploads at or after this time, in UTC.")
+@click.option("--created-before", type=click.DateTime(), help="Only uploads before this time, in UTC.")
 @click.option(
     "--combined",
     type=click.File("w", encoding="utf-8"),
     metavar="FILE",
-    help="Write every key with its state there; `-` is the standard output. Keys may name patients.",
+    help="Write every key with its state to FILE; `-` is the standard output. Keys may name patients.",
 )
-@click.option("--thorough", is_flag=True, help="Look at every object; trust no times.")
+@click.option(
+    "--thorough", is_flag=True, help="Read the metadata of every object, instead of trusting timestamps."
+)
 def reconcile_command(  # noqa: PLR0913 - an option each
     *,
     name: str,
@@ -39,22 +41,22 @@ def reconcile_command(  # noqa: PLR0913 - an option each
     combined: TextIO | None,
     thorough: bool,
 ) -> None:
-    """Say whether everything is published that should be. It only reads.
+    """Compare what is published with what was uploaded. Changes nothing.
 
     States: `=` current, `+` not published, `*` published from another version or revision, `-` published, but
-    the upload is gone, `!` malformed or refused, `.` left alone. Ends with 3 if any is `+` or `*`.
+    the upload is gone, `!` malformed or refused, `.` ignored. Ends with 3 if any is `+` or `*`.
     """
     window = {"created_after": created_after, "created_before": created_before}
     times = {option: when.replace(tzinfo=UTC) for option, when in window.items() if when}
     if combined and combined.name == "<stdout>":
-        speak_aside()
-    with told_place(name) as place:
-        now = deployed(place)
-        found = reconcile(place, now, Selection(prefix, **times), thorough=thorough)
-        # On one terminal, a bar and lines would run into each other.
-        with nullcontext(_silent) if combined and combined.isatty() else bar("Comparing") as advance:
+        print_to_stderr()
+    with deployed_stage(name) as place:
+        deployed = deployed_revision(place)
+        found = reconcile(place, deployed, Selection(prefix, **times), thorough=thorough)
+        # On the same terminal, a progress bar and lines would overwrite each other.
+        with nullcontext(_no_progress) if combined and combined.isatty() else bar("Comparing") as advance:
             counts = _counted(found, combined, advance)
-    title = f"{counts.total():,} keys of the stage {name} compared, for revision {now.revision}."
+    title = f"{counts.total():,} keys of the stage {name} compared, for revision {deployed.revision}."
     summarise(title, {f"{state} {MEANINGS[state]}": str(counts[state]) for state in State})
     if any(counts[state] for state in TO_DO):
         sys.exit(SOMETHING_TO_DO)
@@ -70,13 +72,13 @@ def _counted(found: Iterable[tuple[str, State]], combined: TextIO | None, advanc
     return counts
 
 
-def _silent(_done: int, _total: int | None) -> None:
+def _no_progress(_done: int, _total: int | None) -> None:
     """Show nothing."""
 
 
 def _line(key: str, state: State) -> str:
-    if speaks_json():
+    if uses_json():
         return json.dumps({"key": key, "state": state}) + "\n"
-    # As a JSON string where the key would break the line, or look like such a string itself.
+    # A JSON string, if the key would break the line or could be taken for a JSON string.
     shown = key if key.isprintable() and not key.startswith('"') else json.dumps(key)
     return f"{state} {shown}\n"

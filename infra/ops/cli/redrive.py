@@ -1,4 +1,4 @@
-"""`redrive`: try again what waits in the failure queue."""
+"""`redrive`: retry the events in the failure queue."""
 
 import sys
 from datetime import UTC, datetime
@@ -6,58 +6,55 @@ from datetime import UTC, datetime
 import click
 
 from infra.ops.aws.place import Place
-from infra.ops.cli.telling import SOMETHING_TO_DO, any_stage_option, json_option, told_place
-from infra.ops.commands.redrive import Redriven, look, redrive
-from infra.ops.screen.progress import bar, console, tell_json
-from infra.ops.screen.summary import tabulate
+from infra.ops.cli.common import SOMETHING_TO_DO, deployed_stage, json_option, stage_or_local_option
+from infra.ops.commands.redrive import Redriven, redrive, waiting_by_cause
+from infra.ops.screen.progress import bar, console, print_json
+from infra.ops.screen.summary import summarise, tabulate
 
 
 @click.command("redrive")
-@any_stage_option
+@stage_or_local_option
 @json_option
-@click.option("--max", "limit", type=click.IntRange(min=1), help="Send so many events, no more.")
-@click.option("--dry-run", is_flag=True, help="Only show what waits, and why.")
+@click.option("--max", "limit", type=click.IntRange(min=1), help="Send at most this many events.")
+@click.option("--dry-run", is_flag=True, help="Only show which messages wait, and why.")
 def redrive_command(name: str, limit: int | None, *, dry_run: bool) -> None:
-    """Send the function of a stage again what waits in its failure queue.
+    """Send the events in a stage's failure queue to its function again.
 
     Ends with 3 if anything stays in the queue, or with --dry-run if anything waits.
     """
-    with told_place(name) as place:
+    with deployed_stage(name) as place:
         if dry_run:
-            _show(place, limit)
+            _show_waiting(place, limit)
         else:
             with bar("Redriving") as advance:
                 redriven = redrive(place, advance, limit=limit)
-            _tell(redriven)
+            _show_result(redriven)
 
 
-def _show(place: Place, limit: int | None) -> None:
-    waiting = look(place, limit=limit)
-    rows = [(cause, str(len(sent)), _time(min(sent)), _time(max(sent))) for cause, sent in waiting]
-    if not rows:
-        console.print("Nothing waits in the failure queue.")
+def _show_waiting(place: Place, limit: int | None) -> None:
+    waiting = waiting_by_cause(place, limit=limit)
+    if not waiting:
+        summarise("Nothing waits in the failure queue.", {})
         return
+    rows = [(cause, str(len(sent)), _time(min(sent)), _time(max(sent))) for cause, sent in waiting]
     tabulate(("why it waits", "messages", "the oldest, UTC", "the newest, UTC"), rows)
+    summarise(f"{sum(len(sent) for _, sent in waiting)} messages shown; nothing was sent.", {})
     sys.exit(SOMETHING_TO_DO)
 
 
-def _tell(redriven: Redriven) -> None:
-    for message in redriven.aside:
-        tell_json(message=message.id, set_aside=message.cause)
+def _show_result(redriven: Redriven) -> None:
+    for message in redriven.set_aside:
+        print_json(message=message.id, set_aside=message.cause)
         console.print(f"set aside, message {message.id}: {message.cause}", highlight=False, markup=False)
-    counts = {
-        "accepted": redriven.accepted,
-        "set_aside": len(redriven.aside),
-        "came_meanwhile": redriven.later,
-        "more": redriven.more,
-    }
-    tell_json(**counts)
-    console.print(f"{redriven.accepted} handed to Lambda; what fails again is back in minutes.")
-    if redriven.later:
-        console.print(f"{redriven.later} came into the queue meanwhile: look at why with --dry-run.")
+    title = f"{redriven.accepted} accepted by Lambda; what fails again is back in minutes."
+    counts = redriven._asdict() | {"set_aside": len(redriven.set_aside)}
+    print_json(summary=title, **counts)
+    console.print(title)
+    if redriven.came_meanwhile:
+        console.print(f"{redriven.came_meanwhile} came into the queue meanwhile: --dry-run shows why.")
     if redriven.more:
         console.print("More may wait: run it again.")
-    if redriven.aside or redriven.later or redriven.more:
+    if redriven.set_aside or redriven.came_meanwhile or redriven.more:
         sys.exit(SOMETHING_TO_DO)
 
 

@@ -1,1 +1,1 @@
-"""What an operator can ask for, a file each."""
+"""What the commands do, one file each."""

@@ -1,4 +1,4 @@
-"""`configure`: a machine that has not deployed a stage, made ready for `chalice deploy`."""
+"""`configure`: prepare a machine that has not deployed a stage for `chalice deploy`."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from infra.ops.tools.roots import Foundation, state_bucket, state_bucket_exists
 
 
 class NotMadeError(OperatorError):
-    """Something of the stage has not been made yet; says what to do first."""
+    """Part of the stage does not exist yet. The message says what to do first."""
 
 
 def configure(stage: Stage, step: Step) -> list[str]:
-    """Read what Terraform made and Chalice deployed; returns the lines that deploy the stage from here.
+    """Fetch what Terraform and Chalice know of a stage; returns the shell lines that deploy it from here.
 
     Changes nothing in AWS. Raises NotMadeError.
     """
@@ -27,14 +27,14 @@ def configure(stage: Stage, step: Step) -> list[str]:
 
 
 def made(stage: Stage, bucket: str) -> dict[str, Any]:
-    """Read the outputs of infra; NotMadeError if there is not even a bucket with them."""
+    """Read the outputs of infra; NotMadeError if there is no state bucket."""
     if not state_bucket_exists(stage, bucket):
         raise not_made(stage, f"bucket {bucket}")
     return Foundation(stage, bucket).outputs()
 
 
 def prepare(stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
-    """Have what `chalice deploy` needs: names and roles, the API to update, compiled requirements.
+    """Write what `chalice deploy` needs: names and roles, the API to update, compiled requirements.
 
     Raises NotMadeError.
     """
@@ -47,8 +47,8 @@ def prepare(stage: Stage, bucket: str, foundation: dict[str, Any]) -> None:
 
 
 def not_made(stage: Stage, what: str) -> NotMadeError:
-    """Word what is missing, and what to do first."""
+    """Return the error that says what is missing, and what to do first."""
     return NotMadeError(
-        f"The stage {stage.name} is not made yet: there is no {what}. "
-        f"First `make deploy STAGE={stage.name}`, or step by step, as infra/README.md shows."
+        f"The stage {stage.name} is not complete: there is no {what}. "
+        f"First run `make deploy STAGE={stage.name}`, or the steps in infra/README.md."
     )

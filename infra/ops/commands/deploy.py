@@ -1,9 +1,9 @@
-"""`deploy`: from nothing to a working stage. Run again, it goes on where it stopped, or changes nothing."""
+"""`deploy`: create or update a stage. Run again, it continues where it stopped, or changes nothing."""
 
 from typing import Any
 
 from infra.ops.aws import deployed
-from infra.ops.aws.notification import until_s3_knows
+from infra.ops.aws.notification import retry_until_permitted
 from infra.ops.aws.target import Target
 from infra.ops.commands.configure import prepare
 from infra.ops.commands.ingest import enter_queue, leave_queue
@@ -16,18 +16,18 @@ from infra.ops.tools.run import ToolError
 
 
 def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
-    """Deploy a stage; returns what its users want to know, and where it is."""
+    """Deploy a stage; returns facts to print, and where the stage is."""
     step("State bucket: terraform apply in infra/bootstrap")
     bucket = _state_bucket(stage)
     step("Buckets, roles, logs: terraform apply in infra")
     root = Foundation(stage, bucket)
     leave_queue(stage, bucket, root, step)
-    foundation = _within_its_boundary(stage, root)
+    foundation = _apply(stage, root)
     enter_queue(stage, foundation, step)
     step(f"Functions and API: chalice deploy --stage {stage.name}")
     prepare(stage, bucket, foundation)
-    until_s3_knows(lambda: chalice(stage, "deploy"))
-    deployed.keep(stage, bucket)
+    retry_until_permitted(lambda: chalice(stage, "deploy"))
+    deployed.save(stage, bucket)
     step("Alarms, throttle, failure destination: terraform apply in infra/operations")
     changes = Operations(stage, bucket, foundation).apply()
     there = target(stage, foundation)
@@ -43,25 +43,25 @@ def deploy(stage: Stage, step: Step) -> tuple[dict[str, str], Target]:
     return facts, there
 
 
-def _within_its_boundary(stage: Stage, root: Foundation) -> dict[str, Any]:
+def _apply(stage: Stage, root: Foundation) -> dict[str, Any]:
     try:
         return root.apply()
     except ToolError as error:
         if f"ikerian-{stage.name}-boundary" not in str(error):
             raise
-        first = f"First `make bootstrap STAGE={stage.name}`, where the account's .tfstate file is."
-        raise ToolError(f"{error}\nThe boundary of the stage is missing. {first}") from None
+        first = f"First run `make bootstrap STAGE={stage.name}` where the account's .tfstate file is."
+        raise ToolError(f"{error}\nThe permissions boundary of the stage is missing. {first}") from None
 
 
 def bootstrap(stage: Stage, step: Step) -> dict[str, str]:
-    """Make what a stage's account needs once; returns the roles in which GitHub Actions deploys, by stage."""
+    """Create what an account needs once; returns the roles with which GitHub Actions deploys, by stage."""
     step("State bucket, roles for GitHub: terraform apply in infra/bootstrap")
     roles: dict[str, str] = Bootstrap(stage, state_bucket(stage)).apply()["deployer_role_arns"]
     return roles
 
 
 def plan(stage: Stage) -> str:
-    """Say what `deploy` would change of the buckets, roles and logs of a stage that is deployed."""
+    """Return Terraform's plan for the buckets, roles and logs of a stage that is deployed."""
     return Foundation(stage, state_bucket(stage)).plan()
 
 

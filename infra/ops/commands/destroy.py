@@ -1,4 +1,4 @@
-"""`destroy`: a stage back to nothing, in the opposite order of `deploy`, as often as it takes."""
+"""`destroy`: remove a stage, in the reverse order of `deploy`. It can be run again until it succeeds."""
 
 import json
 from typing import Any
@@ -16,15 +16,15 @@ from infra.ops.tools.roots import Bootstrap, Foundation, Operations, state_bucke
 
 
 class InUseError(OperatorError):
-    """Something would be lost, and nobody has said that it may; says what, and nothing was removed."""
+    """Something would be lost without permission. The message says what; nothing was removed."""
 
 
 def destroy(stage: Stage, step: Step, *, delete_data: bool, last: bool) -> None:
-    """Remove a stage; with `last`, the account's state bucket too. Raises InUseError."""
+    """Remove a stage and, with `last`, the account's state bucket. Raises InUseError."""
     bucket = state_bucket(stage)
     if not state_bucket_exists(stage, bucket):
         return
-    step("Looking at what is there")
+    step("Reading the Terraform state")
     if last:
         _refuse_other_stages(stage, bucket)
     foundation = Foundation(stage, bucket)
@@ -39,17 +39,17 @@ def _destroy_stage(
     stage: Stage, bucket: str, foundation: Foundation, step: Step, *, delete_data: bool
 ) -> None:
     leave_queue(stage, bucket, foundation, step)
-    # Complete again, should an earlier try have been cut short: what follows needs all of its outputs.
+    # An earlier destroy may have been cut short. What follows needs all outputs, so make them again.
     outputs = foundation.apply()
     if not delete_data:
         _refuse_data(stage, outputs)
     step("Alarms, throttle, failure destination: terraform destroy in infra/operations")
     Operations(stage, bucket, outputs).destroy()
     step(f"Functions and API: chalice delete --stage {stage.name}")
-    deployed.survey(stage, outputs["raw_data_bucket_name"])
+    deployed.rebuild(stage, outputs["raw_data_bucket_name"])
     stage.render(outputs)
     chalice(stage, "delete")
-    deployed.forget(stage, bucket)
+    deployed.delete(stage, bucket)
     step("Buckets, roles, logs: terraform destroy in infra")
     foundation.destroy(delete_data=delete_data)
 
@@ -62,7 +62,7 @@ def _refuse_data(stage: Stage, outputs: dict[str, Any]) -> None:
     if full:
         raise InUseError(
             f"{' and '.join(full)} hold objects or versions of them; nothing was removed. "
-            "Empty them, or say --delete-data to have patients' data deleted for good."
+            "Empty them, or add --delete-data to delete patients' data permanently."
         )
 
 
@@ -75,10 +75,10 @@ def _refuse_other_stages(stage: Stage, bucket: str) -> None:
     s3 = state_s3(stage)
     keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
     others = [key for key in keys if key.endswith(".tfstate") and not key.startswith(f"{stage.name}/")]
-    alive = {key.partition("/")[0] for key in others if _knows_anything(s3, bucket, key)}
-    if alive:
-        raise InUseError(f"{stage.name} is not the last stage: there is {' and '.join(sorted(alive))}.")
+    in_use = {key.partition("/")[0] for key in others if _has_resources(s3, bucket, key)}
+    if in_use:
+        raise InUseError(f"{stage.name} is not the last stage: there is {' and '.join(sorted(in_use))}.")
 
 
-def _knows_anything(s3: Any, bucket: str, key: str) -> bool:
+def _has_resources(s3: Any, bucket: str, key: str) -> bool:
     return bool(json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())["resources"])

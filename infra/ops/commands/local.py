@@ -1,4 +1,4 @@
-"""`local`: the whole pipeline on this machine, from an upload to a processed object."""
+"""`local`: run the whole pipeline on this machine, from an upload to a processed object."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ NO_AWS_CLI = ["# The aws CLI is not installed here; chalicelib/README.md has a p
 
 
 def run_local(*, keep: bool, ingest: str) -> None:
-    """Show what becomes of the samples, which come by S3 or the queue; with `keep`, stay until Ctrl-C."""
+    """Upload the samples and show the outcome of each; with `keep`, run until Ctrl-C."""
     with ExitStack() as stack:
         with steps() as step:
             step("Starting the local cloud")
@@ -50,15 +50,15 @@ def _upload_samples() -> list[Outcome]:
 
 
 def _show_outcomes(outcomes: list[Outcome]) -> None:
-    # Narrow enough for 80 columns: names stay whole, what became of them may wrap.
+    # Fits 80 columns: names never wrap, outcomes may.
     table = Table(Column("under samples/", no_wrap=True), "outcome", box=SIMPLE_HEAD)
     table.add_column("ms", justify="right")
     for one in outcomes:
-        table.add_row(one.key.removeprefix("samples/"), _words(one), str(one.milliseconds))
+        table.add_row(one.key.removeprefix("samples/"), _describe(one), str(one.milliseconds))
     console.print(table)
 
 
-def _words(outcome: Outcome) -> str:
+def _describe(outcome: Outcome) -> str:
     if outcome.malformed:
         return f"malformed: {outcome.malformed}"
     if outcome.refused:

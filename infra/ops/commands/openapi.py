@@ -1,4 +1,4 @@
-"""The OpenAPI description of POST /process: made from the code that it describes, so that it stays true."""
+"""The OpenAPI description of POST /process, generated from the code, so that the two cannot differ."""
 
 from chalicelib.answer import MAX_DOCUMENT
 from infra.ops.commands.schema import Schema, components, document
@@ -27,13 +27,13 @@ def describe() -> Schema:
 def _process() -> Schema:
     return {
         "operationId": "process",
-        "summary": "Answer with the patients of the posted document.",
+        "summary": "Extract the patients of the posted document.",
         "security": [{"sigv4": []}],
         "parameters": [
             {
                 "name": "Content-Encoding",
                 "in": "header",
-                "description": "Without it, API Gateway hands gzip on mangled, and it is malformed.",
+                "description": "Required for gzip: without it, API Gateway damages the body.",
                 "schema": {"enum": ["gzip"]},
             }
         ],
@@ -42,24 +42,24 @@ def _process() -> Schema:
             "description": f"Up to {MAX_DOCUMENT} bytes, decompressed.",
             "content": {
                 "application/json": {"schema": document(_ref("ScanRecord"))},
-                "application/x-ndjson": {"schema": STRING | {"description": "Records, one a line."}},
+                "application/x-ndjson": {"schema": STRING | {"description": "Records, one per line."}},
             },
         },
         "responses": {
             "200": _answer("What was extracted, and what was rejected and why.", "Extracted"),
             "400": _answer(
-                "The document is no use as a whole; API Gateway: it cannot be read.", "MalformedReport"
+                "The document cannot be parsed. From API Gateway: the request cannot.", "MalformedReport"
             ),
-            "403": _answer("Not signed, or the signer may not, or nothing is at this path.", None),
+            "403": _answer("Not signed, or not permitted, or nothing is at this path.", None),
             "413": _answer("The document or its answer is too large.", "Refused"),
-            "415": _answer("Another content type or encoding.", "Refused"),
-            "429": _answer("More requests than the stage allows.", None),
+            "415": _answer("Unsupported content type or encoding.", "Refused"),
+            "429": _answer("The stage's request limit is exceeded.", None),
         },
     }
 
 
 def _answer(description: str, schema: str | None) -> Schema:
-    """Describe an answer: the function's, or API Gateway's own, which says `message`, or `Message`."""
+    """Describe an answer: the function's, or API Gateway's own, which has `message` or `Message`."""
     ours = [] if schema is None else [_ref(schema)]
     gateway = [] if schema == "Extracted" else [_ref("Gateway")]
     content = {"application/json": {"schema": {"oneOf": [*ours, *gateway]}}}
@@ -68,7 +68,7 @@ def _answer(description: str, schema: str | None) -> Schema:
 
 def _schemas() -> dict[str, Schema]:
     _, ours = components("#/components/schemas/{name}")
-    del ours["RejectedRecord"]  # which is in the bucket alone
+    del ours["RejectedRecord"]  # it is in the bucket only
     counts = {"extracted": INTEGER, "rejected": INTEGER}
     rejection = _object(index=INTEGER, reason=STRING)
     return {

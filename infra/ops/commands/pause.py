@@ -1,10 +1,10 @@
-"""`pause` and `resume`: a stage that publishes nothing for a while, and loses nothing meanwhile."""
+"""`pause` and `resume`: stop a stage from publishing, without losing an upload, and start it again."""
 
 from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
-from infra.ops.aws.peeking import depth
+from infra.ops.aws.failures import FailureQueue
 from infra.ops.aws.place import Place
 from infra.ops.aws.switch import Switch
 from infra.ops.commands.configure import made
@@ -13,36 +13,36 @@ from infra.ops.tools.roots import state_bucket
 
 
 class Resumed(NamedTuple):
-    """Uploads that may be worked on at once (None: no limit of the stage's own); events that wait."""
+    """The stage's concurrency (None: no limit of its own), and how many events wait in the failure queue."""
 
     at_once: int | None
     waiting: int
 
 
 def pause(place: Place) -> dict[str, str]:
-    """Publish nothing from now on; returns what that means."""
+    """Stop publishing; returns what that means for uploads, as facts to print."""
     switch = Switch(place)
     by_queue = switch.position().by_queue
     switch.off()
     where = "in the queue of uploads" if by_queue else "in the failure queue"
     redrive = "" if by_queue else f", then make redrive STAGE={place.stage}"
     return {
-        "uploads meanwhile": f"wait {where}, for 14 days",
-        "what has begun": f"comes to its end, within {place.timeout} seconds",
+        "new uploads": f"wait {where}, for 14 days",
+        "running invocations": f"end within {place.timeout} seconds",
         "POST /process": "is another function: it still answers",
-        "to go on": f"make resume STAGE={place.stage}{redrive}; a deployment ends the pause, too",
+        "to continue": f"make resume STAGE={place.stage}{redrive}; a deployment ends the pause, too",
     }
 
 
 def resume(place: Place) -> Resumed:
-    """Publish again, as many uploads at once as Terraform says; raises OperatorError."""
+    """Publish again, with the concurrency that Terraform's outputs say. Raises OperatorError."""
     at_once = _reserved(place.stage)
     Switch(place).on(at_once)
     return Resumed(at_once, _waiting(place))
 
 
 def _reserved(stage: str) -> int | None:
-    """Read what `deploy` would set: what stood there before the pause is kept nowhere."""
+    """Read the concurrency that `deploy` would set. The value from before the pause is not stored."""
     if stage == "local":
         return None
     named = Stage(stage)
@@ -52,6 +52,6 @@ def _reserved(stage: str) -> int | None:
 
 def _waiting(place: Place) -> int:
     try:
-        return depth(place)
-    except ClientError:  # who may resume need not see the queue
+        return len(FailureQueue(place))
+    except ClientError:  # whoever may resume may lack the permission to read the queue
         return 0

@@ -1,7 +1,8 @@
-"""`reconcile`: is everything published that should be? Found from the buckets alone, and only by reading.
+"""`reconcile`: compare what is published with what was uploaded. Reads the buckets, and changes nothing.
 
-Times only ever acquit: what they do not show to be current is looked at. Of what changes meanwhile, the worst
-is that an object is called unpublished or outdated that no longer is; to replay it changes nothing.
+Timestamps can only prove that an object is current. Where they do not, its metadata is read. An object that
+changes meanwhile may be reported as unpublished or outdated although it is current by then. That is harmless:
+to replay it changes nothing.
 """
 
 from collections import deque
@@ -15,26 +16,26 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.events import SUFFIX
-from infra.ops.aws.listing import Pair, Upload, side_by_side
+from infra.ops.aws.listing import Pair, Upload, merge_listings
 from infra.ops.aws.place import Place
 from infra.ops.aws.revisions import Deployed, Revisions
 from infra.ops.aws.uploads import Buckets, head, revision_that_published_nothing
 
-AT_ONCE = 32  # requests for single objects
-AHEAD = 1000  # keys that are listed while an earlier one is looked at
-# Longer than anybody takes to upload an object in one piece, and than clocks differ.
-SURE = timedelta(hours=1)
+THREADS = 32  # for requests for single objects
+LOOKAHEAD = 1000  # keys that are listed while requests for earlier ones are pending
+# More than the longest upload of an object with one request, and than the difference of clocks.
+MARGIN = timedelta(hours=1)
 
 
 class State(StrEnum):
-    """What is found at a key, by its symbol."""
+    """The state of a key. The value is the symbol to print."""
 
     CURRENT = "="
     UNPUBLISHED = "+"
     OUTDATED = "*"
     GONE = "-"
-    HOPELESS = "!"
-    LEFT_ALONE = "."
+    UNPUBLISHABLE = "!"
+    IGNORED = "."
 
 
 MEANINGS = {
@@ -42,100 +43,101 @@ MEANINGS = {
     State.UNPUBLISHED: "not published",
     State.OUTDATED: "published from another version or revision",
     State.GONE: "published, but the upload is gone",
-    State.HOPELESS: "malformed or refused",
-    State.LEFT_ALONE: f"left alone: no name in {SUFFIX}, or nothing in it",
+    State.UNPUBLISHABLE: "malformed or refused",
+    State.IGNORED: f"ignored: the key does not end in {SUFFIX}, or 0 bytes",
 }
 TO_DO = {State.UNPUBLISHED, State.OUTDATED}
 
 
 class Selection(NamedTuple):
-    """Which keys: below a prefix; uploaded (or, if that is gone, published) in a window of time."""
+    """Which keys: with a prefix; uploaded (or, if the upload is gone, published) in a window of time."""
 
     prefix: str = ""
     created_after: datetime = datetime.min.replace(tzinfo=UTC)
     created_before: datetime = datetime.max.replace(tzinfo=UTC)
 
     def has(self, pair: Pair) -> bool:
-        """Say whether a key that begins so is of that window."""
+        """Say whether a key with the prefix is in the window."""
         created = pair.upload.modified if pair.upload else pair.published
         return created is not None and self.created_after <= created < self.created_before
 
 
 def reconcile(
-    place: Place, now: Deployed, selection: Selection, *, thorough: bool
+    place: Place, deployed: Deployed, selection: Selection, *, thorough: bool
 ) -> Iterator[tuple[str, State]]:
-    """Yield every selected key with its state, in the order of keys; `thorough` trusts no times."""
-    config = Config(max_pool_connections=AT_ONCE, retries={"mode": "standard", "total_max_attempts": 10})
+    """Yield every selected key with its state, in the order of keys. `thorough` ignores timestamps."""
+    config = Config(max_pool_connections=THREADS, retries={"mode": "standard", "total_max_attempts": 10})
     s3 = boto3.client("s3", region_name=place.region, config=config)
-    judge = Judge(s3, place.buckets, now, timedelta(seconds=place.timeout), thorough=thorough)
-    pairs = filter(selection.has, side_by_side(s3, place.buckets, selection.prefix))
-    return ((key, state) for key, state in _judged(pairs, judge) if state)
+    longest_run = timedelta(seconds=place.timeout)
+    classifier = Classifier(s3, place.buckets, deployed, longest_run, thorough=thorough)
+    pairs = filter(selection.has, merge_listings(s3, place.buckets, selection.prefix))
+    return ((key, state) for key, state in _classified(pairs, classifier) if state)
 
 
-def _judged(pairs: Iterator[Pair], judge: "Judge") -> Iterator[tuple[str, State | None]]:
-    pool = ThreadPoolExecutor(AT_ONCE)
-    waiting: deque[tuple[str, Callable[[], State | None]]] = deque()
+def _classified(pairs: Iterator[Pair], classifier: "Classifier") -> Iterator[tuple[str, State | None]]:
+    pool = ThreadPoolExecutor(THREADS)
+    pending: deque[tuple[str, Callable[[], State | None]]] = deque()
     try:
         for pair in pairs:
-            waiting.append((pair.key, _found(pair, judge, pool)))
-            if len(waiting) > AHEAD:
-                yield _answered(waiting)
-        while waiting:
-            yield _answered(waiting)
+            pending.append((pair.key, _result(pair, classifier, pool)))
+            if len(pending) > LOOKAHEAD:
+                yield _next(pending)
+        while pending:
+            yield _next(pending)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _found(pair: Pair, judge: "Judge", pool: ThreadPoolExecutor) -> Callable[[], State | None]:
-    state = judge.at_once(pair)
-    return (lambda: state) if state else pool.submit(judge.look, pair).result
+def _result(pair: Pair, classifier: "Classifier", pool: ThreadPoolExecutor) -> Callable[[], State | None]:
+    state = classifier.from_listings(pair)
+    return (lambda: state) if state else pool.submit(classifier.from_objects, pair).result
 
 
-def _answered(waiting: deque[tuple[str, Callable[[], State | None]]]) -> tuple[str, State | None]:
-    key, answer = waiting.popleft()
-    return key, answer()
+def _next(pending: deque[tuple[str, Callable[[], State | None]]]) -> tuple[str, State | None]:
+    key, result = pending.popleft()
+    return key, result()
 
 
-class Judge:
-    """Finds the state of a key, as far as possible from what the buckets list."""
+class Classifier:
+    """Finds the state of a key, from the listings of the buckets where that is possible."""
 
     def __init__(
-        self, s3: Any, buckets: Buckets, now: Deployed, longest_run: timedelta, *, thorough: bool
+        self, s3: Any, buckets: Buckets, deployed: Deployed, longest_run: timedelta, *, thorough: bool
     ) -> None:
         self._s3 = s3
         self._buckets = buckets
         self._longest_run = longest_run
-        self._revisions = Revisions(now, longest_run)
+        self._revisions = Revisions(deployed, longest_run)
         self._thorough = thorough
         self._began = datetime.now(UTC)
 
-    def at_once(self, pair: Pair) -> State | None:
-        """Judge by the listings alone; None where they do not tell."""
+    def from_listings(self, pair: Pair) -> State | None:
+        """Find the state from the listings; None if they are not enough."""
         key, upload, published = pair
         if not key.endswith(SUFFIX) or (upload and not upload.size):
-            return State.LEFT_ALONE
+            return State.IGNORED
         if published and not self._thorough:
             if not upload:
-                # One that is younger may be of an upload that came after its part of the listing.
-                return State.GONE if published < self._began - SURE else None
-            if self._is_made_from(upload, published) and self._revisions.tell(published):
+                # A younger one may belong to an upload that came after that page was listed.
+                return State.GONE if published < self._began - MARGIN else None
+            if self._is_made_from(upload, published) and self._revisions.proven_by(published):
                 return State.CURRENT
         return None
 
     def _is_made_from(self, upload: Upload, published: datetime) -> bool:
-        """Say whether the times tell that what is published was made from this version.
+        """Say whether the timestamps prove that the publication was made from this version.
 
-        A version that came in parts may have become current long after it is dated, and the one before it
-        been published meanwhile. Any other has no version before it, or had become current before whoever
-        published could have begun.
+        A multipart upload is dated by its beginning, so an earlier version may have been published after that
+        date: the timestamps prove nothing. Otherwise they do if the key has no earlier version, or if the
+        version was current before the handler that published could have started.
         """
         later = published - upload.modified
         alone = upload.alone and later >= timedelta()
-        return not upload.in_parts and (alone or later > self._longest_run + SURE)
+        return not upload.in_parts and (alone or later > self._longest_run + MARGIN)
 
-    def look(self, pair: Pair) -> State | None:
-        """Judge by looking at the objects; None if there is nothing to be said of the key any more."""
-        if state := self.at_once(pair):  # more may be known by now
+    def from_objects(self, pair: Pair) -> State | None:
+        """Find the state from the objects' metadata; None if neither object exists any more."""
+        if state := self.from_listings(pair):  # more revisions may be known by now
             return state
         key, upload, _ = pair
         if not upload:
@@ -143,13 +145,13 @@ class Judge:
         published = head(self._s3, self._buckets.processed, key)
         if published and self._is_current(upload, published):
             return State.CURRENT
-        tried = revision_that_published_nothing(self._s3, self._buckets.rejected, key, upload.version)
-        if self._revisions.is_deployed(tried):
-            return State.HOPELESS
+        refused_by = revision_that_published_nothing(self._s3, self._buckets.rejected, key, upload.version)
+        if self._revisions.is_deployed(refused_by):
+            return State.UNPUBLISHABLE
         return State.OUTDATED if published else State.UNPUBLISHED
 
     def _is_current(self, upload: Upload, published: Any) -> bool:
-        made_by = published["Metadata"].get("extraction-revision")
-        self._revisions.learn(published["LastModified"], made_by)
-        made_from = published["Metadata"].get("source-version")
-        return made_from == upload.version and self._revisions.is_deployed(made_by)
+        revision = published["Metadata"].get("extraction-revision")
+        self._revisions.learn(published["LastModified"], revision)
+        version = published["Metadata"].get("source-version")
+        return version == upload.version and self._revisions.is_deployed(revision)

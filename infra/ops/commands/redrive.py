@@ -1,8 +1,9 @@
-"""`redrive`: what waits in the failure queue is tried again.
+"""`redrive`: retry the events in the failure queue.
 
-Lambda is handed each event as S3 handed it: nobody waits for what becomes of it. Once Lambda has accepted an
-event, it tries it three times and keeps it for hours, so the message can go; what fails again comes back as
-a new message. Killed between the two, the event is sent twice, which changes nothing.
+Each event is sent to Lambda asynchronously, as S3 does it. Once Lambda has accepted an event, it keeps it for
+hours and tries it three times, so the message is deleted. An event that fails again returns as a new message.
+If the command is killed between sending and deleting, the event is sent twice, which is harmless because the
+pipeline is idempotent.
 """
 
 from collections.abc import Iterable
@@ -14,53 +15,53 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.ops.aws.failures import AT_ONCE, FailureQueue, Waiting
+from infra.ops.aws.failures import AT_ONCE, FailureQueue, Message
 from infra.ops.aws.place import Place
 from infra.ops.screen.progress import Advance
 
 CONFIG = Config(connect_timeout=5, read_timeout=10, max_pool_connections=AT_ONCE)
-# Faults of an event, not of the function: too large, or no JSON to Lambda's taste.
+# Error codes that the event causes, not the function: it is too large, or not JSON that Lambda accepts.
 REFUSED = {"InvalidRequestContentException", "RequestEntityTooLargeException", "RequestTooLargeException"}
 
 
 class Redriven(NamedTuple):
-    """How many events Lambda has accepted; what was set aside; how many messages came meanwhile.
+    """How many events Lambda accepted; messages that cannot be sent; how many messages came meanwhile.
 
-    `more` says whether messages may wait that were not seen.
+    `more` says whether the queue may hold messages that were not received.
     """
 
     accepted: int
-    aside: list[Waiting]
-    later: int
+    set_aside: list[Message]
+    came_meanwhile: int
     more: bool
 
 
 def redrive(place: Place, advance: Advance, *, limit: int | None = None) -> Redriven:
-    """Send the function what waits, each event once; at most `limit` of them."""
+    """Send each waiting event to the function once, at most `limit` events."""
     functions = boto3.client("lambda", region_name=place.region, config=CONFIG)
     send = partial(_send, functions, place.function)
-    accepted, aside = 0, []
+    accepted, set_aside = 0, []
     with FailureQueue(place) as queue, ThreadPoolExecutor(AT_ONCE) as pool:
         total = len(queue)
         for batch in queue.batches(limit):
-            for message, problem in zip(batch, pool.map(send, batch), strict=True):
-                if problem:
-                    aside.append(message._replace(cause=problem))
+            for message, refusal in zip(batch, pool.map(send, batch), strict=True):
+                if refusal:
+                    set_aside.append(message._replace(cause=refusal))
                 else:
                     queue.delete(message)
                     accepted += 1
-            advance(accepted + len(aside), total)
-        return Redriven(accepted, aside, len(queue.later), not queue.drained)
+            advance(accepted + len(set_aside), total)
+        return Redriven(accepted, set_aside, len(queue.later), not queue.drained)
 
 
-def look(place: Place, *, limit: int | None = None) -> list[tuple[str, list[float]]]:
-    """Say what waits, by why it does, and since when, in seconds since 1970; sends nothing."""
+def waiting_by_cause(place: Place, *, limit: int | None = None) -> list[tuple[str, list[float]]]:
+    """List each cause with the times of its messages, in seconds since 1970. Sends nothing."""
     with FailureQueue(place) as queue:
         return _by_cause(message for batch in queue.batches(limit) for message in batch)
 
 
-def _send(functions: Any, function: str, message: Waiting) -> str:
-    """Hand an event to Lambda; returns why that cannot be done, if so."""
+def _send(functions: Any, function: str, message: Message) -> str:
+    """Send an event to Lambda; returns why that is impossible, or an empty text."""
     if not message.event:
         return message.cause
     try:
@@ -72,7 +73,7 @@ def _send(functions: Any, function: str, message: Waiting) -> str:
     return ""
 
 
-def _by_cause(messages: Iterable[Waiting]) -> list[tuple[str, list[float]]]:
+def _by_cause(messages: Iterable[Message]) -> list[tuple[str, list[float]]]:
     sent: dict[str, list[float]] = {}
     for message in messages:
         sent.setdefault(message.cause, []).append(message.sent)

@@ -1,6 +1,6 @@
-"""`replay`: publish many objects again, by the state machine of the stage; and say what became of them.
+"""`replay`: publish many objects again with the stage's state machine, and report the outcomes.
 
-A run begins with its name and can be looked at under that name from anywhere, as long as AWS keeps it.
+A run has a name, by which it can be followed from any machine as long as AWS keeps it.
 """
 
 import json
@@ -15,17 +15,16 @@ from typing import Any, NamedTuple
 import boto3
 
 from chalicelib.events import SUFFIX
-from infra.ops.aws.machine import RUNNING, Machine, Run
 from infra.ops.aws.place import Place
 from infra.ops.aws.results import Result, results
+from infra.ops.aws.state_machine import RUNNING, Run, StateMachine
 from infra.ops.errors import OperatorError
 from infra.ops.screen.progress import bar
 
-LOOK_EVERY = 1.0  # seconds
-# What `reconcile` calls what is not published, and what is published from something else.
+POLL_SECONDS = 1.0
+# The states in which `reconcile` shows what is not published, and what is outdated.
 TO_DO = {"+", "*"}
 STATES = TO_DO | {"=", "-", "!", "."}
-FAR_OFF = "9999-12-31T00:00:00+00:00"
 OUTCOMES = ("published", "unchanged", "malformed", "refused", "empty", "missing", "ignored", "failed")
 
 
@@ -34,29 +33,29 @@ class NothingToDoError(OperatorError):
 
 
 class UnreadableLineError(OperatorError):
-    """A line names no key; says which line."""
+    """A line is not a key. The message has the number of the line."""
 
 
 class Selection(NamedTuple):
-    """Which uploads: below a prefix, of a window of time (ISO 8601); with `force`, also current ones."""
+    """Which uploads: with a prefix, from a window of time (ISO 8601); with `force`, also current ones."""
 
     prefix: str = ""
     created_after: str = "1970-01-01T00:00:00+00:00"
-    created_before: str = FAR_OFF
+    created_before: str = "9999-12-31T00:00:00+00:00"
     force: bool = False
 
-    def asked(self, max_concurrency: int) -> dict[str, Any]:
-        """Word it for the state machine."""
+    def as_input(self, max_concurrency: int) -> dict[str, Any]:
+        """Return the input of the state machine."""
         return {**self._asdict(), "max_concurrency": max_concurrency, "scheduled": False}
 
 
-def new_name() -> str:
-    """Make up the name of a run: when, and something that nobody else has."""
+def new_run_name() -> str:
+    """Return a unique name for a run, which starts with the time."""
     return f"replay-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-def count(place: Place, selection: Selection) -> int:
-    """Count the uploads that a run would look at."""
+def count_uploads(place: Place, selection: Selection) -> int:
+    """Count the uploads that a run would check."""
     after, before = map(datetime.fromisoformat, (selection.created_after, selection.created_before))
     s3 = boto3.client("s3", region_name=place.region)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.buckets.raw, Prefix=selection.prefix)
@@ -64,35 +63,44 @@ def count(place: Place, selection: Selection) -> int:
     return sum(item["Key"].endswith(SUFFIX) and after <= item["LastModified"] < before for item in found)
 
 
-def named(lines: Iterable[str]) -> Iterator[str]:
-    """Read keys: a bare one a line, or lines of `reconcile`, of those where something is to be done."""
+def read_keys(lines: Iterable[str], left_out: Counter[str]) -> Iterator[str]:
+    """Read keys, one per line, or lines of `reconcile`; counts in `left_out` the other lines, by reason."""
     for number, line in enumerate(lines, start=1):
         try:
             state, key = _read(line.rstrip("\r\n"))
-            wanted = state in TO_DO and key.endswith(SUFFIX)
+            key.encode()  # a lone surrogate is in no key
+            why_not = _why_not(state, key)
         except (AttributeError, TypeError, ValueError):
             raise UnreadableLineError(f"Line {number} is neither a key nor a line of `reconcile`.") from None
-        if wanted:
+        if why_not:
+            left_out[why_not] += 1
+        elif key:
             yield key
+
+
+def _why_not(state: str, key: str) -> str:
+    if state not in TO_DO:
+        return "their state is neither + nor *"
+    return f"their keys do not end in {SUFFIX}" if key and not key.endswith(SUFFIX) else ""
 
 
 def _read(line: str) -> tuple[str, str]:
     if line.startswith("{"):
-        told = json.loads(line)
-        return told.get("state", "+"), told.get("key", "")
+        entry = json.loads(line)
+        return entry.get("state", "+"), entry.get("key", "")
     state, key = (line[0], line[2:]) if line[:1] in STATES and line[1:2] == " " else ("+", line)
     return state, json.loads(key) if key.startswith('"') else key
 
 
-def failed(machine: Machine, run: str) -> Iterator[str]:
-    """Read the keys that failed in an earlier run, which has ended."""
-    if machine.look(run).status == RUNNING:
-        raise NothingToDoError(f"{run} still runs.")
+def failed_keys(machine: StateMachine, run: str) -> Iterator[str]:
+    """Read the keys that failed in an earlier run. NothingToDoError if it has not ended."""
+    if machine.describe(run).status == RUNNING:
+        raise NothingToDoError(f"{run} is still running.")
     return (key for result in results(machine, run) for key in result.failed)
 
 
-def hand_over(machine: Machine, run: str, keys: Iterable[str]) -> str:
-    """Write a manifest of keys for a run; returns where it stands."""
+def upload_manifest(machine: StateMachine, run: str, keys: Iterable[str]) -> str:
+    """Upload the manifest of a run, which lists its keys; returns the manifest's own key."""
     manifest = f"manifests/{run}.jsonl"
     with tempfile.TemporaryFile() as file:
         file.writelines(json.dumps({"Key": key}).encode() + b"\n" for key in keys)
@@ -104,18 +112,18 @@ def hand_over(machine: Machine, run: str, keys: Iterable[str]) -> str:
     return manifest
 
 
-def watch(machine: Machine, name: str) -> Run:
+def watch(machine: StateMachine, name: str) -> Run:
     """Follow a run until it ends."""
-    with bar("Looking at objects") as advance:
-        while (run := machine.look(name)).status == RUNNING:
+    with bar("Checking objects") as advance:
+        while (run := machine.describe(name)).status == RUNNING:
             advance(*machine.progress(name))
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_SECONDS)
         advance(*machine.progress(name))
     return run
 
 
 class Report:
-    """What a run has come to."""
+    """The outcomes of a run, added up."""
 
     def __init__(self, run: Run, batches: Iterable[Result]) -> None:
         self._run = run
@@ -132,14 +140,14 @@ class Report:
 
     @property
     def state(self) -> str:
-        """COMPLETED; COMPLETED_WITH_ERRORS: some cannot be published; FAILED: the run was cut short."""
+        """COMPLETED; COMPLETED_WITH_ERRORS: some were not published; FAILED: the run was cut short."""
         if self._run.status != "SUCCEEDED":
             return "FAILED"
-        wrong = sum(self.outcomes[name] for name in ("failed", "malformed", "refused"))
-        return "COMPLETED_WITH_ERRORS" if wrong else "COMPLETED"
+        errors = sum(self.outcomes[name] for name in ("failed", "malformed", "refused"))
+        return "COMPLETED_WITH_ERRORS" if errors else "COMPLETED"
 
     def facts(self) -> dict[str, str]:
-        """Word it in the terms of an import job."""
+        """Return the report, in the terms of an import job."""
         seconds = self._seconds()
         scanned, megabytes = self.outcomes.total(), self._sums["bytes_read"] / 1e6
         return {
@@ -160,6 +168,6 @@ class Report:
         return max((end - self._run.started).total_seconds(), 0.001)
 
 
-def report(machine: Machine, run: Run) -> Report:
-    """Read what a run that has ended has come to."""
+def report(machine: StateMachine, run: Run) -> Report:
+    """Read the outcomes of a run that has ended."""
     return Report(run, results(machine, run.name))

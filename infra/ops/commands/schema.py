@@ -1,4 +1,4 @@
-"""JSON Schema of what comes in, what is published and what is rejected: made from the contract."""
+"""The JSON Schema of documents, of what is published and of what is rejected, generated from the contract."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.malformed import MalformedReport
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
-from chalicelib.rows import RejectedRecord
+from chalicelib.rejections import RejectedRecord
 
 type Schema = dict[str, Any]
 
@@ -14,7 +14,7 @@ TYPES = [ScanRecord, PatientRecord, RejectedRecord, MalformedReport]
 
 
 def schema() -> Schema:
-    """Describe all three, as JSON Schema 2020-12: `$defs` has Document, Published and RejectedLine."""
+    """Return a JSON Schema 2020-12; `$defs` has Document, Published and RejectedLine."""
     references, definitions = components("#/$defs/{name}")
     record, patient, rejected, report = references
     return {
@@ -31,13 +31,13 @@ def schema() -> Schema:
 
 
 def components(ref_template: str) -> tuple[list[Schema], dict[str, Schema]]:
-    """Describe the contract's types: references to them, in the order of TYPES, and what they refer to."""
+    """Return references to the contract's types, in the order of TYPES, and the definitions they refer to."""
     references, definitions = msgspec.json.schema_components(TYPES, ref_template=ref_template)
     return list(references), definitions
 
 
 def document(record: Schema) -> Schema:
-    """Describe a document of which every record is valid, other than JSON Lines."""
+    """Describe a document whose records are all valid, in any form but JSON Lines."""
     records = {"type": "array", "items": record}
     if RECORDS_KEY is None:
         return {"oneOf": [records, record]}

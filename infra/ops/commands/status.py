@@ -1,4 +1,4 @@
-"""`status`: a stage on one screen, and what is to be done about it. Changes nothing."""
+"""`status`: the state of a stage on one screen, and what is left to do. Changes nothing."""
 
 import time
 from collections import Counter
@@ -8,10 +8,11 @@ from datetime import timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.extraction import REVISION
-from infra.ops.aws import overview
+from infra.ops.aws import inspection
+from infra.ops.aws.failure_sample import Sample, peek
 from infra.ops.aws.metrics import last_day
-from infra.ops.aws.peeking import Look, peek
 from infra.ops.aws.place import Place
+from infra.ops.aws.revisions import NoRevisionError, deployed_revision
 from infra.ops.aws.switch import Switch
 from infra.ops.screen.findings import Finding, unknown
 
@@ -21,13 +22,14 @@ OUTCOMES = ("published", "unchanged", "malformed", "refused")
 
 
 def status(place: Place) -> list[Finding]:
-    """Look at everything; what cannot be told is told so."""
-    return [_found(name, look, place) for name, look in LOOKS.items()]
+    """Run all checks of a stage."""
+    return [run_check(name, place) for name in CHECKS]
 
 
-def _found(name: str, look: Callable[[Place], Finding], place: Place) -> Finding:
+def run_check(name: str, place: Place) -> Finding:
+    """Run one check; its finding is `unknown` if AWS refuses to answer."""
     try:
-        return look(place)
+        return CHECKS[name](place)
     except ClientError as error:
         return unknown(name, error.response["Error"]["Code"])
     except BotoCoreError as error:
@@ -49,18 +51,19 @@ def _paused(place: Place) -> Finding:
 def _revision(place: Place) -> Finding:
     if Switch(place).position().at_once == 0:
         return unknown("revision", "a paused function does not answer")
-    deployed = overview.revision(place)
-    if deployed is None:
-        return unknown("revision", "the function does not say it (older than this command?)")
+    try:
+        deployed = deployed_revision(place).revision
+    except NoRevisionError as error:
+        return unknown("revision", str(error))
     facts = {"deployed": deployed, "checkout": REVISION}
     if deployed == REVISION:
         return Finding("revision", [f"{deployed}, as in this checkout"], facts)
-    words = [f"{deployed} is deployed; this checkout has {REVISION}"]
-    return Finding("revision", words, facts, f"make deploy STAGE={place.stage}")
+    lines = [f"{deployed} is deployed; this checkout has {REVISION}"]
+    return Finding("revision", lines, facts, f"make deploy STAGE={place.stage}")
 
 
 def _alarms(place: Place) -> Finding:
-    number, ringing = overview.alarms(place)
+    number, ringing = inspection.alarms(place)
     facts = {"alarms": number, "ringing": list(ringing)}
     if ringing:
         return Finding("alarms", [f"{one}: {meaning}" for one, meaning in ringing.items()], facts, RUNBOOK)
@@ -68,44 +71,47 @@ def _alarms(place: Place) -> Finding:
 
 
 def _failures(place: Place) -> Finding:
-    look = peek(place)
-    if not look.waiting:
+    sample = peek(place)
+    if not sample.waiting:
         return Finding("failures", ["none"], {"waiting": 0})
-    why = Counter(one.cause for one in look.messages)
-    oldest = round(time.time() - min(one.sent for one in look.messages)) if look.messages else None
-    facts = {"waiting": look.waiting, "oldest_seconds": oldest, "why": dict(why)}
-    words = [f"{look.waiting} waiting, {_age(look, oldest)}", *_causes(why)]
-    return Finding("failures", words, facts, f"make redrive STAGE={place.stage}")
+    causes = Counter(one.cause for one in sample.messages)
+    oldest = round(time.time() - min(one.sent for one in sample.messages)) if sample.messages else None
+    facts = {"waiting": sample.waiting, "oldest_seconds": oldest, "why": dict(causes)}
+    lines = [f"{sample.waiting} waiting, {_age(sample, oldest)}", *_most_common(causes)]
+    return Finding("failures", lines, facts, f"make redrive STAGE={place.stage}")
 
 
-def _age(look: Look, oldest: int | None) -> str:
+def _age(sample: Sample, oldest: int | None) -> str:
     if oldest is None:
-        return "none in sight: somebody is at them"
-    sample = f" of {len(look.messages)} looked at" if look.is_sample else ""
-    return f"the oldest{sample} for {timedelta(seconds=oldest)}"
+        return "none visible: another reader has received them"
+    part = f" of {len(sample.messages)} looked at" if sample.is_partial else ""
+    return f"the oldest{part} for {timedelta(seconds=oldest)}"
 
 
-def _causes(why: Counter[str]) -> Iterator[str]:
-    for cause, number in why.most_common(CAUSES):
+def _most_common(causes: Counter[str]) -> Iterator[str]:
+    for cause, number in causes.most_common(CAUSES):
         yield f"{number}: {cause}"
-    if len(why) > CAUSES:
-        yield f"and {len(why) - CAUSES} other causes"
+    if len(causes) > CAUSES:
+        yield f"and {len(causes) - CAUSES} other causes"
 
 
 def _last_day(place: Place) -> Finding:
     day = last_day(place)
-    attempts = f"{_number(day.failed)} attempts failed, {_number(day.throttled)} throttled"
+    invocations = f"{_number(day.failed)} invocations failed, {_number(day.throttled)} throttled"
     if day.uncounted:
-        why = "it has run, and no metric of what it did has come"
-        attempted = {"unknown": why, "failed": day.failed, "throttled": day.throttled}
-        return Finding("last day", [f"unknown: {why}", attempts], attempted)
+        why = "the function has run, but CloudWatch has no metrics of what it did"
+        counted = {"unknown": why, "failed": day.failed, "throttled": day.throttled}
+        return Finding("last day", [f"unknown: {why}", invocations], counted)
     facts: dict[str, float | None] = day._asdict()
     outcomes = ", ".join(f"{_number(facts[name])} {name}" for name in OUTCOMES)
-    words = [outcomes, f"{_number(day.records_rejected)} records rejected, {attempts}"]
+    lines = [
+        f"{outcomes}, {_number(day.objects_failed)} failed",
+        f"{_number(day.records_rejected)} records rejected, {invocations}",
+    ]
     if day.p50_milliseconds is not None:
         p50, p99 = _number(day.p50_milliseconds), _number(day.p99_milliseconds)
-        words.append(f"an upload took {p50} ms (p50), {p99} ms (p99)")
-    return Finding("last day", words, facts)
+        lines.append(f"an upload took {p50} ms (p50), {p99} ms (p99)")
+    return Finding("last day", lines, facts)
 
 
 def _number(value: float | None) -> str:
@@ -113,30 +119,30 @@ def _number(value: float | None) -> str:
 
 
 def _logs(place: Place) -> Finding:
-    retention = overview.retention(place)
+    retention = inspection.retention(place)
     kept = sorted({f"{days} days" if days else "for ever" for days in retention.values()})
-    words = f"kept {' and '.join(kept)}" if kept else "there are none"
-    return Finding("logs", [words], {"retention_days": retention})
+    line = f"kept {' and '.join(kept)}" if kept else "there are none"
+    return Finding("logs", [line], {"retention_days": retention})
 
 
 def _settings(place: Place) -> Finding:
-    found = overview.settings(place)
+    found = inspection.settings(place)
     network = "in a VPC" if found.subnets else "no VPC"
-    words = [
+    lines = [
         f"{found.memory_mb:,} MB, {found.timeout_seconds} s; {network}",
         f"encrypted by the KMS key {found.kms_key}" if found.kms_key else "encrypted by S3's own keys",
     ]
     if found.object_keys_in_log:
-        words.append("object keys are in the log")
-    return Finding("set", words, found._asdict())
+        lines.append("object keys are in the log")
+    return Finding("settings", lines, found._asdict())
 
 
-LOOKS: dict[str, Callable[[Place], Finding]] = {
+CHECKS: dict[str, Callable[[Place], Finding]] = {
     "paused": _paused,
     "revision": _revision,
     "alarms": _alarms,
     "failures": _failures,
     "last day": _last_day,
     "logs": _logs,
-    "set": _settings,
+    "settings": _settings,
 }

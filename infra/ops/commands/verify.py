@@ -1,4 +1,4 @@
-"""`verify`: what a deployed stage promises, tried on it; changes nothing else."""
+"""`verify`: test a deployed stage with synthetic objects; nothing else is changed."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from infra.ops.tools.roots import state_bucket
 
 
 def verify_stage(stage: Stage, step: Step) -> list[Line]:
-    """Find what is deployed of a stage and try it; raises NotMadeError."""
+    """Find what is deployed of a stage and test it. Raises NotMadeError."""
     step("Reading the outputs of infra, and what Chalice deployed")
     bucket = state_bucket(stage)
     foundation = made(stage, bucket)
@@ -27,7 +27,7 @@ def verify_stage(stage: Stage, step: Step) -> list[Line]:
 
 
 def verify_local(step: Step) -> list[Line]:
-    """Try the stage `local` in the local cloud to which the environment points; raises LocalCloudError."""
+    """Test the stage `local` in the local cloud that the environment names. Raises LocalCloudError."""
     if not is_local():
         raise LocalCloudError("Which local cloud? Paste what `make up` prints, then try again.")
     function = f"{APPLICATION}-local-data-processor"
@@ -35,6 +35,6 @@ def verify_local(step: Step) -> list[Line]:
 
 
 def target(stage: Stage, foundation: dict[str, Any]) -> Target:
-    """Say where a stage is, by Terraform's outputs and by what Chalice deployed."""
+    """Name what to test of a stage, from Terraform's outputs and from what Chalice deployed."""
     buckets = Buckets(*(foundation[f"{use}_data_bucket_name"] for use in Buckets._fields))
     return Target(buckets, stage.data_processor, process_url(stage), stage.region)

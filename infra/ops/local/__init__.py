@@ -1,1 +1,1 @@
-"""The local cloud, and the stage in it."""
+"""The local cloud, and the stage `local`."""

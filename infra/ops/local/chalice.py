@@ -1,9 +1,13 @@
 """Chalice's own command line, for the local cloud: `python -m infra.ops.local.chalice deploy --stage local`.
 
-Two steps are not Chalice's own. MiniStack ignores the body of ImportRestApi and has no PutRestApi, so the
-REST API that Chalice describes (as Swagger) is built from the same description call by call. And the package
-of the stage `local` has wheels for this machine, which runs it: an ARM laptop or a Mac cannot run Lambda's.
-Everything else (functions, roles, permissions, the bucket's notification) is Chalice's.
+Two steps differ from Chalice's own:
+
+- MiniStack ignores the body of ImportRestApi and has no PutRestApi. So this module builds the REST API from
+  Chalice's Swagger document with single calls.
+- The package of the stage `local` has wheels for this machine, because an ARM laptop or a Mac cannot run
+  Lambda's.
+
+Everything else (functions, roles, permissions, the bucket's notification) is done by Chalice.
 """
 
 import sys
@@ -18,17 +22,17 @@ from chalice.awsclient import TypedAWSClient
 from chalice.cli import main
 from chalice.deploy.packager import DependencyBuilder
 
-type Client = Any  # of boto3: the calls are typed by AWS's own answers
+type Client = Any  # a boto3 client
 type Swagger = dict[str, Any]
 
 
 def import_rest_api(_: TypedAWSClient, swagger_document: Swagger, endpoint_type: str) -> str:
-    """Make the REST API that `swagger_document` describes; returns its id."""
+    """Make a REST API from `swagger_document`; returns its id."""
     client: Client = boto3.client("apigateway")
     api = client.create_rest_api(
         name=swagger_document["info"]["title"],
-        # API Gateway decompresses what is posted with a Content-Encoding; MiniStack hands it on, and intact
-        # only if it takes it for binary. The application understands either.
+        # API Gateway decompresses a body with a Content-Encoding. MiniStack passes it on, and corrupts it
+        # unless its type is binary. The application accepts both.
         binaryMediaTypes=["*/*"],
         endpointConfiguration={"types": [endpoint_type]},
     )
@@ -37,10 +41,10 @@ def import_rest_api(_: TypedAWSClient, swagger_document: Swagger, endpoint_type:
 
 
 def update_api_from_swagger(_: TypedAWSClient, rest_api_id: str, swagger_document: Swagger) -> None:
-    """Make the REST API what `swagger_document` describes: clear it, and build it again."""
+    """Rebuild a REST API from `swagger_document`."""
     client: Client = boto3.client("apigateway")
     for path, resource in _resources(client, rest_api_id).items():
-        if path.count("/") == 1 and path != "/":  # and with it all below
+        if path.count("/") == 1 and path != "/":  # deletes the resources below it, too
             client.delete_resource(restApiId=rest_api_id, resourceId=resource)
     _build(client, rest_api_id, swagger_document)
 
@@ -80,15 +84,15 @@ def _put_method(client: Client, address: dict[str, str], method: Swagger) -> Non
 
 
 def wheels_for(stage: str) -> AbstractContextManager[object]:
-    """Have Chalice package for this machine if the stage is `local`, else for Lambda."""
+    """Make Chalice package wheels for this machine if the stage is `local`, else for Lambda."""
     if stage != "local":
         return nullcontext()
-    # pip downloads for the machine it runs on, so whatever it has downloaded will do.
+    # pip downloads wheels for this machine, so all of them are compatible.
     return patch.object(DependencyBuilder, "_is_compatible_platform_tag", lambda *_: True)
 
 
-def _impatient(seconds: float) -> None:
-    # botocore's waiters ask every five seconds; the local cloud is ready within moments.
+def _short_sleep(seconds: float) -> None:
+    # botocore's waiters poll every five seconds; the local cloud is ready much sooner.
     time.sleep(min(seconds, 0.25))
 
 
@@ -97,6 +101,6 @@ if __name__ == "__main__":
         wheels_for(sys.argv[sys.argv.index("--stage") + 1]),
         patch.object(TypedAWSClient, "import_rest_api", import_rest_api),
         patch.object(TypedAWSClient, "update_api_from_swagger", update_api_from_swagger),
-        patch("botocore.waiter.time", SimpleNamespace(sleep=_impatient)),
+        patch("botocore.waiter.time", SimpleNamespace(sleep=_short_sleep)),
     ):
         sys.exit(main())

@@ -1,4 +1,4 @@
-"""The local cloud: MiniStack under AWS's stricter rules, in a process of its own, gone without a trace."""
+"""The local cloud: MiniStack with additional rules of AWS, in its own process. It leaves nothing behind."""
 
 import ctypes
 import os
@@ -24,8 +24,8 @@ PYTHON = LOCAL / "cloud-venv" / "bin" / "python"
 REGION = "us-east-1"
 STARTS_WITHIN = 60  # seconds
 STOPS_WITHIN = 15  # seconds
-ANSWERS_WITHIN = 60  # seconds, while it is busy with what others ask; one that is gone refuses at once
-# Not by PYTHONPATH, which the functions that it runs would inherit, nor from here as the working folder.
+ANSWERS_WITHIN = 60  # seconds; a busy cloud answers late, a stopped one refuses the connection at once
+# The functions would inherit PYTHONPATH and the working folder, so the module path is an argument.
 START = "import runpy, sys; sys.path.append(sys.argv.pop()); runpy.run_module('infra.ops.local.strict')"
 
 
@@ -35,13 +35,13 @@ class LocalCloudError(OperatorError):
 
 @contextmanager
 def local_cloud(*, tls: bool = False) -> Iterator[Path]:
-    """Run a local cloud, and point every AWS client made meanwhile, here or in a child process, at it.
+    """Run a local cloud, and point the AWS clients of this process and its children at it.
 
-    It enforces IAM for users and roles, listens on a free port of the loopback interface
-    (AWS_ENDPOINT_URL) and writes to one folder only, which is yielded, and removed at the end.
+    It enforces IAM for users and roles, and listens on a free port of the loopback interface
+    (AWS_ENDPOINT_URL). It writes to one folder only, which is yielded, and removed at the end.
     """
     LOCAL.mkdir(exist_ok=True)
-    _sweep()
+    _remove_stale_folders()
     folder = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=LOCAL))
     endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{_free_port()}"
     try:
@@ -52,8 +52,8 @@ def local_cloud(*, tls: bool = False) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep() -> None:
-    # What a process that was killed has left: its id is in the name.
+def _remove_stale_folders() -> None:
+    # A killed process leaves its folder behind. The name contains the process id.
     for folder in LOCAL.glob("run-*-*"):
         if not _is_alive(int(folder.name.split("-")[1])):
             shutil.rmtree(folder, ignore_errors=True)
@@ -88,7 +88,7 @@ def _process(folder: Path, endpoint: str) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: we stop it when we are done with it
+            start_new_session=True,  # Ctrl-C stops this process, which then stops the server
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs here
         )
     try:
@@ -98,7 +98,7 @@ def _process(folder: Path, endpoint: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _server_environment(folder: Path, endpoint: str) -> dict[str, str]:
-    # Complete, not added to ours: whatever is set for the server reaches the functions that it runs.
+    # Nothing of our environment: the functions inherit the server's.
     return {
         "AUTH": "true",
         "BIND_HOST": "127.0.0.1",
@@ -116,7 +116,7 @@ def _server_environment(folder: Path, endpoint: str) -> dict[str, str]:
 
 
 def _die_with_parent() -> None:
-    # Should this process be killed outright, Linux stops the server in its place.
+    # If this process is killed, Linux stops the server.
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
@@ -127,7 +127,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOPS_WITHIN)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # the functions that it ran, should any be left
+        os.killpg(process.pid, signal.SIGKILL)  # functions that still run
     process.wait()
 
 
@@ -148,7 +148,7 @@ def _clients_at(endpoint: str, folder: Path) -> Iterator[None]:
 
 
 def client_environment(endpoint: str) -> dict[str, str]:
-    """Name what an AWS client needs to know of the local cloud."""
+    """Return the environment variables that point an AWS client at a local cloud."""
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -162,7 +162,7 @@ def _await_start(process: subprocess.Popen[bytes], log: Path) -> None:
     while not runs_at(os.environ["AWS_ENDPOINT_URL"]):
         if process.poll() is not None or time.monotonic() > deadline:
             raise LocalCloudError(
-                f"The local cloud did not start. Its last words:\n{log.read_text()[-2000:]}"
+                f"The local cloud did not start. The end of its log:\n{log.read_text()[-2000:]}"
             )
         time.sleep(0.05)
 
@@ -179,10 +179,10 @@ def runs_at(endpoint: str) -> bool:
 
 
 def process_url(api: str | None) -> str:
-    """Say where the local cloud serves `POST /process` of a REST API: Chalice prints AWS's address."""
+    """Return the local cloud's URL of `POST /process`. Chalice prints AWS's URL instead."""
     return f"{os.environ['AWS_ENDPOINT_URL']}/restapis/{api}/api/_user_request_/process"
 
 
 def trust() -> ssl.SSLContext:
-    """Trust whom the AWS clients trust."""
+    """Make a TLS context with the CA bundle of the AWS clients."""
     return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))

@@ -1,27 +1,27 @@
-"""The upload queue of the stage `local`, as Terraform makes those of stages that ask for one."""
+"""The upload queue of the stage `local`, with the settings of infra/sqs.tf."""
 
 import json
 from typing import Any
 
 import boto3
 
-from chalicelib.events import CHANGES_OF_WHAT_IS_CURRENT, SUFFIX
+from chalicelib.events import S3_EVENT_TYPES, SUFFIX
 
-VISIBILITY = 6 * 900  # seconds
-RECEIVES = 5
+VISIBILITY_TIMEOUT = 6 * 900  # seconds
+MAX_RECEIVES = 5
 
 
 def make(function: str, raw_bucket: str) -> str:
-    """Make the queue, and have the raw bucket tell it of uploads; returns its ARN."""
+    """Make the queue and the raw bucket's notification to it; returns its ARN."""
     sqs: Any = boto3.client("sqs")
     failures = _arn(sqs, sqs.create_queue(QueueName=f"{function}-failures")["QueueUrl"])
     url = sqs.create_queue(QueueName=f"{function}-uploads")["QueueUrl"]
     queue = _arn(sqs, url)
-    redrive = {"deadLetterTargetArn": failures, "maxReceiveCount": RECEIVES}
+    redrive = {"deadLetterTargetArn": failures, "maxReceiveCount": MAX_RECEIVES}
     attributes = {
         "Policy": json.dumps(_policy(queue, raw_bucket)),
         "RedrivePolicy": json.dumps(redrive),
-        "VisibilityTimeout": str(VISIBILITY),
+        "VisibilityTimeout": str(VISIBILITY_TIMEOUT),
     }
     sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
     _notify(raw_bucket, queue)
@@ -29,7 +29,7 @@ def make(function: str, raw_bucket: str) -> str:
 
 
 def connect(function: str) -> None:
-    """Have Lambda bring the queue's messages to the function."""
+    """Map the queue to the function."""
     sqs: Any = boto3.client("sqs")
     boto3.client("lambda").create_event_source_mapping(
         EventSourceArn=_arn(sqs, sqs.get_queue_url(QueueName=f"{function}-uploads")["QueueUrl"]),
@@ -63,7 +63,7 @@ def _notify(raw_bucket: str, queue: str) -> None:
     rules: Any = [{"Name": "suffix", "Value": SUFFIX}]
     uploads: Any = {
         "QueueArn": queue,
-        "Events": CHANGES_OF_WHAT_IS_CURRENT,
+        "Events": S3_EVENT_TYPES,
         "Filter": {"Key": {"FilterRules": rules}},
     }
     boto3.client("s3").put_bucket_notification_configuration(

@@ -1,4 +1,4 @@
-"""The stage `local`: the same application, deployed by Chalice into the local cloud."""
+"""The stage `local`: the application, deployed by Chalice into the local cloud."""
 
 import json
 import shutil
@@ -18,7 +18,6 @@ from infra.ops.tools.run import run
 FUNCTION = f"{APPLICATION}-local-data-processor"
 OPERATIONS_BUCKET = "ikerian-local-operations"
 PACKAGES = LOCAL / "deployments"
-FUNCTION = f"{APPLICATION}-local-data-processor"
 
 
 def environment() -> dict[str, str]:
@@ -29,13 +28,13 @@ def environment() -> dict[str, str]:
 
 
 def buckets() -> Buckets:
-    """Name the stage's buckets."""
+    """Return the names of the stage's buckets."""
     names = environment()
     return Buckets(names["RAW_BUCKET"], names["PROCESSED_BUCKET"], names["REJECTED_BUCKET"])
 
 
 def make_buckets() -> None:
-    """Make the stage's buckets, versioned as Terraform makes those of the other stages."""
+    """Make the stage's buckets; versioned, as in Terraform."""
     s3 = boto3.client("s3")
     for bucket in buckets():
         s3.create_bucket(Bucket=bucket)
@@ -46,8 +45,8 @@ def make_buckets() -> None:
 def deploy(folder: Path, *, ingest: str = "direct") -> str:
     """Run `chalice deploy --stage local` on a copy of the application in `folder`; returns the API's URL.
 
-    A copy, because Chalice keeps what it deployed beside the application, and every local cloud starts empty.
-    `ingest` is how uploads come, as a stage's file says it.
+    Chalice records what it deployed beside the application, and every local cloud starts empty: hence the
+    copy. `ingest` is "direct" or "queue", as in infra/variables.tf.
     """
     project = _copy(folder / "project")
     if ingest == "queue":
@@ -63,26 +62,26 @@ def deploy(folder: Path, *, ingest: str = "direct") -> str:
 
 
 def _make_state_machine() -> None:
-    """Make the state machine of replays, from the file that Terraform makes it from."""
+    """Make the state machine of replays from the definition that Terraform uses."""
     function = boto3.client("lambda").get_function_configuration(FunctionName=FUNCTION)
     names = {
         "${function_arn}": function["FunctionArn"],
         "${operations_bucket}": OPERATIONS_BUCKET,
         "${raw_bucket}": buckets().raw,
-        # MiniStack knows no path here, and would start a process for each of 64 objects at once.
+        # MiniStack does not support the path here, and would start 64 processes at once.
         '"MaxConcurrencyPath": "$.max_concurrency"': '"MaxConcurrency": 4',
     }
     definition = (ROOT / "infra" / "replay.asl.json").read_text()
     for name, value in names.items():
         definition = definition.replace(name, value)
-    # It lets a state machine do anything, in whatever role.
+    # MiniStack does not check the permissions of the role.
     boto3.client("stepfunctions").create_state_machine(
         name=f"{APPLICATION}-local-replay", definition=definition, roleArn=function["Role"]
     )
 
 
 def add_failure_queue() -> None:
-    """Let events that failed for good wait in a queue, as Terraform has it for the other stages."""
+    """Make the failure queue and send failed events to it, as Terraform does."""
     sqs = boto3.client("sqs")
     queue = sqs.create_queue(QueueName=f"{FUNCTION}-failures")["QueueUrl"]
     about = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
@@ -94,7 +93,7 @@ def add_failure_queue() -> None:
 
 
 def process_url() -> str:
-    """Say where the stage's `POST /process` is."""
+    """Return the URL of the stage's `POST /process`."""
     apis = boto3.client("apigateway").get_rest_apis()["items"]
     return cloud.process_url(next(one["id"] for one in apis if one["name"] == APPLICATION))
 
@@ -118,6 +117,6 @@ def _configure(project: Path, **variables: str) -> None:
 
 
 def _copy_packages(source: Path, target: Path) -> None:
-    # Chalice names a package by what is in it, so the next deployment of the same code finds it made.
+    # Chalice names a package by a digest of its content, so it reuses the package of the same code.
     for package in source.glob("*.zip"):
         replace_bytes(target / package.name, package.read_bytes())

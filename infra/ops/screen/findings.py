@@ -1,4 +1,4 @@
-"""What was found of a stage or of an object: one screen of names and words, and which command comes next."""
+"""Findings about a stage or an object: printed on one screen, with the command to run next."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,37 +6,37 @@ from typing import Any, NamedTuple
 from rich.markup import escape
 from rich.table import Table
 
-from infra.ops.screen.progress import console, tell_json
+from infra.ops.screen.progress import console, print_json
 
 
 class Finding(NamedTuple):
-    """What was found of one thing: in words, a line each, and as facts for a program.
+    """The result of one check: lines for the screen, and facts for --json.
 
-    `todo` is the command that comes next, if something is to be done about it. `line` is one to be copied.
+    `todo` is the command to run next, if something is left to do. `copyable` is a line printed unwrapped.
     """
 
     name: str
-    words: Sequence[str]
+    lines: Sequence[str]
     facts: Mapping[str, Any]
     todo: str = ""
-    line: str = ""
+    copyable: str = ""
 
 
 def unknown(name: str, why: str) -> Finding:
-    """Word what could not be found out, and why."""
+    """Return the finding of a check that failed, with the reason."""
     return Finding(name, [f"unknown: {why}"], {"unknown": why})
 
 
 def show_findings(title: str, findings: Sequence[Finding]) -> bool:
-    """Show them, and which commands come next; says whether something is to be done."""
+    """Print the findings and which commands to run next; returns whether something is left to do."""
     todo = list(dict.fromkeys(one.todo for one in findings if one.todo))
     for one in findings:
-        tell_json(finding=one.name, **one.facts, todo=one.todo)
-    tell_json(summary=title, todo=todo)
+        print_json(finding=one.name, **one.facts, todo=one.todo)
+    print_json(summary=title, todo=todo)
     _print_all(title, findings)
     for one in findings:
-        if one.line:
-            console.print(one.line, "", sep="\n", highlight=False, markup=False)
+        if one.copyable:
+            console.print(one.copyable, "", sep="\n", highlight=False, markup=False)
     if todo:
         console.print("Next:", *todo, sep="\n  ", highlight=False, markup=False)
     return bool(todo)
@@ -49,6 +49,6 @@ def _print_all(title: str, findings: Sequence[Finding]) -> None:
     table.add_column(overflow="fold")
     for one in findings:
         mark, style = ("[bold red]![/]", "bold red") if one.todo else (" ", "dim")
-        table.add_row(mark, f"[{style}]{escape(one.name)}[/]", escape("\n".join(one.words)))
+        table.add_row(mark, f"[{style}]{escape(one.name)}[/]", escape("\n".join(one.lines)))
     console.print(f"\n[bold]{escape(title)}[/bold]\n", highlight=False)
     console.print(table, "", highlight=False)

@@ -1,4 +1,4 @@
-"""What is being done, on the screen: steps and bars; or, with --json, a line of JSON for each."""
+"""Progress on the screen: steps and bars or, with --json, a line of JSON for each."""
 
 import json
 import sys
@@ -16,47 +16,47 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-# What goes into a file or a log has no width of its own.
+# A file or a log has no width: rich would assume 80 columns.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 type Step = Callable[[str], None]
 
 type Advance = Callable[[int, int | None], None]
-"""Takes how many are done, and of how many if that is known."""
+"""Takes how many are done, and the total if it is known."""
 
 
-def speak_json() -> None:
-    """From now on, print lines of JSON and nothing else."""
+def use_json() -> None:
+    """Print lines of JSON from now on, and nothing else."""
     console.quiet = True
 
 
-def speaks_json() -> bool:
-    """Say whether `speak_json` was asked for."""
+def uses_json() -> bool:
+    """Say whether `use_json` was called."""
     return console.quiet
 
 
-def speak_aside() -> None:
-    """From now on, leave the standard output to what is asked for; JSON stays there, too."""
+def print_to_stderr() -> None:
+    """Print text to the standard error from now on. JSON still goes to the standard output."""
     console.stderr = True
 
 
-def tell_json(**facts: object) -> None:
-    """Print one line, if JSON is spoken."""
-    if speaks_json():
+def print_json(**facts: object) -> None:
+    """Print a line of JSON, if `use_json` was called."""
+    if uses_json():
         sys.stdout.write(json.dumps(facts) + "\n")
         sys.stdout.flush()
 
 
 @contextmanager
 def steps() -> Iterator[Step]:
-    """Yield what announces the next step; each ends when the next begins."""
+    """Yield a function that announces the next step, which ends the one before."""
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=speaks_json()) as progress:
+    with Progress(*columns, console=console, disable=uses_json()) as progress:
 
         def step(description: str) -> None:
             _finish(progress)
             progress.add_task(description, total=1)
-            tell_json(step=description)
+            print_json(step=description)
 
         yield step
         _finish(progress)
@@ -64,18 +64,18 @@ def steps() -> Iterator[Step]:
 
 @contextmanager
 def bar(description: str, total: int | None = None) -> Iterator[Advance]:
-    """Yield what moves a progress bar; JSON is told at most once a second."""
+    """Yield a function that moves a progress bar. JSON is printed at most once a second."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=speaks_json()) as progress:
+    with Progress(*columns, console=console, disable=uses_json()) as progress:
         task = progress.add_task(description, total=total)
-        told = 0.0
+        printed = 0.0  # when JSON was printed last
 
         def advance(done: int, total: int | None = total) -> None:
-            nonlocal told
+            nonlocal printed
             progress.update(task, completed=done, total=total)
-            if time.monotonic() - told >= 1:
-                told = time.monotonic()
-                tell_json(step=description, done=done, total=total)
+            if time.monotonic() - printed >= 1:
+                printed = time.monotonic()
+                print_json(step=description, done=done, total=total)
 
         yield advance
 

@@ -1,4 +1,4 @@
-"""What a command has come to: on the screen, or as JSON; and in GitHub Actions on the page of the run."""
+"""The result of a command, as text or JSON and, in GitHub Actions, on the summary page of the run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,25 +8,25 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.ops.screen.progress import console, tell_json
+from infra.ops.screen.progress import console, print_json
 
 
 def summarise(title: str, facts: Mapping[str, str]) -> None:
-    """Tell the facts, one a line, below a title."""
-    tell_json(summary=title, **facts)
+    """Print a title, and below it the facts, one per line."""
+    print_json(summary=title, **facts)
     console.print(title)
-    for what, value in facts.items():
-        console.print(f"{what} {value}", highlight=False, markup=False)
-    rows = [(what, f"`{value}`") for what, value in facts.items()]
+    for name, value in facts.items():
+        console.print(f"{name} {value}", highlight=False, markup=False)
+    rows = [(name, f"`{value}`") for name, value in facts.items()]
     _add_to_page(f"### {title}\n\n" + (_as_markdown(("", ""), rows) if rows else ""))
 
 
 def tabulate(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Tell the rows of a table."""
+    """Print a table."""
     table = Table(*(Column(name, overflow="fold") for name in header), box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*map(escape, row))
-        tell_json(**dict(zip(header, row, strict=True)))
+        print_json(**dict(zip(header, row, strict=True)))
     console.print(table)
     _add_to_page(_as_markdown(header, rows))
 

@@ -1,1 +1,1 @@
-"""Other programs and files here: Terraform, Chalice, what goes into the package."""
+"""Wrappers of Terraform and Chalice, and the files of the package."""

@@ -1,4 +1,4 @@
-"""Bytecode for what ships: Lambda cannot keep any, so what comes without is compiled at every cold start."""
+"""Bytecode for the package: Lambda cannot store any, and would compile the sources at every cold start."""
 
 import sys
 from importlib import metadata
@@ -8,18 +8,18 @@ from py_compile import compile as compile_module
 
 from infra.ops.local.cloud import ROOT
 
-# What Chalice adds to the package as it is, beside the requirements and the application.
+# Chalice adds this folder to the package, beside the requirements and the application.
 VENDOR = "vendor"
 
 
 def add_bytecode(project: Path) -> None:
-    """Compile the requirements into `project`'s vendor folder, in which Chalice looks when it packages.
+    """Compile the requirements into `project`'s vendor folder, which Chalice adds to the package.
 
-    Each file carries a digest of its source: were the source another one, Python would compile that.
+    Each file contains a digest of its source, so Python ignores bytecode of another version.
     """
     for name in _requirements():
         for file in metadata.distribution(name).files or []:
-            if file.suffix == ".py" and ".." not in file.parts:  # a command, outside of the package
+            if file.suffix == ".py" and ".." not in file.parts:  # a command, which is not in the package
                 folder = project / VENDOR / file.parent / "__pycache__"
                 compile_module(
                     str(file.locate()),

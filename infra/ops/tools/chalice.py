@@ -8,7 +8,7 @@ from infra.ops.local import cloud
 from infra.ops.stage import Stage
 from infra.ops.tools.run import run
 
-# Chalice's command by this Python, whatever the PATH says.
+# Chalice of this Python's environment, whatever is on the PATH.
 IN_AWS = ["-c", "import sys; from chalice.cli import main; sys.exit(main())"]
 IN_THE_LOCAL_CLOUD = ["-m", "infra.ops.local.chalice"]
 
@@ -20,12 +20,12 @@ def chalice(stage: Stage, verb: str) -> None:
 
 
 def command() -> list[str]:
-    """Say how Chalice is started."""
+    """Return the command line that starts Chalice."""
     return [sys.executable, *(IN_THE_LOCAL_CLOUD if is_local() else IN_AWS)]
 
 
 def process_url(stage: Stage) -> str:
-    """Say where the stage's `POST /process` is."""
+    """Return the URL of the stage's `POST /process`."""
     api = deployed.rest_api_id(stage)
     if is_local():
         return cloud.process_url(api)
@@ -33,5 +33,5 @@ def process_url(stage: Stage) -> str:
 
 
 def is_local() -> bool:
-    """Say whether the AWS clients here talk to a local cloud."""
+    """Say whether the environment directs AWS clients to a local cloud."""
     return os.environ.get("AWS_ENDPOINT_URL", "").partition("://")[2].startswith("127.0.0.1:")

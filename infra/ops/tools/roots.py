@@ -1,4 +1,4 @@
-"""The three Terraform roots of a stage, connected to their states and told what they need."""
+"""The three Terraform roots of a stage, with their states and variables."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from infra.ops.stage import APPLICATION, Stage
 from infra.ops.tools.run import ToolError
 from infra.ops.tools.terraform import Root
 
-# What the foundation makes, or a stage's file sets there, and operations are to know.
-HANDED_ON = (
+# Outputs of the foundation that are variables of operations.
+PASSED_TO_OPERATIONS = (
     "alarm_topic_arn",
     "api_burst_limit",
     "api_rate_limit",
@@ -29,12 +29,12 @@ HANDED_ON = (
 
 
 def state_bucket(stage: Stage) -> str:
-    """Name the bucket with the states of all stages of this account."""
+    """Name the bucket with the Terraform states of all stages of this account."""
     return f"{APPLICATION}-state-{account(stage.region)}"
 
 
 def state_bucket_exists(stage: Stage, bucket: str) -> bool:
-    """Say whether the bucket is there; ToolError if it is somebody else's."""
+    """Say whether the bucket exists; ToolError if another account owns it."""
     try:
         state_s3(stage).head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -47,7 +47,7 @@ def state_bucket_exists(stage: Stage, bucket: str) -> bool:
 
 
 class Bootstrap:
-    """The state bucket, and who may deploy from GitHub. Its own state is a file here, of one account."""
+    """The state bucket, and the roles with which GitHub deploys. Its own state is a local file."""
 
     def __init__(self, stage: Stage, bucket: str) -> None:
         self._state = ROOT / "infra" / "bootstrap" / f"{bucket}.tfstate"
@@ -55,18 +55,18 @@ class Bootstrap:
         self._region = f"-var=region={stage.state_region}"
 
     def apply(self) -> dict[str, Any]:
-        """Make them, or finish making them; returns the outputs."""
+        """Create or update them; returns the outputs."""
         self._root.init()
         return self._root.apply(self._region)
 
     def is_ours(self) -> bool:
-        """Say whether it was made from here, wholly or in part."""
+        """Say whether it was created on this machine, wholly or in part."""
         return self._state.exists()
 
     def destroy(self) -> None:
-        """Remove the bucket with all states in it; ToolError if it was made on another machine."""
+        """Remove the bucket with all states in it; ToolError if it was created on another machine."""
         if not self.is_ours():
-            raise ToolError("The state bucket was made on another machine: destroy it there, or by hand.")
+            raise ToolError("The state bucket was created on another machine: destroy it there, or by hand.")
         self._root.init()
         self._root.apply("-var=force_destroy=true", self._region)
         self._root.destroy(self._region)
@@ -82,20 +82,20 @@ class Foundation:
         self._root.init(*_backend(stage, bucket, "foundation"))
 
     def apply(self, *options: str) -> dict[str, Any]:
-        """Make them; returns the outputs."""
+        """Create or update them; returns the outputs."""
         return self._root.apply(self._variables, *options)
 
     def outputs(self) -> dict[str, Any]:
-        """Read what the last `apply` made; empty if there was none."""
+        """Read the outputs of the last `apply`; empty if there was none."""
         return self._root.outputs()
 
     def plan(self) -> str:
-        """Say what `apply` would do."""
+        """Return what `apply` would do, as text."""
         return self._root.plan(self._variables)
 
-    def forget(self, address: str) -> None:
-        """Have Terraform know no more of a resource, which stays as it is."""
-        self._root.forget(address)
+    def remove_from_state(self, address: str) -> None:
+        """Remove a resource from Terraform's state; the resource itself stays."""
+        self._root.remove_from_state(address)
 
     @property
     def changes(self) -> str:
@@ -103,12 +103,12 @@ class Foundation:
         return self._root.changes
 
     def is_gone(self) -> bool:
-        """Say whether nothing of it is left."""
+        """Say whether none of it exists any more."""
         return self._root.is_empty()
 
     def destroy(self, *, delete_data: bool) -> None:
-        """Remove them; without `delete_data`, S3 keeps buckets that hold objects."""
-        if delete_data:  # what may go is read from the state
+        """Remove them. Without `delete_data`, S3 refuses to delete buckets that hold objects."""
+        if delete_data:  # Terraform reads force_destroy from the state
             self.apply("-var=force_destroy=true")
         self._root.destroy(self._variables)
 
@@ -123,7 +123,7 @@ class Operations:
         self._root.init(*_backend(stage, bucket, "operations"))
 
     def apply(self) -> str:
-        """Make them, for what is deployed; returns how many were added, changed and destroyed."""
+        """Create or update them; returns how many resources were added, changed and destroyed."""
         self._root.apply(*self._variables())
         return self._root.changes
 
@@ -132,8 +132,8 @@ class Operations:
         self._root.destroy(*self._variables())
 
     def _variables(self) -> list[str]:
-        values = {name: self._foundation[name] for name in HANDED_ON} | {
-            # Terraform wants a value to destroy too; nobody reads it then.
+        values = {name: self._foundation[name] for name in PASSED_TO_OPERATIONS} | {
+            # `destroy` needs a value, too, which nothing reads.
             "rest_api_id": deployed.rest_api_id(self._stage) or "none",
             "timeout_seconds": self._stage.timeout_seconds,
         }
@@ -141,7 +141,8 @@ class Operations:
 
 
 def _backend(stage: Stage, bucket: str, root: str) -> list[str]:
-    # Terraform cannot say whose bucket it wants: its allowed_account_ids are about who asks.
+    # Fails if another account owns the bucket. Terraform cannot check that: allowed_account_ids is about the
+    # caller.
     state_bucket_exists(stage, bucket)
     settings = (stage.backend, f"bucket={bucket}", f"key={stage.name}/{root}.tfstate")
     return [f"-backend-config={setting}" for setting in settings]

@@ -1,4 +1,4 @@
-"""Other programs: run in the background of a step, their words kept for when they fail."""
+"""Run other programs; their output is shown only if they fail."""
 
 import shutil
 import signal
@@ -13,14 +13,14 @@ from infra.ops.local.cloud import ROOT
 
 
 class ToolError(OperatorError):
-    """A program is missing or failed; carries what it said and what to do."""
+    """A program is missing or failed. The message has its output, and what to do."""
 
 
 def run(command: Sequence[str | Path], *, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
-    """Run a program to its end; returns what it printed, ToolError if it failed."""
+    """Run a program until it ends; returns its standard output, or raises ToolError."""
     if not shutil.which(command[0]):
         raise ToolError(f"{command[0]} is not installed, or not on the PATH.")
-    # Files, not pipes: should this process be killed, the program still comes to its end in good order.
+    # Files, not pipes: if this process is killed, the program can still write, and ends in good order.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
             command,
@@ -29,20 +29,20 @@ def run(command: Sequence[str | Path], *, cwd: Path = ROOT, env: dict[str, str] 
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            start_new_session=True,  # Ctrl-C is for us, to be passed on once: Terraform takes two for haste
+            start_new_session=True,  # so that Ctrl-C reaches it once, from us: Terraform aborts at the second
         )
         status = _await_end(process)
-        printed, said = _read(out), _read(err)
+        output, errors = _read(out), _read(err)
     if status:
-        raise ToolError(f"{' '.join(map(str, command))} failed:\n{printed[-4000:]}\n{said[-4000:]}".rstrip())
-    return printed
+        raise ToolError(f"{' '.join(map(str, command))} failed:\n{output[-4000:]}\n{errors[-4000:]}".rstrip())
+    return output
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait()
     except BaseException:
-        # It wants a moment: Terraform to note what it has made, and to give up its lock.
+        # Let it finish: Terraform has to write its state and to release its lock.
         process.send_signal(signal.SIGINT)
         process.wait()
         raise

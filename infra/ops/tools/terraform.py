@@ -1,4 +1,4 @@
-"""Terraform: its roots, and where it gets the AWS provider from on a machine without the network."""
+"""Terraform: run its commands on a root, and find the AWS provider on a machine without network."""
 
 import json
 import os
@@ -11,47 +11,47 @@ from infra.ops.local.cloud import LOCAL, ROOT
 from infra.ops.tools.run import run
 
 PROVIDER = Path("registry.terraform.io", "hashicorp", "aws")
-# Somebody else may be deploying, or what is left of a deployment that was killed.
+# Another deployment may hold the lock, or one that was killed a moment ago.
 LOCK = "-lock-timeout=5m"
-# How an apply ends.
+# The last line of `apply`.
 CHANGES = re.compile(r"Resources: (\d+ added, \d+ changed, \d+ destroyed)")
-# What a plan says while it looks at what is there.
+# Lines of `plan` about its progress.
 READING = re.compile(r": (Refreshing state|Reading|Read complete)")
-# Where machines without the network are often given their tools.
+# Machines without network often have their tools below this folder.
 OPT = Path("/opt")
 
 
 class Root:
     """A directory of Terraform files, applied for one stage; every method raises ToolError.
 
-    Its state is where `init` is told to connect to, or else in the file `state`.
-    `changes` says how many resources the last apply has added, changed and destroyed.
+    The state is in the backend that `init` configures, or in the file `state`.
+    `changes` says how many resources the last apply added, changed and destroyed.
     """
 
     def __init__(self, directory: str, stage: str, state: Path | None = None) -> None:
         self._directory = ROOT / directory
         self._state = [f"-state={state}"] if state else []
         self.changes = ""
-        # What a root remembers of its backend is of one stage.
+        # One data directory for each stage: it remembers the backend.
         self._data = LOCAL / "terraform" / stage / directory
 
     def init(self, *options: str) -> None:
-        """Fetch the provider and connect to the state."""
+        """Install the provider and configure the backend."""
         self._terraform("init", "-lockfile=readonly", "-reconfigure", *init_options(os.environ), *options)
 
     def apply(self, *options: str) -> dict[str, Any]:
-        """Make what the files describe; returns the outputs."""
-        said = self._terraform("apply", "-auto-approve", LOCK, *self._state, *options)
-        self.changes = "".join(CHANGES.findall(said))
+        """Create or update what the files describe; returns the outputs."""
+        output = self._terraform("apply", "-auto-approve", LOCK, *self._state, *options)
+        self.changes = "".join(CHANGES.findall(output))
         return self.outputs()
 
     def plan(self, *options: str) -> str:
-        """Say what `apply` would do; changes nothing, and waits for nobody."""
-        said = self._terraform("plan", "-lock=false", *options)
-        return "\n".join(line for line in said.splitlines() if not READING.search(line)).strip()
+        """Return what `apply` would do, as text. Changes nothing, and does not wait for the lock."""
+        output = self._terraform("plan", "-lock=false", *options)
+        return "\n".join(line for line in output.splitlines() if not READING.search(line)).strip()
 
     def destroy(self, *options: str) -> None:
-        """Remove what the state knows of."""
+        """Remove all resources in the state."""
         self._terraform("destroy", "-auto-approve", LOCK, *self._state, *options)
 
     def outputs(self) -> dict[str, Any]:
@@ -59,13 +59,13 @@ class Root:
         outputs = json.loads(self._terraform("output", "-json", *self._state, inputs=False))
         return {name: output["value"] for name, output in outputs.items()}
 
-    def forget(self, address: str) -> None:
-        """Have the state know no more of a resource, which stays as it is."""
+    def remove_from_state(self, address: str) -> None:
+        """Remove a resource from the state; the resource itself stays."""
         if address in self._terraform("state list", inputs=False).splitlines():
             self._terraform("state rm", LOCK, address, inputs=False)
 
     def is_empty(self) -> bool:
-        """Say whether the state knows of nothing."""
+        """Say whether there are no resources in the state."""
         state = json.loads(self._terraform("show", "-json", inputs=False))
         module = state.get("values", {}).get("root_module", {})
         return not (module.get("resources") or module.get("child_modules"))
@@ -83,16 +83,16 @@ class Root:
 
 
 def init_options(environ: Mapping[str, str]) -> list[str]:
-    """Options with which `terraform init` finds the provider here; none where only the registry has it."""
+    """Return the options with which `terraform init` uses a local mirror; none if there is none."""
     directory = plugin_directory(environ)
     return [f"-plugin-dir={directory}"] if directory else []
 
 
 def plugin_directory(environ: Mapping[str, str]) -> Path | None:
-    """Find a local mirror with the provider: the one that TF_PLUGIN_DIR names, else the first with it.
+    """Find a local mirror with the provider: the one that TF_PLUGIN_DIR names, else the first that has it.
 
-    Looked at are the directories that Terraform documents as implied local mirrors
-    (https://developer.hashicorp.com/terraform/cli/config/config-file), then those directly below one of /opt.
+    It tries the directories that Terraform documents as implied local mirrors
+    (https://developer.hashicorp.com/terraform/cli/config/config-file), then those directly below /opt.
     """
     if named := environ.get("TF_PLUGIN_DIR"):
         return Path(named)

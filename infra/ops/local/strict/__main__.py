@@ -1,7 +1,7 @@
-"""Start the strict cloud; MiniStack's environment runs this, not the project's (see `cloud.py`)."""
+"""Start the strict cloud. Runs in MiniStack's virtual environment, not in the project's (see `cloud.py`)."""
 
 from ministack.app import main
 
-from infra.ops.local.strict import iam_rules, lambda_rules, s3_rules  # noqa: F401 - they place themselves
+from infra.ops.local.strict import iam_rules, lambda_rules, s3_rules  # noqa: F401 - importing a rule installs it
 
 main()

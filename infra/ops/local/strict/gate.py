@@ -1,4 +1,4 @@
-"""Where the rules stand: between MiniStack's entrance, which knows the caller, and its services."""
+"""Decorators that install a rule between MiniStack's entrance, which knows the caller, and its services."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ type Handler = Callable[..., Awaitable[Answer]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request as MiniStack's services get it: checked, decoded, its header names in lower case."""
+    """A request as MiniStack's services receive it: checked, decoded, header names in lower case."""
 
     method: str
     path: str
@@ -30,59 +30,59 @@ class Request:
 
     @property
     def key(self) -> str:
-        """The key of a request to S3; empty where it is about the bucket."""
+        """The key of a request to S3; empty if the request is about the bucket."""
         return self.path.lstrip("/").partition("/")[2]
 
     @property
     def reads(self) -> bool:
-        """Whether it is a GET or HEAD of an object."""
+        """Whether this is a GET or HEAD of an object."""
         return self.method in {"GET", "HEAD"} and bool(self.key)
 
     @property
     def upload(self) -> str | None:
-        """The multipart upload that it completes, if any."""
+        """Id of the multipart upload that the request completes; None if it completes none."""
         return self.query.get("uploadId", [None])[0] if self.method == "POST" else None
 
     @property
     def writes(self) -> bool:
-        """Whether an object stands once it has succeeded: PutObject, CopyObject, CompleteMultipartUpload."""
+        """Whether this creates an object: PutObject, CopyObject or CompleteMultipartUpload."""
         whole = self.method == "PUT" and all(name.lower().startswith("x-") for name in self.query)
         return bool(self.key) and (whole or self.upload is not None)
 
     def may(self, action: str, resource: str) -> bool:
-        """Ask MiniStack's IAM whether the caller may do this, too."""
+        """Ask MiniStack's IAM whether the caller has another permission."""
         caller = extract_access_key_id(self.headers, self.query)
         region = extract_region(self.headers, self.query)
         return enforce(caller, action, action.partition(":")[0], region, resource_arn=resource) is None
 
 
 def around(module: ModuleType, name: str = "handle_request") -> Callable[[Callable[..., Any]], None]:
-    """Put a rule in the place of one of MiniStack's functions, which it gets first."""
+    """Replace a function of MiniStack by a rule, whose first argument is the original function."""
 
-    def place(rule: Callable[..., Any]) -> None:
+    def install(rule: Callable[..., Any]) -> None:
         inner = getattr(module, name)
         setattr(module, name, functools.wraps(inner)(functools.partial(rule, inner)))
 
-    return place
+    return install
 
 
 def before(service: ModuleType) -> Callable[[Callable[[Request], Any]], None]:
-    """Show a rule every request to a service first; if it returns an answer, that is it."""
+    """Run a rule before each request to a service. If it returns an answer, the service is not called."""
 
-    def place(rule: Callable[[Request], Any]) -> None:
+    def install(rule: Callable[[Request], Any]) -> None:
         @around(service)
         async def strict(inner: Handler, *request: Any, **about: Any) -> Answer:
             return rule(Request(*request)) or await inner(*request, **about)
 
-    return place
+    return install
 
 
 def after(service: ModuleType) -> Callable[[Callable[[Request, Answer], Answer]], None]:
-    """Show a rule every answer of a service; what it returns goes out instead."""
+    """Run a rule on each answer of a service. Its result replaces the answer."""
 
-    def place(rule: Callable[[Request, Answer], Answer]) -> None:
+    def install(rule: Callable[[Request, Answer], Answer]) -> None:
         @around(service)
         async def strict(inner: Handler, *request: Any, **about: Any) -> Answer:
             return rule(Request(*request), await inner(*request, **about))
 
-    return place
+    return install

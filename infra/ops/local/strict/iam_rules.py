@@ -1,4 +1,4 @@
-"""What IAM does and MiniStack's does not."""
+"""Rules of IAM that MiniStack does not enforce."""
 
 import re
 from collections.abc import Callable
@@ -15,10 +15,10 @@ S3 = "arn:aws:s3:::"
 
 
 @around(iam_actions, "request_tag_context")
-def a_change_of_a_role_is_judged_by_its_boundary(
+def role_changes_are_checked_with_the_boundary(
     inner: Callable[..., dict[str, Any]], service: str, action: str, body: bytes, named: dict[str, Any]
 ) -> dict[str, Any]:
-    """Let policies ask for the boundary of a role that is made or changed: iam:PermissionsBoundary.
+    """Set the condition key iam:PermissionsBoundary when a role is created or changed.
 
     Service Authorization Reference, "Condition keys for AWS Identity and Access Management (IAM)", 2025-11.
     """
@@ -34,10 +34,10 @@ def a_change_of_a_role_is_judged_by_its_boundary(
 
 
 @around(iam_actions, "_lambda_action")
-def what_is_done_to_a_mapping_has_actions_of_its_own(
+def operations_on_a_mapping_have_actions_of_their_own(
     inner: Callable[..., str | None], method: str, path: str
 ) -> str | None:
-    """Name them: MiniStack takes a look at one for a look at all, and asks nobody about the rest.
+    """Return the action. MiniStack takes a get for a list, and does not check update and delete.
 
     Service Authorization Reference, "Actions defined by AWS Lambda", 2025-11.
     """
@@ -47,8 +47,8 @@ def what_is_done_to_a_mapping_has_actions_of_its_own(
 
 
 @around(iam_evaluator, "_resolve_condition_key")
-def the_account_of_a_resource_is_its_owners(inner: Callable[..., Any], key: str, about: Any) -> Any:
-    """Tell policies whose a bucket is by aws:ResourceAccount; MiniStack says the caller's, always.
+def a_buckets_account_is_its_owner(inner: Callable[..., Any], key: str, about: Any) -> Any:
+    """Set aws:ResourceAccount to the owner of a bucket. MiniStack always sets the caller's account.
 
     IAM User Guide, "AWS global condition context keys", 2025-11.
     """

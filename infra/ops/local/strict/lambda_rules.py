@@ -1,4 +1,4 @@
-"""What Lambda and API Gateway do and MiniStack does not."""
+"""Rules of Lambda and API Gateway that MiniStack does not enforce."""
 
 import json
 from collections.abc import Callable
@@ -13,23 +13,23 @@ from ministack.services import apigateway_v1, iam, lambda_svc, sqs
 from infra.ops.local.strict.gate import Answer, Request, around, before
 
 MIB = 1024 * 1024
-EVENT = 6 * MIB  # bytes
-EVENT_NOBODY_WAITS_FOR = MIB
+EVENT = 6 * MIB  # bytes, like the next two
+ASYNCHRONOUS_EVENT = MIB
 RESPONSE = 6 * MIB + 100
 RECEIVING = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 _mapping: ContextVar[dict[str, Any] | None] = ContextVar("_mapping", default=None)
 
 
 @before(lambda_svc)
-def an_event_has_6_mb_or_1_mb_if_nobody_waits(request: Request) -> Answer | None:
+def an_event_has_at_most_6_mb_or_1_mb_if_asynchronous(request: Request) -> Answer | None:
     """Refuse a larger one: 413 RequestEntityTooLargeException.
 
-    Lambda API, Invoke, 2026-11; the words as in awslabs/aws-athena-query-federation#793.
+    Lambda API, Invoke, 2026-11; the message as in awslabs/aws-athena-query-federation#793.
     """
     if request.method != "POST" or not request.path.endswith("/invocations"):
         return None
-    waits = request.headers.get("x-amz-invocation-type") != "Event"
-    limit = EVENT if waits else EVENT_NOBODY_WAITS_FOR
+    synchronous = request.headers.get("x-amz-invocation-type") != "Event"
+    limit = EVENT if synchronous else ASYNCHRONOUS_EVENT
     if len(request.body) <= limit:
         return None
     words = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
@@ -37,8 +37,8 @@ def an_event_has_6_mb_or_1_mb_if_nobody_waits(request: Request) -> Answer | None
 
 
 @around(lambda_svc, "_execute_function_with_config_scope")
-def a_response_has_6_mb(inner: Callable[..., Any], *invocation: Any) -> Any:
-    """Let a function that answers more fail: Function.ResponseSizeTooLarge.
+def a_response_has_at_most_6_mb(inner: Callable[..., Any], *invocation: Any) -> Any:
+    """Fail an invocation with a larger response: Function.ResponseSizeTooLarge.
 
     Lambda Developer Guide, "Lambda quotas", 2026-11; the bytes as in DataBiosphere/azul#8192.
     """
@@ -53,10 +53,10 @@ def a_response_has_6_mb(inner: Callable[..., Any], *invocation: Any) -> Any:
 
 
 @around(apigateway_v1, "_call_lambda_raw")
-async def an_api_has_its_function_s_limits_and_hides_its_errors(
+async def an_api_has_the_limits_of_its_function_and_hides_its_errors(
     inner: Callable[..., Any], function: str, event: Any, **about: Any
 ) -> Any:
-    """Answer 413 for an event that is too large, and 502 for a function that failed, whatever it said.
+    """Answer 413 for an event that is too large, and 502 for any function error.
 
     API Gateway Developer Guide, "Gateway response types" (REQUEST_TOO_LARGE), 2026-11;
     DataBiosphere/azul#8192, 2026-07 (502 "Internal server error" for a response that was too large).
@@ -70,8 +70,8 @@ async def an_api_has_its_function_s_limits_and_hides_its_errors(
 
 
 @before(lambda_svc)
-def a_queue_hides_a_message_while_its_function_runs(request: Request) -> Answer | None:
-    """Refuse to map a queue whose visibility timeout is shorter than the function's timeout.
+def a_visibility_timeout_is_at_least_the_function_timeout(request: Request) -> Answer | None:
+    """Refuse to map a queue with a shorter visibility timeout.
 
     400 InvalidParameterValueException (github-aws-runners/terraform-aws-github-runner#5383, 2026-09).
     """
@@ -86,11 +86,11 @@ def a_queue_hides_a_message_while_its_function_runs(request: Request) -> Answer 
 
 
 @before(lambda_svc)
-def a_mapping_wants_its_function_to_receive_from_the_queue(request: Request) -> Answer | None:
-    """Refuse to map a queue from which the function's role may not receive, delete, or read the attributes.
+def a_mapping_requires_a_role_that_may_receive(request: Request) -> Answer | None:
+    """Refuse to map a queue if the function's role may not receive, delete, or read its attributes.
 
     400 InvalidParameterValueException (aws/aws-cdk#6770; functionalone/serverless-iam-roles-per-function#21;
-    the three in hashicorp/terraform-provider-aws#14042; 2025-04).
+    the three actions in hashicorp/terraform-provider-aws#14042; 2025-04).
     """
     queue, function = _mapped(request)
     if not (queue and function):
@@ -101,8 +101,8 @@ def a_mapping_wants_its_function_to_receive_from_the_queue(request: Request) -> 
 
 
 @around(lambda_svc, "_run_sqs_batch")
-def a_batch_is_of_its_mapping(inner: Callable[..., None], mapping: dict[str, Any], *about: Any) -> None:
-    """Note which mapping brings a batch, for the next rule."""
+def remember_the_mapping_of_a_batch(inner: Callable[..., None], mapping: dict[str, Any], *about: Any) -> None:
+    """Record the mapping of the current batch, for the next rule."""
     before = _mapping.set(mapping)
     try:
         inner(mapping, *about)
@@ -111,25 +111,25 @@ def a_batch_is_of_its_mapping(inner: Callable[..., None], mapping: dict[str, Any
 
 
 @around(lambda_svc, "_execute_function")
-def a_batch_of_which_an_unknown_message_failed_comes_again_whole(
+def an_unknown_failed_message_fails_the_whole_batch(
     inner: Callable[..., Any], function: dict[str, Any], event: dict[str, Any]
 ) -> Any:
-    """Take a batch for failed of which the function names a message that is not in it, or none.
+    """Fail the batch if the function reports an unknown or empty message id.
 
     Lambda Developer Guide, "Implementing partial batch responses", success and failure conditions, 2026-11.
     """
     result = inner(function, event)
-    asked = "ReportBatchItemFailures" in (_mapping.get() or {}).get("FunctionResponseTypes", [])
+    partial = "ReportBatchItemFailures" in (_mapping.get() or {}).get("FunctionResponseTypes", [])
     body = result.get("body")
-    if not asked or result.get("error") or not isinstance(body, dict):
+    if not partial or result.get("error") or not isinstance(body, dict):
         return result
-    there = {message["messageId"] for message in event["Records"]}
+    known = {message["messageId"] for message in event["Records"]}
     named = [failure.get("itemIdentifier") for failure in body.get("batchItemFailures") or []]
-    return result if there.issuperset(named) else result | {"error": True}
+    return result if known.issuperset(named) else result | {"error": True}
 
 
 def _mapped(request: Request) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Find the queue that a request maps, and the configuration of the function."""
+    """Return the queue and the configuration of the function that a request maps."""
     if request.method != "POST" or not request.path.rstrip("/").endswith("/event-source-mappings"):
         return None, None
     mapping = json.loads(request.body)
@@ -148,10 +148,10 @@ def _may(role: str, action: str, queue: dict[str, Any]) -> bool:
 
 
 @around(lambda_svc, "invoke_async_with_retry")
-def with_no_concurrency_an_event_fails_untried(
+def with_zero_concurrency_an_event_fails_without_an_attempt(
     inner: Callable[..., None], function: dict[str, Any], event: Any
 ) -> None:
-    """Send an event for a function of reserved concurrency 0 to the failure queue at once.
+    """Send an event to the failure queue at once if the function's reserved concurrency is 0.
 
     Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations", 2026-11; the record as in
     localstack/localstack (ZeroReservedConcurrency).

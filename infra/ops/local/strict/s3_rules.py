@@ -1,4 +1,4 @@
-"""What S3 does and MiniStack does not."""
+"""Rules of S3 that MiniStack does not enforce."""
 
 import time
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ from infra.ops.local.strict.gate import Answer, Request, after, before
 
 MIB = 1024 * 1024
 SMALLEST_PART = 5 * MIB
-# A bucket with this tag takes smaller parts: for tests of a great many uploads. Its value is the reason.
+# A bucket with this tag accepts smaller parts, for tests of many uploads. The value says why.
 SMALL_PARTS_TAG = "takes-small-parts"
-# Seconds until a bucket's first versioning has settled; with AWS up to 15 minutes. For tests, this tag begins
-# that time anew and says how long it is.
+# Seconds until versioning that was first enabled takes effect; with AWS up to 15 minutes. For tests, this tag
+# starts the period again and sets its length.
 SETTLES = 0.3
 SETTLES_TAG = "versioning-settles-in"
-_unsettled: dict[str, tuple[float, set[str]]] = {}  # bucket: until when, and the keys written meanwhile
+_unsettled: dict[str, tuple[float, set[str]]] = {}  # by bucket: end of the period, keys written in it
 
-# MiniStack shows an account its own buckets only. A bucket with this tag is of the account that it names.
+# MiniStack shows an account only its own buckets. This tag names another account as the bucket's owner.
 OWNER_TAG = "belongs-to"
 
-# What a header of a write wants besides s3:PutObject.
+# Permissions that a header of a write requires in addition to s3:PutObject.
 HEADER_ACTIONS = {
     "if-match": "s3:GetObject",
     "x-amz-acl": "s3:PutObjectAcl",
@@ -33,11 +33,11 @@ HEADER_ACTIONS = {
 
 
 @before(s3)
-def checksums_of_parts_want_an_algorithm(request: Request) -> Answer | None:
-    """Refuse a completion that names checksums of parts if the upload was created without an algorithm.
+def part_checksums_require_an_algorithm(request: Request) -> Answer | None:
+    """Refuse to complete an upload with part checksums if it was created without an algorithm.
 
-    400 InvalidPart, although botocore sends a CRC32 with every part by itself (answers of AWS in LocalStack's
-    snapshots, 2025-11 to 2026-02).
+    400 InvalidPart, although botocore sends a CRC32 with every part (AWS's answers in LocalStack's snapshots,
+    2025-11 to 2026-02).
     """
     upload, parts = _completion(request)
     if not upload or upload["checksum_algorithm"] or not any(_checksums(part) for part in parts):
@@ -46,10 +46,10 @@ def checksums_of_parts_want_an_algorithm(request: Request) -> Answer | None:
 
 
 @before(s3)
-def an_algorithm_wants_checksums_of_parts(request: Request) -> Answer | None:
-    """Refuse a completion without the parts' checksums if the upload was created with an algorithm.
+def an_algorithm_requires_part_checksums(request: Request) -> Answer | None:
+    """Refuse to complete an upload without part checksums if it was created with an algorithm.
 
-    400 InvalidRequest (the same snapshots). Not with CRC64NVME, which is of the whole object.
+    400 InvalidRequest (the same snapshots). Except for CRC64NVME, a checksum of the whole object.
     """
     upload, parts = _completion(request)
     algorithm = upload["checksum_algorithm"] if upload else None
@@ -60,7 +60,7 @@ def an_algorithm_wants_checksums_of_parts(request: Request) -> Answer | None:
 
 @before(s3)
 def all_parts_but_the_last_have_5_mib(request: Request) -> Answer | None:
-    """Refuse to complete an upload of smaller parts: 400 EntityTooSmall.
+    """Refuse to complete an upload with smaller parts: 400 EntityTooSmall.
 
     S3 User Guide, "Amazon S3 multipart upload limits"; the code as in pingcap/tidb#30534. 2026-11.
     """
@@ -75,8 +75,8 @@ def all_parts_but_the_last_have_5_mib(request: Request) -> Answer | None:
 
 
 @before(s3)
-def headers_of_a_write_want_a_permission_of_their_own(request: Request) -> Answer | None:
-    """Refuse a write with tags, an ACL or If-Match to who lacks what that takes besides s3:PutObject.
+def some_headers_of_a_write_require_another_permission(request: Request) -> Answer | None:
+    """Refuse a write with tags, an ACL or If-Match if the caller lacks the additional permission.
 
     403 AccessDenied (S3 API, PutObject, "Permissions"; S3 User Guide, "How to prevent object overwrites with
     conditional writes"; 2026-11).
@@ -85,13 +85,13 @@ def headers_of_a_write_want_a_permission_of_their_own(request: Request) -> Answe
         return None
     headers = s3._merge_hoisted_amz_headers(request.headers, request.query)  # of a presigned URL
     resource = f"arn:aws:s3:::{request.bucket}/{request.key}"
-    wanted = [action for name, action in HEADER_ACTIONS.items() if name in headers]
-    return next((_denied(action) for action in wanted if not request.may(action, resource)), None)
+    required = [action for name, action in HEADER_ACTIONS.items() if name in headers]
+    return next((_denied(action) for action in required if not request.may(action, resource)), None)
 
 
 @before(s3)
-def versioning_settles_after_a_while(request: Request) -> None:
-    """Note when a bucket is first versioned, for the next rule."""
+def versioning_takes_effect_after_a_while(request: Request) -> None:
+    """Record when versioning is first enabled on a bucket, for the next rule."""
     if request.method != "PUT" or request.key:
         return
     if "versioning" in request.query and s3._bucket_versioning.get(request.bucket) is None:
@@ -102,11 +102,11 @@ def versioning_settles_after_a_while(request: Request) -> None:
 
 
 @after(s3)
-def what_is_written_meanwhile_is_not_seen_yet(request: Request, answer: Answer) -> Answer:
-    """Answer writes without a version until versioning has settled, and reads of what they wrote with 404.
+def an_object_written_before_that_is_not_visible_yet(request: Request, answer: Answer) -> Answer:
+    """Until versioning takes effect, omit the version id of writes, and answer reads of their keys with 404.
 
-    NoSuchKey, and no x-amz-delete-marker (S3 User Guide, "Enabling versioning on buckets", 2026-11: GET may
-    for up to 15 minutes). Here all do, so that tests need no luck.
+    NoSuchKey, without x-amz-delete-marker (S3 User Guide, "Enabling versioning on buckets", 2026-11). With
+    AWS a GET may fail so for up to 15 minutes. Here every one does, so that tests are deterministic.
     """
     until, keys = _unsettled.get(request.bucket, (0.0, set()))
     status, headers, body = answer
@@ -121,21 +121,21 @@ def what_is_written_meanwhile_is_not_seen_yet(request: Request, answer: Answer) 
 
 
 @after(s3)
-def absence_is_only_told_to_who_may_list(request: Request, answer: Answer) -> Answer:
-    """Say 403 AccessDenied of an absent key to who lacks s3:ListBucket.
+def a_missing_key_is_404_only_for_a_caller_who_may_list(request: Request, answer: Answer) -> Answer:
+    """Answer 403 AccessDenied for a missing key if the caller lacks s3:ListBucket.
 
     S3 API, GetObject and HeadObject, "Permissions", 2026-11.
     """
-    there_is_the_bucket = request.bucket in s3._buckets
-    absent = request.reads and answer[0] == HTTPStatus.NOT_FOUND and "versionId" not in request.query
-    if not (absent and there_is_the_bucket) or request.may("s3:ListBucket", f"arn:aws:s3:::{request.bucket}"):
+    bucket_exists = request.bucket in s3._buckets
+    missing = request.reads and answer[0] == HTTPStatus.NOT_FOUND and "versionId" not in request.query
+    if not (missing and bucket_exists) or request.may("s3:ListBucket", f"arn:aws:s3:::{request.bucket}"):
         return answer
     return _denied("s3:ListBucket")
 
 
 @before(s3)
-def a_bucket_is_its_owners(request: Request) -> Answer | None:
-    """Refuse a request that expects somebody else to own the bucket: 403 AccessDenied.
+def an_expected_bucket_owner_is_checked(request: Request) -> Answer | None:
+    """Refuse a request that names another expected bucket owner: 403 AccessDenied.
 
     S3 User Guide, "Verifying bucket ownership with bucket owner condition", 2025-11.
     """
@@ -147,7 +147,7 @@ def a_bucket_is_its_owners(request: Request) -> Answer | None:
 
 @before(s3)
 def an_event_has_one_destination(request: Request) -> Answer | None:
-    """Refuse a notification that names two destinations for the same event and key, of whatever kinds.
+    """Refuse a notification with two destinations for the same event and key.
 
     400 InvalidArgument (S3 User Guide, "Configuring event notifications using object key name filtering",
     2025-11; hashicorp/terraform-provider-aws#765; aws/chalice#1999).
@@ -161,11 +161,11 @@ def an_event_has_one_destination(request: Request) -> Answer | None:
 
 
 @before(s3)
-def a_function_that_s3_tells_may_be_invoked_by_it(request: Request) -> Answer | None:
-    """Refuse to notify a function that its own policy does not let S3 invoke for the bucket.
+def a_notified_function_must_permit_s3_to_invoke_it(request: Request) -> Answer | None:
+    """Refuse a notification to a function whose policy does not permit S3 to invoke it for the bucket.
 
     400 InvalidArgument (S3 User Guide, "Granting permissions to publish event notification messages",
-    2025-11; the words as in webiny/webiny-js#1807).
+    2025-11; the message as in webiny/webiny-js#1807).
     """
     if request.key or request.method != "PUT" or "notification" not in request.query:
         return None
@@ -178,7 +178,7 @@ def a_function_that_s3_tells_may_be_invoked_by_it(request: Request) -> Answer | 
 
 
 def owner(bucket: str) -> str | None:
-    """Name the account that a bucket belongs to; None where there is none of that name."""
+    """Return the account that owns a bucket; None if there is no such bucket."""
     if bucket not in s3._buckets:
         return None
     account: str = s3._bucket_tags.get(bucket, {}).get(OWNER_TAG) or get_account_id()
@@ -186,7 +186,7 @@ def owner(bucket: str) -> str | None:
 
 
 def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Say whether an event of some key would go to both."""
+    """Say whether both rules match some event of some key."""
     same_event = any(
         s3._event_matches(event, [pattern]) or s3._event_matches(pattern, [event])
         for event in one["events"]
@@ -210,7 +210,7 @@ def _invokes(request: Request, rule: dict[str, Any]) -> bool:
 
 
 def _completion(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
-    """Find the multipart upload that a request completes, and the parts that it names."""
+    """Return the multipart upload that a request completes, and the parts in its body."""
     upload = s3._multipart_uploads.get(request.upload) if request.upload else None
     return upload, list(_parts(request.body)) if upload else []
 
@@ -218,7 +218,7 @@ def _completion(request: Request) -> tuple[dict[str, Any] | None, list[dict[str,
 def _parts(body: bytes) -> Iterator[dict[str, str]]:
     try:
         root = s3.fromstring(body)
-    except s3.ParseError:  # MiniStack refuses it
+    except s3.ParseError:  # MiniStack refuses the request
         return
     for element in root.iter():
         if element.tag.endswith("Part"):

@@ -1,7 +1,7 @@
-"""Many uploads at once, of few keys and of many, with everything that can come between.
+"""Concurrent uploads of many keys, and of a few hot keys.
 
-Few keys are hot: uploaded again and again, deleted and undeleted, their newest version removed for good, what
-was published of them deleted.
+Hot keys are uploaded repeatedly, deleted and undeleted. Their newest version is removed for good, and their
+processed object is deleted.
 """
 
 import time
@@ -10,30 +10,30 @@ from random import Random
 
 import boto3
 
-from chalicelib.pipeline import FAST_WITHIN
-from tests.chaos.crew import BUCKETS, Crew
+from chalicelib.pipeline import RECHECK_AFTER
 from tests.chaos.documents import NAMES, Expected, document, scans
+from tests.chaos.worker_pool import BUCKETS, WorkerPool
 from tests.events import s3_event
 
 HOT = "hot-"
 HOT_KEYS = 6
 UPLOADERS = 4
-LATEST = 4  # seconds that a repeated event may be late
+MAX_DELAY = 4  # seconds by which a repeated event may be late
 
 
-class Storm:
-    """Uploads, and by key and version what each has to become."""
+class Workload:
+    """The uploads, and the expected outcome of each key and version."""
 
-    def __init__(self, crew: Crew, *, seed: int) -> None:
+    def __init__(self, pool: WorkerPool, *, seed: int) -> None:
         self.expected: dict[str, dict[str, Expected]] = {}
-        self._changed: dict[str, float] = {}  # when, by key
-        self.erased: set[str] = set()  # keys of which somebody deleted what was published
-        self._crew = crew
+        self._changed: dict[str, float] = {}  # time of the last change, by key
+        self.erased: set[str] = set()  # keys whose processed object was deleted
+        self._pool = pool
         self._dice = [Random(f"{seed} {number}") for number in range(UPLOADERS + 1)]  # noqa: S311 - repeatable
         self._s3 = boto3.client("s3")
 
-    def rage(self, seconds: float, *, rate: float, kills: float) -> None:
-        """Do for so long so many things a second, and kill a worker every so many seconds."""
+    def run(self, seconds: float, *, rate: float, kills: float) -> None:
+        """Run for `seconds`: `rate` actions per second, and a worker is killed every `kills` seconds."""
         end = time.monotonic() + seconds
         with ThreadPoolExecutor() as threads:
             running = [threads.submit(self._act, end, rate / UPLOADERS, dice) for dice in self._dice[1:]]
@@ -50,12 +50,12 @@ class Storm:
     def _kill(self, end: float, every: float, random: Random) -> None:
         while time.monotonic() + every < end:
             time.sleep(every)
-            self._crew.kill_one(random)
+            self._pool.kill_one(random)
 
     def _upload_hot(self, random: Random) -> None:
-        # Mostly one of three contents, so that earlier ones return.
+        # Mostly one of three contents, so that earlier content returns.
         number, returning = random.randrange(3), random.random() < 0.7
-        # Some are hotter: on the others, what is published stands for a while.
+        # Some keys are hotter. The processed objects of the others stay for a while.
         (hot,) = random.choices(range(HOT_KEYS), [2**number for number in range(HOT_KEYS)])
         key = f"{HOT}{hot}.json"
         self._upload(key, *(scans(number) if returning else document(random, number)))
@@ -72,7 +72,7 @@ class Storm:
 
     def _repeat(self, random: Random) -> None:
         for key in self._some(random, ""):
-            self._crew.send(s3_event((BUCKETS.raw, key)), delay=random.randrange(LATEST))
+            self._pool.send(s3_event((BUCKETS.raw, key)), delay=random.randrange(MAX_DELAY))
 
     def _delete(self, random: Random) -> None:
         for key in self._some(random, HOT):
@@ -85,19 +85,19 @@ class Storm:
     def _remove(self, random: Random) -> None:
         for key in self._some(random, HOT):
             _, *later = tuple(self.expected[key])
-            if later:  # never all of them: of what is gone without a trace, the event would fail for long
+            if later:  # never the only version: the event of a key without versions fails for 15 minutes
                 self._changed[key] = time.monotonic()
                 self._s3.delete_object(Bucket=BUCKETS.raw, Key=key, VersionId=later[-1])
 
     def _erase(self, random: Random) -> None:
         for key in self._some(random, HOT):
-            if self._has_stood(key):
+            if self._is_settled(key):
                 self.erased.add(key)
                 self._s3.delete_object(Bucket=BUCKETS.processed, Key=key)
 
-    def _has_stood(self, key: str) -> bool:
-        """Tell whether the raw object has stood for as long as the pipeline assumes, and a second more."""
-        return time.monotonic() - self._changed[key] > FAST_WITHIN + 1
+    def _is_settled(self, key: str) -> bool:
+        """Tell whether the last change is longer ago than the pipeline assumes, and a second more."""
+        return time.monotonic() - self._changed[key] > RECHECK_AFTER + 1
 
     def _some(self, random: Random, name: str) -> list[str]:
         keys = [key for key in tuple(self.expected) if name in key]

@@ -1,4 +1,4 @@
-"""`status KEY`: the story of one object, without a word of its records."""
+"""`status KEY` shows the history of one object, without any content of its records."""
 
 import json
 import shlex
@@ -9,24 +9,24 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from chalicelib.telemetry import object_name
-from infra.ops.aws.reports import Reason, Report, summarised
+from chalicelib.safe_names import object_name
+from infra.ops.aws.reports import ReasonCount, Report, summarise
 from tests.deployment import Deployment, new_key, without_permission
-from tests.operating import WIDTH, Done, await_failures, failing_at_once, ops
+from tests.operating import WIDTH, Done, answering, await_failures, failing_at_once, ops
 
 PATIENT = "Wilhelmina"
 SCAN = f'[{{"patient_id":"P-1","patient_name":"{PATIENT}"}}]'.encode()
 MIXED = SCAN[:-1] + f',{{"patient_id":"{PATIENT}"}},7,{{"patient_id":"P-2"}}]'.encode()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def queue(deployment: Deployment) -> Iterator[str]:
     with failing_at_once(deployment) as url:
         yield url
 
 
-def told(key: str) -> Done:
-    """Tell the story of an object, as JSON; of the patient, nothing is ever told."""
+def history(key: str) -> Done:
+    """Run `status KEY` as text and as JSON; returns the latter. Neither may name the patient."""
     screen, done = ops("status", key), ops("status", key, "--json")
     assert screen.code == done.code
     assert PATIENT not in screen.printed + done.printed
@@ -34,20 +34,20 @@ def told(key: str) -> Done:
 
 
 @pytest.mark.usefixtures("queue")
-def test_of_a_published_object_it_says_from_which_version_by_which_revision_and_how_many_records(
+def test_for_a_published_object_it_shows_version_revision_and_number_of_records(
     deployment: Deployment,
 ) -> None:
     key = new_key()
     deployment.upload(b"[]", key)
     outcome = deployment.upload(SCAN, key)
 
-    done = told(key)
+    done = history(key)
 
     published = done.findings["published"]["published"]
-    made_of = deployment.s3.head_object(Bucket=deployment.processed, Key=key)["Metadata"]
+    metadata = deployment.s3.head_object(Bucket=deployment.processed, Key=key)["Metadata"]
     assert done.code == 0
-    assert published["version"] == outcome.version == made_of["source-version"]
-    assert published["revision"] == made_of["extraction-revision"]
+    assert published["version"] == outcome.version == metadata["source-version"]
+    assert published["revision"] == metadata["extraction-revision"]
     assert (published["records"], published["size"]) == (1, 43 + len(PATIENT))
     assert [one["bytes"] for one in done.findings["uploads"]["versions"]] == [len(SCAN), 2]
     assert done.findings["rejected"]["reasons"] == {}
@@ -55,11 +55,13 @@ def test_of_a_published_object_it_says_from_which_version_by_which_revision_and_
 
 
 @pytest.mark.usefixtures("queue")
-def test_it_says_how_the_object_is_called_in_the_log_and_how_to_find_it(deployment: Deployment) -> None:
+def test_it_shows_the_digest_that_names_the_object_in_the_log_and_a_command_to_find_it(
+    deployment: Deployment,
+) -> None:
     key = new_key()
     deployment.upload(SCAN, key)
 
-    log = told(key).findings["log"]
+    log = history(key).findings["log"]
 
     digest = object_name(key, log_object_keys=False).digest
     words = shlex.split(log["search"])
@@ -69,11 +71,11 @@ def test_it_says_how_the_object_is_called_in_the_log_and_how_to_find_it(deployme
 
 
 @pytest.mark.usefixtures("queue")
-def test_what_was_rejected_is_told_by_reason_and_index(deployment: Deployment) -> None:
+def test_rejected_records_are_shown_by_reason_and_index(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(MIXED, key)
 
-    done = told(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["rejected"]["reasons"] == {
@@ -84,19 +86,19 @@ def test_what_was_rejected_is_told_by_reason_and_index(deployment: Deployment) -
 
 
 @pytest.mark.usefixtures("queue")
-def test_a_malformed_object_leaves_what_was_published_and_nothing_is_to_be_done(
+def test_after_a_malformed_version_the_earlier_publication_stays_and_nothing_is_left_to_do(
     deployment: Deployment,
 ) -> None:
     key = new_key()
     before = deployment.upload(SCAN, key)
     deployment.upload(b'[{"patient_id":', key)
 
-    done = told(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["rejected"]["malformed"] == "truncated"
     assert done.findings["published"]["published"]["version"] == before.version
-    assert "That is not what is current: it is malformed." in ops("status", key).printed
+    assert "That is not current: it is malformed." in ops("status", key).printed
 
 
 @pytest.mark.usefixtures("queue")
@@ -104,11 +106,11 @@ def test_a_malformed_object_leaves_what_was_published_and_nothing_is_to_be_done(
     ("name", "body", "why"),
     [
         ("scan.txt", SCAN, "its name does not end in .json"),
-        ("empty.json", b"", "it has 0 bytes, which is nothing yet"),
+        ("empty.json", b"", "it has 0 bytes"),
         ("deleted.json", b"", "the upload was deleted"),
     ],
 )
-def test_what_is_not_to_be_published_is_explained(
+def test_the_reason_why_an_object_is_not_published_is_shown(
     deployment: Deployment, name: str, body: bytes, why: str
 ) -> None:
     key = f"{uuid.uuid4()}/{name}"
@@ -116,20 +118,18 @@ def test_what_is_not_to_be_published_is_explained(
     if name == "deleted.json":
         deployment.s3.delete_object(Bucket=deployment.raw, Key=key)
 
-    done = told(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["published"]["why_not"] == why
 
 
 @pytest.mark.usefixtures("queue")
-def test_a_refused_object_is_explained_by_its_report(deployment: Deployment) -> None:
+def test_for_a_refused_object_the_reasons_are_shown(deployment: Deployment) -> None:
     key = new_key()
-    version = deployment.upload(b"[7]", key).version
-    report = f"{key}/{version}.refused.json"
-    deployment.s3.put_object(Bucket=deployment.rejected, Key=report, Body=b'{"rejected":1}')
+    deployment.upload(b"[7]", key)
 
-    done = told(key)
+    done = history(key)
 
     assert done.code == 0
     assert done.findings["published"]["why_not"] == "none of its records is valid"
@@ -137,14 +137,51 @@ def test_a_refused_object_is_explained_by_its_report(deployment: Deployment) -> 
 
 
 @pytest.mark.usefixtures("queue")
-def test_what_is_not_published_and_should_be_is_red_and_comes_with_its_replay(
+def test_what_another_revision_published_or_refused_is_left_to_do_as_reconcile_says(
+    deployment: Deployment,
+) -> None:
+    prefix = new_key()
+    keys = {name: f"{prefix}/{name}.json" for name in ("published", "malformed", "refused")}
+    for name, body in {"published": SCAN, "malformed": b"[", "refused": b"[7]"}.items():
+        deployment.upload(body, keys[name])
+
+    def to_do() -> dict[str, tuple[int, int]]:
+        """Exit codes of `status KEY` and of `reconcile`, by object."""
+        return {
+            name: (history(key).code, ops("reconcile", "--prefix", key, "--thorough").code)
+            for name, key in keys.items()
+        }
+
+    assert set(to_do().values()) == {(0, 0)}
+    with answering(deployment, "return {'revision': '9:next', 'outcomes': []}"):
+        assert set(to_do().values()) == {(3, 3)}
+        shown = ops("status", keys["malformed"]).printed
+    assert ", which is not deployed now" in shown
+
+
+@pytest.mark.usefixtures("queue")
+def test_if_the_deployed_revision_is_unknown_the_published_one_counts_as_current(
+    deployment: Deployment,
+) -> None:
+    key = new_key()
+    deployment.upload(SCAN, key)
+
+    with answering(deployment, "return None"):
+        done = history(key)
+
+    assert done.code == 0
+    assert "does not say which revision" in done.findings["revision"]["unknown"]
+
+
+@pytest.mark.usefixtures("queue")
+def test_an_object_that_is_not_published_but_should_be_ends_with_3_and_names_its_replay(
     deployment: Deployment,
 ) -> None:
     key = f"it's {new_key()}"
     deployment.upload(SCAN, key)
     deployment.s3.delete_object(Bucket=deployment.processed, Key=key)
 
-    done = told(key)
+    done = history(key)
 
     assert done.code == 3
     assert done.findings["published"]["published"] is None
@@ -155,14 +192,16 @@ def test_what_is_not_published_and_should_be_is_red_and_comes_with_its_replay(
     assert json.loads(printed) == {"key": key}
 
 
-def test_what_waits_in_the_failure_queue_is_red_with_its_cause(deployment: Deployment, queue: str) -> None:
+def test_an_object_whose_event_is_in_the_failure_queue_ends_with_3_and_shows_the_cause(
+    deployment: Deployment, queue: str
+) -> None:
     key, other = new_key(), new_key()
     with without_permission("s3:PutObject"):
         for one in (key, other):
             deployment.s3.put_object(Bucket=deployment.raw, Key=one, Body=SCAN)
         await_failures(queue, 2)
 
-    done = told(key)
+    done = history(key)
 
     assert done.code == 3
     assert done.findings["failures"]["why"] == ["ObjectStoreError put_object: AccessDenied"]
@@ -171,7 +210,7 @@ def test_what_waits_in_the_failure_queue_is_red_with_its_cause(deployment: Deplo
 
 
 @pytest.mark.usefixtures("queue")
-def test_of_many_versions_the_newest_are_shown_and_no_other_object_is_among_them(
+def test_only_the_newest_versions_are_shown_and_none_of_another_object(
     deployment: Deployment,
 ) -> None:
     key = f"{new_key()}.unannounced"
@@ -179,14 +218,14 @@ def test_of_many_versions_the_newest_are_shown_and_no_other_object_is_among_them
         deployment.s3.put_object(Bucket=deployment.raw, Key=key, Body=b"x" * number)
     deployment.s3.put_object(Bucket=deployment.raw, Key=f"{key}.json.unannounced", Body=b"another")
 
-    found = told(key).findings["uploads"]["versions"]
+    found = history(key).findings["uploads"]["versions"]
 
     assert found[0]["bytes"] == 11
     assert len(found) == 10
 
 
 @pytest.mark.usefixtures("queue")
-def test_an_object_that_never_was_is_an_error() -> None:
+def test_an_unknown_object_is_an_error() -> None:
     done = ops("status", f"{uuid.uuid4()}.json", "--json")
 
     assert done.code == 1
@@ -194,7 +233,7 @@ def test_an_object_that_never_was_is_an_error() -> None:
 
 
 @pytest.mark.usefixtures("queue")
-def test_the_screen_is_80_columns_wide_but_for_the_line_to_be_copied(deployment: Deployment) -> None:
+def test_only_the_line_to_copy_is_wider_than_80_columns(deployment: Deployment) -> None:
     key = new_key()
     deployment.upload(MIXED, key)
 
@@ -204,20 +243,20 @@ def test_the_screen_is_80_columns_wide_but_for_the_line_to_be_copied(deployment:
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_a_report_is_summed_up_wherever_it_is_cut(size: int) -> None:
+def test_a_report_is_summed_up_whatever_the_size_of_its_chunks(size: int) -> None:
     record = json.dumps({"note": '{"index":9,"reason":"inside"}' * 1000})
     lines = [f'{{"index":{index},"reason":"a \\"b\\"","record":{record}}}\n' for index in (3, 5, 7, 8)]
     text = "".join([*lines, '{"index":9,"reason":"c","record_base64":"AA=="}\n']).encode()
 
-    report = summarised(text[at : at + size] for at in range(0, len(text), size))
+    report = summarise(text[at : at + size] for at in range(0, len(text), size))
 
-    assert report == Report({'a "b"': Reason(4, [3, 5, 7]), "c": Reason(1, [9])})
+    assert report == Report({'a "b"': ReasonCount(4, [3, 5, 7]), "c": ReasonCount(1, [9])})
 
 
-def test_a_report_of_a_record_without_end_takes_no_memory() -> None:
+def test_a_report_with_a_very_large_record_takes_little_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield b'{"index":0,"reason":"x","record":"'
         for _ in range(20_000):
             yield b"x" * 65536  # 1.3 GB
 
-    assert summarised(chunks()) == Report({"x": Reason(1, [0])})
+    assert summarise(chunks()) == Report({"x": ReasonCount(1, [0])})

@@ -1,4 +1,4 @@
-"""What stands in a stage's buckets of some keys: uploads, and all that was made of them."""
+"""All versions that a stage's buckets store for some keys: uploads, and everything made from them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,23 +8,23 @@ from infra.ops.aws.versions import Version, versions, versions_of
 
 
 class Wanted(NamedTuple):
-    """A key, or all keys that begin so."""
+    """A key, or a prefix of keys."""
 
     text: str
     is_prefix: bool = False
 
     def includes(self, key: str) -> bool:
-        """Say whether a key is among them."""
+        """Say whether a key matches."""
         return key.startswith(self.text) if self.is_prefix else key == self.text
 
     def objects(self, s3: Any, bucket: str) -> Iterator[Version]:
-        """List what stands in the raw or the processed bucket."""
+        """List matching versions in the raw or the processed bucket."""
         return versions(s3, bucket, self.text) if self.is_prefix else versions_of(s3, bucket, self.text)
 
     def reports(self, s3: Any, bucket: str) -> Iterator[Version]:
-        """List what stands in the rejected bucket: directly below a key.
+        """List versions of reports on matching keys in the rejected bucket.
 
-        Deeper down are the reports of other keys, which begin with this one and a slash.
+        The reports on a key are directly below it. Objects further down are reports on longer keys.
         """
         if not self.is_prefix:
             return versions(s3, bucket, f"{self.text}/", Delimiter="/")
@@ -32,8 +32,8 @@ class Wanted(NamedTuple):
         return (one for one in found if self.includes(one.key.rpartition("/")[0]))
 
 
-class Standing(NamedTuple):
-    """Versions and delete markers, by the use of their bucket."""
+class Stored(NamedTuple):
+    """Versions and delete markers, by bucket."""
 
     raw: list[Version]
     processed: list[Version]
@@ -41,13 +41,13 @@ class Standing(NamedTuple):
 
     @property
     def keys(self) -> set[str]:
-        """Keys of uploads, and of what was published of them."""
+        """Keys in the raw and the processed bucket."""
         return {one.key for one in (*self.raw, *self.processed)}
 
 
-def standing(s3: Any, buckets: Buckets, wanted: Sequence[Wanted]) -> Standing:
-    """List all of it. Uploads come last: whatever was made of one, that one is listed, too."""
+def list_stored(s3: Any, buckets: Buckets, wanted: Sequence[Wanted]) -> Stored:
+    """List raw versions last, so that the list includes the source of everything else in it."""
     published = [one for each in wanted for one in each.objects(s3, buckets.processed)]
     reports = [one for each in wanted for one in each.reports(s3, buckets.rejected)]
     uploads = [one for each in wanted for one in each.objects(s3, buckets.raw)]
-    return Standing(uploads, published, reports)
+    return Stored(uploads, published, reports)

@@ -1,4 +1,4 @@
-"""The function that publishes uploads, asked to handle one: it says what has failed."""
+"""Synchronous invocations of the function `data-processor`, which report what failed."""
 
 import json
 import time
@@ -10,28 +10,28 @@ from botocore.config import Config
 
 from infra.ops.aws.target import Target
 
-LONGEST = 15 * 60  # seconds that a function may take
-PAUSE = 1  # seconds
-# Causes that pass by themselves: a new bucket does not show, or not always, what has been written to it.
-PASSING = ("UnseenError", "ContentionError")
+READ_TIMEOUT = 15 * 60  # seconds; Lambda's longest function timeout
+RETRY_SECONDS = 1  # between two attempts
+# Transient causes: S3 may hide an object of a new bucket for some minutes.
+TRANSIENT = ("UnseenError", "ContentionError")
 
 
 class Processor:
-    """`data-processor`, by its synchronous invocation."""
+    """The function `data-processor` of a stage."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        once = Config(read_timeout=LONGEST, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        once = Config(read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 1}, tcp_keepalive=True)
         self._functions: Any = boto3.client("lambda", region_name=target.region, config=once)
 
-    def ask(self, key: str) -> str | None:
-        """Send the event of an upload; returns what the function says has failed."""
+    def process(self, key: str) -> str | None:
+        """Send the event of an upload; returns the function's error message, None if it succeeded."""
         answer = self._invoke(json.dumps(_event(self._target.buckets.raw, key)).encode())
-        said = json.loads(answer["Payload"].read())
-        return str(said.get("errorMessage", said)) if "FunctionError" in answer else None
+        result = json.loads(answer["Payload"].read())
+        return str(result.get("errorMessage", result)) if "FunctionError" in answer else None
 
     def _invoke(self, event: bytes) -> Any:
-        """Repeat what is throttled: the only invocation that is allowed may be the one that S3 has sent."""
+        """Retry while throttled: with a concurrency of 1, an event of S3's may occupy the function."""
         deadline = time.monotonic() + self._target.patience.upload
         while True:
             try:
@@ -39,12 +39,12 @@ class Processor:
             except self._functions.exceptions.TooManyRequestsException:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)
 
 
-def passes(failure: str) -> bool:
-    """Say whether it may be another one, or none, a moment later."""
-    return failure.endswith(PASSING)
+def is_transient(error: str) -> bool:
+    """Say whether a retry may end otherwise."""
+    return error.endswith(TRANSIENT)
 
 
 def _event(bucket: str, key: str) -> dict[str, Any]:

@@ -1,28 +1,22 @@
-"""What a stage is at the moment: its revision, its alarms, its logs, its settings. Changes nothing."""
+"""A stage's alarms, log retention and settings. Changes nothing."""
 
-import json
 from typing import Any, NamedTuple
 
 import boto3
-from botocore.config import Config
 
 from infra.ops.aws.place import Place
 from infra.ops.stage import APPLICATION
 
-# Asked for nothing, the function says which revision it is.
-NOTHING: dict[str, Any] = {"Items": [], "BatchInput": {}}
-ANSWERS_WITHIN = 30  # seconds, a cold start included
-
 
 class Alarms(NamedTuple):
-    """How many there are, and what those that ring mean, by name."""
+    """The number of all alarms, and the descriptions of those in state ALARM, by name."""
 
     number: int
     ringing: dict[str, str]
 
 
 class Settings(NamedTuple):
-    """What is set of data-processor and of the raw bucket; no `kms_key` for S3's own keys."""
+    """Settings of `data-processor` and of the raw bucket; `kms_key` is None if S3 manages the key."""
 
     memory_mb: int
     timeout_seconds: int
@@ -31,19 +25,8 @@ class Settings(NamedTuple):
     object_keys_in_log: bool
 
 
-def revision(place: Place) -> str | None:
-    """Ask the function; None if it does not say."""
-    once = Config(read_timeout=ANSWERS_WITHIN, retries={"total_max_attempts": 1})
-    functions = boto3.client("lambda", region_name=place.region, config=once)
-    answer = functions.invoke(FunctionName=place.function, Payload=json.dumps(NOTHING).encode())
-    match json.loads(answer["Payload"].read()):
-        case {"revision": str(found)}:
-            return found
-    return None
-
-
 def alarms(place: Place) -> Alarms:
-    """Look at the alarms."""
+    """Read the states of the stage's alarms."""
     cloudwatch = boto3.client("cloudwatch", region_name=place.region)
     prefix = f"{APPLICATION}-{place.stage}."
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
@@ -54,7 +37,7 @@ def alarms(place: Place) -> Alarms:
 
 
 def retention(place: Place) -> dict[str, int | None]:
-    """Say for how many days the functions' logs are kept, by log group; None for ever."""
+    """Return the retention of the functions' logs in days, by log group; None if they never expire."""
     logs = boto3.client("logs", region_name=place.region)
     api = f"/aws/lambda/{APPLICATION}-{place.stage}"
     pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=api)
@@ -64,7 +47,7 @@ def retention(place: Place) -> dict[str, int | None]:
 
 
 def settings(place: Place) -> Settings:
-    """Read what is set."""
+    """Read the settings."""
     functions: Any = boto3.client("lambda", region_name=place.region)
     function = functions.get_function_configuration(FunctionName=place.function)
     return Settings(

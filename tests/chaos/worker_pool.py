@@ -1,8 +1,8 @@
-"""Workers that handle S3's events, and die: what fails comes again, after three times to the failure queue.
+"""Worker processes that handle S3's events and can be killed. An event that fails three times is a failure.
 
-The events are S3's own, by way of a queue. Every other worker waits for several, to handle them at once; if
-one of them fails, all come again. The workers are processes of ours, not the local cloud's, which
-starts one for every event that finds none free: of those, two cores carry too few to see anything.
+S3 sends its events to a queue. Every second worker waits for several events and handles them together; if one
+fails, all of them are delivered again. The workers are not functions of the local cloud, because that starts
+a process for each concurrent event, and two cores are too slow for many processes.
 """
 
 import json
@@ -22,24 +22,23 @@ from tests.events import TEST_EVENT, sqs_event
 
 BUCKETS = Buckets("chaos-raw", "chaos-processed", "chaos-rejected")
 WORKERS = 4
-BATCH = 10  # messages at most, as SQS hands them on
-WINDOW = 0.5  # seconds in which they come together
-ATTEMPTS = 3  # as Lambda's
-# Seconds until the next attempt; Lambda takes a minute. What a killed worker still has on the way to S3 must
-# have arrived by then.
+BATCH = 10  # messages at most, the limit of SQS
+WINDOW = 0.5  # seconds in which a worker waits for a batch
+ATTEMPTS = 3  # as Lambda has
+# Seconds until the retry; Lambda waits a minute. Requests of a killed worker must have arrived by then.
 PAUSE = 1
-ENDS_WITHIN = 300  # seconds, from the end of the uploads to the end of the last event
+ENDS_WITHIN = 300  # seconds from the last upload until the last event is handled
 SENDER = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}}
 S3_SENDS = {"Version": "2012-10-17", "Statement": [{**SENDER, "Action": "sqs:SendMessage", "Resource": "*"}]}
 
 
-class Crew:
-    """The workers, and the queues that they live on."""
+class WorkerPool:
+    """The workers and their queues."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self.failed: list[dict[str, Any]] = []
         self.crashes = 0
-        self.batches = 0  # invocations with several events
+        self.batches = 0  # invocations with more than one event
         self._environment = environment | dict(
             zip(("RAW_BUCKET", "PROCESSED_BUCKET", "REJECTED_BUCKET"), BUCKETS, strict=True)
         )
@@ -60,18 +59,18 @@ class Crew:
         self._stopped = False
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Have S3's events handled, once a worker has started."""
+    def running(self) -> Iterator[None]:
+        """Run the workers; returns once one has started."""
         self._make_buckets()
         with ThreadPoolExecutor(WORKERS) as threads:
-            places = [threads.submit(self._keep, place) for place in range(WORKERS)]
+            slots = [threads.submit(self._keep_running, slot) for slot in range(WORKERS)]
             try:
                 self._await_start()
                 yield
             finally:
                 self._stopped = True
-        for place in places:
-            place.result()
+        for slot in slots:
+            slot.result()
 
     def _await_start(self) -> None:
         self.send(TEST_EVENT)
@@ -79,16 +78,16 @@ class Crew:
         assert not self._waiting(self._events), "no worker started; its log says why"
 
     def send(self, event: dict[str, Any], *, delay: int = 0) -> None:
-        """Have an event come, so many seconds from now."""
+        """Send an event, delivered after `delay` seconds."""
         self._sqs.send_message(QueueUrl=self._events, MessageBody=json.dumps(event), DelaySeconds=delay)
 
     def kill_one(self, random: Random) -> None:
-        """Kill a worker; another takes its place."""
+        """Kill a worker. A new one replaces it."""
         random.choice(list(self._workers.values())).kill()
         self.crashes += 1
 
     def finish(self) -> None:
-        """Wait for every event's end, sending again what failed for good until nothing does; not for ever."""
+        """Wait until every event is handled, at most ENDS_WITHIN. Resend events from the failure queue."""
         deadline = time.monotonic() + ENDS_WITHIN
         while self._waiting(self._events) or self._waiting(self._failures):
             if time.monotonic() > deadline:
@@ -98,12 +97,12 @@ class Crew:
                 self.send(self.failed[-1])
                 self._sqs.delete_message(QueueUrl=self._failures, ReceiptHandle=message["ReceiptHandle"])
 
-    def _keep(self, place: int) -> None:
-        """Keep a worker at this place, whatever happens to it."""
+    def _keep_running(self, slot: int) -> None:
+        """Run a worker in this slot, and start a new one whenever it dies."""
         with self._log.open("a") as log:
             while not self._stopped:
-                with Worker(self._environment, log) as self._workers[place]:
-                    self._work(self._workers[place], window=WINDOW * (place % 2))
+                with Worker(self._environment, log) as self._workers[slot]:
+                    self._work(self._workers[slot], window=WINDOW * (slot % 2))
 
     def _work(self, worker: Worker, window: float) -> None:
         while worker.alive and not self._stopped:
@@ -113,27 +112,27 @@ class Crew:
                 self._try(worker, messages)
 
     def _try(self, worker: Worker, messages: list[Any]) -> None:
-        places = [{"QueueUrl": self._events, "ReceiptHandle": one["ReceiptHandle"]} for one in messages]
+        received = [{"QueueUrl": self._events, "ReceiptHandle": one["ReceiptHandle"]} for one in messages]
         try:
             worker.handle(sqs_event(*(one["Body"] for one in messages)))
         except FailedError:
-            for place in places:
-                self._sqs.change_message_visibility(**place, VisibilityTimeout=PAUSE)
+            for message in received:
+                self._sqs.change_message_visibility(**message, VisibilityTimeout=PAUSE)
         else:
-            for place in places:
-                self._sqs.delete_message(**place)
+            for message in received:
+                self._sqs.delete_message(**message)
 
     def _receive(self, queue: str, at_most: int = 1) -> list[Any]:
-        asked: Any = {"WaitTimeSeconds": 1, "MaxNumberOfMessages": at_most}
-        return self._sqs.receive_message(QueueUrl=queue, **asked).get("Messages", [])
+        limits: Any = {"WaitTimeSeconds": 1, "MaxNumberOfMessages": at_most}
+        return self._sqs.receive_message(QueueUrl=queue, **limits).get("Messages", [])
 
     def _waiting(self, queue: str) -> bool:
         attributes = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
         return any(int(count) for name, count in attributes.items() if name.startswith("ApproximateNumber"))
 
     def _arn(self, queue: str) -> str:
-        about = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        return about["Attributes"]["QueueArn"]
+        response = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        return response["Attributes"]["QueueArn"]
 
     def _make_buckets(self) -> None:
         s3: Any = boto3.client("s3")

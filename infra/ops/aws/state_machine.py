@@ -1,4 +1,4 @@
-"""The state machine that replays uploads: started, followed, braked; in AWS and in the local cloud alike."""
+"""The state machine that replays uploads, in AWS or in the local cloud."""
 
 import json
 from datetime import datetime
@@ -15,11 +15,11 @@ RUNNING = "RUNNING"
 
 
 class NoReplayError(OperatorError):
-    """There is no state machine, or no run of that name; says what to do."""
+    """There is no state machine, or no run of this name; says what to do."""
 
 
 class Run(NamedTuple):
-    """A run: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED; `error` says why it failed."""
+    """A run; `status` is RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, `error` says why it failed."""
 
     name: str
     status: str
@@ -28,8 +28,8 @@ class Run(NamedTuple):
     stopped: datetime | None
 
 
-class Machine:
-    """The state machine of a stage, and its runs by their names. Its methods raise NoReplayError."""
+class StateMachine:
+    """The state machine of a stage. Its methods raise NoReplayError."""
 
     def __init__(self, place: Place) -> None:
         self.stage = place.stage
@@ -40,7 +40,7 @@ class Machine:
 
     @cached_property
     def bucket(self) -> str:
-        """Bucket of the manifests and results."""
+        """Name of the bucket with manifests and results."""
         try:
             definition = self.client.describe_state_machine(stateMachineArn=self._arn)["definition"]
         except self.client.exceptions.StateMachineDoesNotExist:
@@ -52,12 +52,12 @@ class Machine:
         ]
         return bucket
 
-    def start(self, name: str, asked: dict[str, Any]) -> None:
-        """Start a run; the same name again with the same input changes nothing, while it runs."""
-        self.client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(asked))
+    def start(self, name: str, options: dict[str, Any]) -> None:
+        """Start a run. Idempotent for the same name and input while the run is running."""
+        self.client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(options))
 
-    def look(self, name: str) -> Run:
-        """Say how a run is."""
+    def describe(self, name: str) -> Run:
+        """Return the state of a run."""
         try:
             found = self.client.describe_execution(executionArn=f"{self._ours}:execution:{self._name}:{name}")
         except self.client.exceptions.ExecutionDoesNotExist:
@@ -66,25 +66,25 @@ class Machine:
         return Run(name, found["status"], error, found["startDate"], found.get("stopDate"))
 
     def running(self) -> list[str]:
-        """Name the runs that are not done."""
+        """Return the names of the running runs."""
         found = self.client.list_executions(stateMachineArn=self._arn, statusFilter=RUNNING)
         return [one["name"] for one in found["executions"]]
 
     def progress(self, name: str) -> tuple[int, int | None]:
-        """Say how many objects are done, of how many; None as long as that is not known."""
+        """Return how many objects are done, and how many there are; None while that is unknown."""
         for arn in self.map_runs(name):
             counts = self.client.describe_map_run(mapRunArn=arn)["itemCounts"]
             return sum(counts[how] for how in ("succeeded", "failed", "timedOut", "aborted")), counts["total"]
         return 0, None
 
     def brake(self, name: str, batches: int) -> bool:
-        """Let a run hand out so many batches at once, from now on; False if it has not begun to."""
+        """Change the number of concurrent batches of a run; False if it has not started any yet."""
         found = self.map_runs(name)
         for arn in found:
             self.client.update_map_run(mapRunArn=arn, maxConcurrency=batches)
         return bool(found)
 
     def map_runs(self, name: str) -> list[str]:
-        """Name the map run of a run, by its ARN; none if it has not begun."""
+        """Return the ARN of the run's map run; an empty list before it starts."""
         arn = f"{self._ours}:execution:{self._name}:{name}"
         return [run["mapRunArn"] for run in self.client.list_map_runs(executionArn=arn)["mapRuns"]]
