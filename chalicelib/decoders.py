@@ -36,8 +36,12 @@ def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
 
     DecodeError if the parser refuses both.
     """
-    found = _split(text, form)
-    if not found and find_surrogate(text):
+    found = None
+    try:
+        return text, decode_raw[form](text)
+    except DecodeError as error:
+        at_constant = "invalid character" in str(error)
+    if not at_constant and find_surrogate(text):
         found = _split(mask_surrogates(text), form)
     if not found and may_have_constants(text):
         found = _split(mask(text), form)
@@ -46,7 +50,7 @@ def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
     return found
 
 
-def _split(text: Batch | bytearray, form: Form) -> tuple[Batch | bytearray, list[Raw]] | None:
+def _split(text: bytearray, form: Form) -> tuple[bytearray, list[Raw]] | None:
     with suppress(DecodeError):
         return text, decode_raw[form](text)
     return None

@@ -8,7 +8,7 @@ from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
 from chalicelib.malformed import RECORD_LIMIT, MalformedScan, Reason
-from chalicelib.masking import LONGEST_PARTIAL_CONSTANT, mask, match_partial_constant
+from chalicelib.masking import LONGEST_PARTIAL_CONSTANT, is_about_surrogate, mask, match_partial_constant
 
 type Form = Literal["array", "lines"]
 
@@ -146,11 +146,7 @@ class Scanner:
         stopped = int(match[2]) - (match[1] in ONE_TOO_FAR) if match else length
         if match and match[1] == "trailing characters":
             return end_of_value(text, stopped)
-        maskable = (
-            "surrogate" in error
-            or "hex escape" in error
-            or bytes(text[stopped : stopped + 1]) in (b"N", b"I")
-        )
+        maskable = is_about_surrogate(error) or bytes(text[stopped : stopped + 1]) in (b"N", b"I")
         if maskable and not self._masked:
             self._masked = mask(self._data)
             return self._measure(memoryview(self._masked)[self._at : self._at + length], length)

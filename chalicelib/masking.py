@@ -14,8 +14,16 @@ find_nan, find_all_nan = re.compile(rb"NaN").search, re.compile(rb"NaN").findite
 find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(rb"Infinity").finditer
 match_partial_constant = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 LONGEST_PARTIAL_CONSTANT = len("-Infinit")
+replace_masks = re.compile("[\ue000-\uefff]").sub
+# Escapes of characters that look like masks.
+find_private = re.compile(rb"\\u[eE]").search
 # A row that was decoded from a masked text has one of these if a mask is in it.
 MASK_TRACES = (b"\xee", b"[")
+
+
+def is_about_surrogate(error: str) -> bool:
+    """Whether the parser's error is about an escaped surrogate that is not one of a pair."""
+    return "surrogate" in error or "hex escape" in error
 
 
 def mask_surrogates(text: bytes | bytearray | memoryview) -> bytearray:
@@ -52,6 +60,12 @@ def _mask_piece(piece: bytearray) -> bytearray:
     return bytearray(rb"\\").join(
         [part.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\ue") for part in parts]
     )
+
+
+def unmask_text(text: str) -> str:
+    """Put the surrogates back into a decoded text. Two that are a pair become one character."""
+    unmasked = replace_masks(lambda mask: chr(ord(mask[0]) - 0x1000), text)
+    return unmasked.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def may_have_constants(text: bytes | bytearray | memoryview) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 from msgspec import NODEFAULT, Raw, Struct, convert, defstruct, field, structs, to_builtins
-from msgspec.json import Encoder
+from msgspec.json import Decoder, Encoder
 
-from chalicelib.masking import SAMPLE
+from chalicelib.masking import unmask_text
 from chalicelib.reading import NOT_BLANK
 from chalicelib.records import PatientRecord, ScanRecord
 
@@ -34,16 +34,15 @@ encode, encode_lines = encoder.encode, encoder.encode_lines
 encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 PublishedRecord = copy_of_type("PublishedRecord", PatientRecord, lambda _type: Any)
+decode_row = Decoder(PublishedRecord).decode
 ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
 ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fields(ScanRecord))
 
-MANY_SURROGATES = SAMPLE // 2048
+MANY_MASKS = 1000  # in the rows of a batch
 # A masked surrogate in UTF-8: its first byte, and those that may follow.
 MASK = b"\xee"
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
-# Text that could be mistaken for a mask once it is decoded.
-find_ambiguous = re.compile(rb"\\(?:\\|u[eE])|\xee").search
 find_surrogate_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
@@ -81,21 +80,36 @@ def encode_row(record: Struct) -> Raw:
         return Raw(f"{{{','.join(members)}}}".encode())
 
 
-def has_many_surrogates(text: bytes | memoryview) -> bool:
-    """Whether a text has many escaped surrogates, and `unmask_rows` could put them back."""
-    many = bytes(text[:SAMPLE]).count(rb"\ud") > MANY_SURROGATES
-    return many and ALL_TEXT and not find_ambiguous(text)
-
-
 def unmask_rows(rows: bytes) -> bytes:
-    """Put the surrogates back into rows of a masked text. Returns nothing if the masks are ambiguous."""
-    ambiguous = (
-        b"\\" in rows or b"\x7f" in rows or not rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
-    )
-    if ambiguous:
+    """Put the surrogates back into rows of a masked text, whose fields are all text."""
+    return (rows.count(MASK) > MANY_MASKS and _unmask_at_once(rows)) or _unmask_each(rows)
+
+
+def _unmask_at_once(rows: bytes) -> bytes:
+    """Unmask all rows as one text. Returns nothing if they have other text that is not plain."""
+    plain = rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
+    if b"\\" in rows or b"\x7f" in rows or not plain:
         return b""
     rows = rows.decode().encode("ascii", "backslashreplace").replace(rb"\ue", rb"\ud")
     return b"" if find_surrogate_pair(rows) else rows
+
+
+def _unmask_each(rows: bytes) -> bytes:
+    parts: list[bytes] = []
+    passed = 0
+    for place in find_all(rows, MASK):
+        if place >= passed:
+            start, end = rows.rfind(b"\n", passed, place) + 1 or passed, rows.index(b"\n", place) + 1
+            parts += rows[passed:start], _unmask_row(rows[start:end]) + b"\n"
+            passed = end
+    return b"".join([*parts, rows[passed:]])
+
+
+def _unmask_row(row: bytes) -> bytes:
+    record = decode_row(row)
+    for name in record.__struct_fields__:
+        setattr(record, name, unmask_text(getattr(record, name)))
+    return bytes(encode_row(record))
 
 
 def replace_rows(rows: bytes, spans: RowSpans, records: list[Any]) -> bytes:

@@ -22,18 +22,19 @@ from chalicelib.decoders import (
     unmask,
 )
 from chalicelib.json_scanner import Form
-from chalicelib.masking import MASK_TRACES, mask_surrogates
+from chalicelib.masking import MASK_TRACES, find_private, is_about_surrogate, mask_surrogates
 from chalicelib.reading import decode_fields, read
 from chalicelib.rejections import RejectedRecord
 from chalicelib.rows import (
     ALL_PUBLISHED,
+    ALL_TEXT,
+    MASK,
     RowSpans,
     encode_lines,
     encode_published,
     encode_row,
     find_all,
     find_blanks,
-    has_many_surrogates,
     replace_rows,
     row_spans,
     unmask_rows,
@@ -68,19 +69,20 @@ def sort_batch(text: Batch, form: Form, index: int) -> SortedBatch:
     """
     try:
         records = decode_records[form](text)
-    except (DecodeError, UnicodeDecodeError):
-        return _sort_refused(text, form, index)
+    except (DecodeError, UnicodeDecodeError) as error:
+        return _sort_refused(text, form, index, str(error))
     rows = encode_lines(records)
     if blanks := row_spans(rows, find_blanks(rows), []):
         return _check(_suspects(decode_raw[form](text), blanks), records, rows, blanks, index)
     return SortedBatch(rows if ALL_PUBLISHED else encode_published(records), len(records))
 
 
-def _sort_refused(text: Batch, form: Form, index: int) -> SortedBatch:
-    """Sort a batch that the parser refuses as a whole."""
+def _sort_refused(text: Batch, form: Form, index: int, error: str) -> SortedBatch:
+    """Sort a batch that the parser refuses as a whole, with this error."""
     if form == "array" and not find_brace(text):
         return _sort_without_objects(text, index)
-    return _sort_with_surrogates(text, form) or _sort_each(text, form, index)
+    masked = _sort_masked(text, form) if is_about_surrogate(error) else None
+    return masked or _sort_each(text, form, index)
 
 
 def _sort_without_objects(text: Batch, index: int) -> SortedBatch:
@@ -88,17 +90,19 @@ def _sort_without_objects(text: Batch, index: int) -> SortedBatch:
     return SortedBatch(b"", 0, list(map(RejectedRecord, count(index), repeat(NOT_AN_OBJECT), records)))
 
 
-def _sort_with_surrogates(text: Batch, form: Form) -> SortedBatch | None:
-    """Sort a text with many escaped surrogates, if nothing else in it needs a check."""
-    if not has_many_surrogates(text):
+def _sort_masked(text: Batch, form: Form) -> SortedBatch | None:
+    """Sort a text with escaped surrogates, if all its records are valid once these are masked."""
+    if not ALL_TEXT or find_private(text):
+        return None
+    masked = mask_surrogates(text)
+    if MASK in masked:
         return None
     try:
-        records = decode_records[form](mask_surrogates(text))
+        records = decode_records[form](masked)
     except (DecodeError, UnicodeDecodeError):
         return None
     rows = encode_lines(records)
-    rows = b"" if find_blanks(rows) else unmask_rows(rows)
-    return SortedBatch(rows, len(records)) if rows else None
+    return None if find_blanks(rows) else SortedBatch(unmask_rows(rows), len(records))
 
 
 def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:

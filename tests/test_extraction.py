@@ -212,6 +212,19 @@ def test_a_malformed_document_is_refused_with_reason_and_offset(
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
 
 
+def test_a_second_list_of_records_is_refused_where_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.json_batches.RECORDS_KEY", "scans")
+    first = b'{"scans":[' + A + b'],"scans":'
+
+    assert fault(first + b"[" + B + b"]}") == ("more than one list of records", len(first))
+
+
+def test_a_list_under_a_name_that_is_not_utf8_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.json_batches.RECORDS_KEY", "scans")
+
+    assert json.loads(Outputs(b'{"\xff":[1],"scans":[' + A + b"]}").processed) == [json.loads(A)]
+
+
 @pytest.mark.parametrize(
     "document", [b"[}", b'{"a":1}\n{"a"}', b"[" + A + b",", b"[" * 10_000, gzip.compress(b"[}")]
 )

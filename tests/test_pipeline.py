@@ -202,6 +202,23 @@ def test_after_a_replaced_object_the_first_new_small_object_costs_three_requests
     assert requests == [LOOKS_FIRST, NEW]
 
 
+def named(key: Key) -> dict[str, str]:
+    """Return how the log names a key."""
+    return {"digest": safe_names.object_name(key.name, log_object_keys=False).digest}
+
+
+def test_the_log_names_an_unchanged_object_and_its_version(
+    key: Key, captured: pytest.CaptureFixture[str]
+) -> None:
+    key.upload("A")
+    version = key.s3.head_object(Bucket=SETTINGS.raw_bucket, Key=key.name)["VersionId"]
+    for _ in range(2):
+        key.handle()
+
+    (event,) = logged(captured, "object_unchanged")
+    assert (event["object"], event["version"]) == (named(key), version)
+
+
 def test_an_unchanged_small_object_is_not_published_again(
     key: Key, captured: pytest.CaptureFixture[str]
 ) -> None:
@@ -338,7 +355,9 @@ def test_an_object_that_is_deleted_in_between_does_not_fail_the_invocation(
     Key().handle()  # never uploaded
 
     assert store.requests == ["head_object", "get_object"]
-    assert [event["deleted"] for event in logged(captured, "object_missing")] == [True, False]
+    missing = logged(captured, "object_missing")
+    assert [event["deleted"] for event in missing] == [True, False]
+    assert missing[0]["object"] == named(key)
 
 
 def test_an_upload_that_loses_every_attempt_fails(key: Key, captured: pytest.CaptureFixture[str]) -> None:
@@ -359,8 +378,9 @@ def test_an_upload_that_loses_every_attempt_fails(key: Key, captured: pytest.Cap
         key.handle(store)
 
     assert store.requests.count("put_object") == pipeline.MAX_ATTEMPTS
-    attempts = [event["attempt"] for event in logged(captured, "object_overtaken")]
-    assert attempts == [*range(1, pipeline.MAX_ATTEMPTS + 1)]
+    overtaken = logged(captured, "object_overtaken")
+    assert [event["attempt"] for event in overtaken] == [*range(1, pipeline.MAX_ATTEMPTS + 1)]
+    assert overtaken[0]["object"] == named(key)
 
 
 def test_an_upload_that_fails_before_publishing_is_published_by_the_retry(key: Key) -> None:

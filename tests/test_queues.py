@@ -56,6 +56,14 @@ def uploaded(deployment: Deployment) -> dict[str, Any]:
 FOREIGN = s3_event(("foreign", "a.json"))
 
 
+def test_an_event_that_does_not_come_from_the_queue_is_handled_as_well(
+    answers: Answers, uploaded: dict[str, Any], captured: pytest.CaptureFixture[str]
+) -> None:
+    assert answers(uploaded) is None
+
+    assert '"object_published"' in "".join(captured.readouterr())
+
+
 def test_only_the_failed_messages_are_reported_and_counted(
     answers: Answers, uploaded: dict[str, Any], captured: pytest.CaptureFixture[str]
 ) -> None:
