@@ -36,11 +36,12 @@ def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
 
     DecodeError if the parser refuses both.
     """
-    found = None
     try:
         return text, decode_raw[form](text)
     except DecodeError as error:
+        # The parser stops here at NaN and Infinity, too. Then no surrogate before it needs a mask.
         at_constant = "invalid character" in str(error)
+    found = None
     if not at_constant and find_surrogate(text):
         found = _split(mask_surrogates(text), form)
     if not found and may_have_constants(text):

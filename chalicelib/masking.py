@@ -15,10 +15,11 @@ find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(r
 match_partial_constant = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 LONGEST_PARTIAL_CONSTANT = len("-Infinit")
 replace_masks = re.compile("[\ue000-\uefff]").sub
-# Escapes of characters that look like masks.
+# The first byte, in UTF-8, of a masked surrogate; and escapes of characters that look like one.
+MASK = b"\xee"
 find_private = re.compile(rb"\\u[eE]").search
 # A row that was decoded from a masked text has one of these if a mask is in it.
-MASK_TRACES = (b"\xee", b"[")
+MASK_TRACES = (MASK, b"[")
 
 
 def is_about_surrogate(error: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from msgspec import NODEFAULT, Raw, Struct, convert, defstruct, field, structs, to_builtins
 from msgspec.json import Decoder, Encoder
 
-from chalicelib.masking import unmask_text
+from chalicelib.masking import MASK, unmask_text
 from chalicelib.reading import NOT_BLANK
 from chalicelib.records import PatientRecord, ScanRecord
 
@@ -40,9 +40,7 @@ KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs
 ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fields(ScanRecord))
 
 MANY_MASKS = 1000  # in the rows of a batch
-# A masked surrogate in UTF-8: its first byte, and those that may follow.
-MASK = b"\xee"
-CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
 find_surrogate_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
@@ -81,12 +79,14 @@ def encode_row(record: Struct) -> Raw:
 
 
 def unmask_rows(rows: bytes) -> bytes:
-    """Put the surrogates back into rows of a masked text, whose fields are all text."""
-    return (rows.count(MASK) > MANY_MASKS and _unmask_at_once(rows)) or _unmask_each(rows)
+    """Put the surrogates back into rows of a masked text, whose fields are all text.
+
+    Returns nothing if there are many, among other text that is not plain.
+    """
+    return (_unmask_at_once if rows.count(MASK) > MANY_MASKS else _unmask_each)(rows)
 
 
 def _unmask_at_once(rows: bytes) -> bytes:
-    """Unmask all rows as one text. Returns nothing if they have other text that is not plain."""
     plain = rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
     if b"\\" in rows or b"\x7f" in rows or not plain:
         return b""
@@ -95,24 +95,19 @@ def _unmask_at_once(rows: bytes) -> bytes:
 
 
 def _unmask_each(rows: bytes) -> bytes:
-    parts: list[bytes] = []
-    passed = 0
-    for place in find_all(rows, MASK):
-        if place >= passed:
-            start, end = rows.rfind(b"\n", passed, place) + 1 or passed, rows.index(b"\n", place) + 1
-            parts += rows[passed:start], _unmask_row(rows[start:end]) + b"\n"
-            passed = end
-    return b"".join([*parts, rows[passed:]])
+    spans = row_spans(rows, list(find_all(rows, MASK)), [])
+    unmasked = {number: _unmask_row(rows[start:end]) for number, (start, end) in spans.items()}
+    return replace_rows(rows, spans, unmasked)
 
 
-def _unmask_row(row: bytes) -> bytes:
+def _unmask_row(row: bytes) -> Raw:
     record = decode_row(row)
     for name in record.__struct_fields__:
         setattr(record, name, unmask_text(getattr(record, name)))
-    return bytes(encode_row(record))
+    return encode_row(record)
 
 
-def replace_rows(rows: bytes, spans: RowSpans, records: list[Any]) -> bytes:
+def replace_rows(rows: bytes, spans: RowSpans, records: list[Any] | dict[int, Any]) -> bytes:
     """Replace each of these rows by the row of its record; remove it if the record is not valid."""
     parts: list[bytes] = []
     passed = 0

@@ -22,13 +22,12 @@ from chalicelib.decoders import (
     unmask,
 )
 from chalicelib.json_scanner import Form
-from chalicelib.masking import MASK_TRACES, find_private, is_about_surrogate, mask_surrogates
+from chalicelib.masking import MASK, MASK_TRACES, find_private, is_about_surrogate, mask_surrogates
 from chalicelib.reading import decode_fields, read
 from chalicelib.rejections import RejectedRecord
 from chalicelib.rows import (
     ALL_PUBLISHED,
     ALL_TEXT,
-    MASK,
     RowSpans,
     encode_lines,
     encode_published,
@@ -95,14 +94,15 @@ def _sort_masked(text: Batch, form: Form) -> SortedBatch | None:
     if not ALL_TEXT or find_private(text):
         return None
     masked = mask_surrogates(text)
-    if MASK in masked:
+    if MASK in masked:  # characters, not escaped, that look like masks
         return None
     try:
         records = decode_records[form](masked)
     except (DecodeError, UnicodeDecodeError):
         return None
     rows = encode_lines(records)
-    return None if find_blanks(rows) else SortedBatch(unmask_rows(rows), len(records))
+    rows = b"" if find_blanks(rows) else unmask_rows(rows)
+    return SortedBatch(rows, len(records)) if rows else None
 
 
 def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
