@@ -7,7 +7,7 @@ from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder
 
 from chalicelib.json_scanner import Form
-from chalicelib.masking import find_surrogate, mask, mask_surrogates, may_have_constants
+from chalicelib.masking import find_surrogate, mask, mask_surrogates, may_be_at_constant, may_have_constants
 from chalicelib.reading import NOT_BLANK
 from chalicelib.records import ScanRecord
 from chalicelib.rows import copy_of_type
@@ -20,13 +20,22 @@ def _fast(kind: Any) -> Any:
     return Annotated[str, Meta(min_length=1)] if kind == NOT_BLANK else kind
 
 
+def _fast_or_masked(kind: Any) -> Any:
+    return _fast(kind) | list[int] if kind == NOT_BLANK else kind
+
+
 FastRecord = copy_of_type("FastRecord", ScanRecord, _fast)
+MaskedRecord = copy_of_type("MaskedRecord", ScanRecord, _fast_or_masked)  # a masked NaN is a list
 INVALID = Raw(b"")  # takes the place of a record that is not valid
 
 decode_record = Decoder(FastRecord).decode
 decode_records = {
     "array": Decoder(list[FastRecord]).decode,  # type: ignore[valid-type] # made at run time
     "lines": Decoder(FastRecord).decode_lines,
+}
+decode_masked = {
+    "array": Decoder(list[MaskedRecord]).decode,  # type: ignore[valid-type] # made at run time
+    "lines": Decoder(MaskedRecord).decode_lines,
 }
 decode_raw = {"array": Decoder(list[Raw]).decode, "lines": Decoder(Raw).decode_lines}
 
@@ -39,8 +48,8 @@ def split(text: Batch, form: Form) -> tuple[Batch | bytearray, list[Raw]]:
     try:
         return text, decode_raw[form](text)
     except DecodeError as error:
-        # The parser stops here at NaN and Infinity, too. Then no surrogate before it needs a mask.
-        at_constant = "invalid character" in str(error)
+        # Then no surrogate before it needs a mask.
+        at_constant = may_be_at_constant(str(error))
     found = None
     if not at_constant and find_surrogate(text):
         found = _split(mask_surrogates(text), form)

@@ -27,6 +27,11 @@ def is_about_surrogate(error: str) -> bool:
     return "surrogate" in error or "hex escape" in error
 
 
+def may_be_at_constant(error: str) -> bool:
+    """Whether the parser may have stopped at NaN or Infinity."""
+    return "invalid character" in error
+
+
 def mask_surrogates(text: bytes | bytearray | memoryview) -> bytearray:
     r"""Replace every escaped surrogate by a private character: \ud83d by \ue83d."""
     masked = bytearray(text)

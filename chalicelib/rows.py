@@ -3,7 +3,7 @@
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 from msgspec import NODEFAULT, Raw, Struct, convert, defstruct, field, structs, to_builtins
@@ -116,6 +116,12 @@ def replace_rows(rows: bytes, spans: RowSpans, records: list[Any] | dict[int, An
         parts += rows[passed:start], line and line + b"\n"
         passed = end
     return b"".join([*parts, rows[passed:]]) if parts else rows
+
+
+def suspect_rows(rows: bytes, traces: Iterable[bytes], failed: list[int]) -> RowSpans:
+    """Find the rows that have a blank string, or one of these traces. Undecoded records have no row."""
+    places = [place for trace in traces for place in find_all(rows, trace)]
+    return row_spans(rows, sorted(find_blanks(rows) + places), failed)
 
 
 def row_spans(rows: bytes, places: list[int], failed: list[int]) -> RowSpans:

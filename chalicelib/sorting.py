@@ -15,6 +15,7 @@ from chalicelib.decoders import (
     INVALID,
     Batch,
     decode_each,
+    decode_masked,
     decode_raw,
     decode_records,
     records_of,
@@ -22,7 +23,16 @@ from chalicelib.decoders import (
     unmask,
 )
 from chalicelib.json_scanner import Form
-from chalicelib.masking import MASK, MASK_TRACES, find_private, is_about_surrogate, mask_surrogates
+from chalicelib.masking import (
+    MASK,
+    MASK_TRACES,
+    find_private,
+    is_about_surrogate,
+    mask,
+    mask_surrogates,
+    may_be_at_constant,
+    may_have_constants,
+)
 from chalicelib.reading import decode_fields, read
 from chalicelib.rejections import RejectedRecord
 from chalicelib.rows import (
@@ -32,10 +42,9 @@ from chalicelib.rows import (
     encode_lines,
     encode_published,
     encode_row,
-    find_all,
     find_blanks,
     replace_rows,
-    row_spans,
+    suspect_rows,
     unmask_rows,
 )
 
@@ -71,7 +80,7 @@ def sort_batch(text: Batch, form: Form, index: int) -> SortedBatch:
     except (DecodeError, UnicodeDecodeError) as error:
         return _sort_refused(text, form, index, str(error))
     rows = encode_lines(records)
-    if blanks := row_spans(rows, find_blanks(rows), []):
+    if blanks := suspect_rows(rows, (), []):
         return _check(_suspects(decode_raw[form](text), blanks), records, rows, blanks, index)
     return SortedBatch(rows if ALL_PUBLISHED else encode_published(records), len(records))
 
@@ -80,8 +89,10 @@ def _sort_refused(text: Batch, form: Form, index: int, error: str) -> SortedBatc
     """Sort a batch that the parser refuses as a whole, with this error."""
     if form == "array" and not find_brace(text):
         return _sort_without_objects(text, index)
-    masked = _sort_masked(text, form) if is_about_surrogate(error) else None
-    return masked or _sort_each(text, form, index)
+    batch = _sort_surrogates(text, form) if is_about_surrogate(error) else None
+    if may_be_at_constant(error) and may_have_constants(text):
+        batch = _sort_constants(text, form, index)
+    return batch or _sort_each(text, form, index)
 
 
 def _sort_without_objects(text: Batch, index: int) -> SortedBatch:
@@ -89,7 +100,7 @@ def _sort_without_objects(text: Batch, index: int) -> SortedBatch:
     return SortedBatch(b"", 0, list(map(RejectedRecord, count(index), repeat(NOT_AN_OBJECT), records)))
 
 
-def _sort_masked(text: Batch, form: Form) -> SortedBatch | None:
+def _sort_surrogates(text: Batch, form: Form) -> SortedBatch | None:
     """Sort a text with escaped surrogates, if all its records are valid once these are masked."""
     if not ALL_TEXT or find_private(text):
         return None
@@ -105,6 +116,22 @@ def _sort_masked(text: Batch, form: Form) -> SortedBatch | None:
     return SortedBatch(rows, len(records)) if rows else None
 
 
+def _sort_constants(text: Batch, form: Form, index: int) -> SortedBatch | None:
+    """Sort a text with NaN or Infinity, if these are all that keeps the parser from decoding it at once."""
+    masked = mask(text)
+    try:
+        records = decode_masked[form](masked)
+    except (DecodeError, UnicodeDecodeError):
+        return None
+    rows = encode_lines(records)
+    spans = suspect_rows(rows, MASK_TRACES, [])
+    if len(records) == 1 and spans:  # it may be large
+        return None
+    suspects = _suspects(decode_raw[form](masked), spans) if spans else []
+    unmask(masked, text)
+    return _check(suspects, records, rows, spans, index)
+
+
 def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     buffer, raws = split(text, form)
     are_tiny = form == "array" and buffer is text and len(raws) > max(FEW, len(text) // TINY)
@@ -113,8 +140,7 @@ def _sort_each(text: Batch, form: Form, index: int) -> SortedBatch:
     records, failed = decode_each(raws)
     rows = encode_lines(_valid(records) if failed else records)
     traces = MASK_TRACES if isinstance(buffer, bytearray) else ()
-    places = [place for trace in traces for place in find_all(rows, trace)]
-    spans = row_spans(rows, sorted(find_blanks(rows) + places), failed)
+    spans = suspect_rows(rows, traces, failed)
     suspects = _suspects(raws, sorted({*failed, *spans}) if spans else failed)
     if form == "lines" and any(fields is None for _, fields, _ in suspects):
         raise DecodeError  # the parser accepts anything between lines

@@ -100,6 +100,15 @@ def test_a_rejected_record_that_is_not_utf8_is_kept_byte_for_byte() -> None:
     assert "record" not in line
 
 
+def check_sorted_alike(records: list[bytes]) -> None:
+    """Check that a record is sorted alike alone and among others."""
+    together = sort_batch(b"[" + b",".join(records) + b"]", "array", 0)
+    apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(records)]
+
+    assert together.valid == b"".join(batch.valid for batch in apart)
+    assert lines_of(together) == lines_of(*apart)
+
+
 def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     alone = [
         b'{"patient_id":"\xff"}',
@@ -113,11 +122,7 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
         b'{"patient_id":"?? \xee\x80\x80 \\\\","patient_name":"A"}',
     ]
     alone += [b'{"patient_id":"A","patient_name":"B"}', b'{\n"patient_id":" "}', b'{"patient_id":"\xc3\xbc"}']
-    together = sort_batch(b"[" + b",".join(alone) + b"]", "array", 0)
-    apart = [sort_batch(b"[" + record + b"]", "array", index) for index, record in enumerate(alone)]
-
-    assert together.valid == b"".join(batch.valid for batch in apart)
-    assert lines_of(together) == lines_of(*apart)
+    check_sorted_alike(alone)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +136,22 @@ def test_many_lone_surrogates_change_no_other_record(name: bytes) -> None:
     lone = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
     record = b'{"patient_id":"A","patient_name":"%b"}' % name
 
-    together = sort_batch(b"[" + b",".join([*lone, record]) + b"]", "array", 0)
-    apart = [sort_batch(b"[" + each + b"]", "array", index) for index, each in enumerate([*lone, record])]
+    check_sorted_alike([*lone, record])
 
-    assert together.valid == b"".join(batch.valid for batch in apart)
-    assert lines_of(together) == lines_of(*apart)
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *[b'{"patient_id":NaN,"patient_name":"B"}', b'{"patient_id":"A","patient_name":[1]}', b"{}"],
+        *[b'{"patient_id":"A [0]","patient_name":"\\ud83d"}', b'{"patient_id":" ","patient_name":"B"}'],
+        *[b'{"patient_id":"NaN","patient_name":"\\ue83d"}', b'{"patient_id":-Infinity,"patient_name":[NaN]}'],
+    ],
+)
+def test_a_constant_that_is_not_extracted_changes_no_other_record(other: bytes) -> None:
+    scans = [b'{"patient_id":"A%d","x":NaN,"patient_name":"B"}' % number for number in range(9)]
+
+    check_sorted_alike([*scans, other, *scans])
+    assert sort_batch(b"[" + b",".join(scans) + b"]", "array", 0).valid_count == 9
 
 
 @pytest.mark.parametrize("size", [3, 6, 192 * 1024])
