@@ -31,6 +31,7 @@ def _default(of: structs.FieldInfo) -> Any:
 # The hook encodes an UNUSABLE_NUMBER as null.
 encoder = Encoder(enc_hook=lambda _number: None)
 encode, encode_lines = encoder.encode, encoder.encode_lines
+escape_string = json.encoder.encode_basestring_ascii  # in ASCII
 encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 PublishedRecord = copy_of_type("PublishedRecord", PatientRecord, lambda _type: Any)
@@ -41,7 +42,7 @@ ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fiel
 
 MANY_MASKS = 1000  # in the rows of a batch
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
-find_surrogate_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
+find_surrogate_pair = re.compile(r"\\ud[89ab]..\\ud[c-f]").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
 # string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
@@ -79,32 +80,40 @@ def encode_row(record: Struct) -> Raw:
 
 
 def unmask_rows(rows: bytes) -> bytes:
-    """Put the surrogates back into rows of a masked text, whose fields are all text.
+    """Put the surrogates back into rows of a masked text, whose fields are all text."""
+    if rows.count(MASK) <= MANY_MASKS:
+        spans = row_spans(rows, list(find_all(rows, MASK)), [])
+        unmasked = {number: Raw(_unmask_row(rows[start : end - 1])) for number, (start, end) in spans.items()}
+        return replace_rows(rows, spans, unmasked)
+    others = rows.translate(None, MASK + CONTINUATION_BYTES)
+    if others.isascii() and b"\x7f" not in others and (plain := _unmask_plain(rows)):
+        return plain
+    return _unmask_lines(rows.split(b"\n"))
 
-    Returns nothing if there are many, among other text that is not plain.
-    """
-    return (_unmask_at_once if rows.count(MASK) > MANY_MASKS else _unmask_each)(rows)
+
+def _unmask_lines(lines: list[bytes]) -> bytes:
+    masked = [line for line in lines if MASK in line]
+    plain = _unmask_plain(b"\n".join(masked))
+    unmasked = iter(plain.split(b"\n") if plain else map(_unmask_row, masked))
+    return b"\n".join([next(unmasked) if MASK in line else line for line in lines])
 
 
-def _unmask_at_once(rows: bytes) -> bytes:
-    plain = rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
-    if b"\\" in rows or b"\x7f" in rows or not plain:
+def _unmask_plain(rows: bytes) -> bytes:
+    """Unmask all rows as if they were one string. Returns nothing if that may be wrong."""
+    if b"\\" in rows:
         return b""
-    rows = rows.decode().encode("ascii", "backslashreplace").replace(rb"\ue", rb"\ud")
-    return b"" if find_surrogate_pair(rows) else rows
+    escaped = escape_string(rows.decode())[1:-1].replace('\\"', '"').replace(r"\n", "\n")
+    escaped = escaped.replace(r"\ue", r"\ud")
+    return b"" if find_surrogate_pair(escaped) else escaped.encode()
 
 
-def _unmask_each(rows: bytes) -> bytes:
-    spans = row_spans(rows, list(find_all(rows, MASK)), [])
-    unmasked = {number: _unmask_row(rows[start:end]) for number, (start, end) in spans.items()}
-    return replace_rows(rows, spans, unmasked)
-
-
-def _unmask_row(row: bytes) -> Raw:
+def _unmask_row(row: bytes) -> bytes:
+    if plain := _unmask_plain(row):
+        return plain
     record = decode_row(row)
     for name in record.__struct_fields__:
         setattr(record, name, unmask_text(getattr(record, name)))
-    return encode_row(record)
+    return bytes(encode_row(record))
 
 
 def replace_rows(rows: bytes, spans: RowSpans, records: list[Any] | dict[int, Any]) -> bytes:

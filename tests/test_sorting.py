@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from chalicelib import rejections
+from chalicelib import rejections, rows
 from chalicelib.rejections import LARGE, RejectedRecord, encode_rejected
 from chalicelib.sorting import SortedBatch, sort_batch
 
@@ -125,6 +125,7 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     check_sorted_alike(alone)
 
 
+@pytest.mark.parametrize("many", [0, 1000])
 @pytest.mark.parametrize(
     "name",
     [
@@ -132,11 +133,16 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
         *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain"],
     ],
 )
-def test_many_lone_surrogates_change_no_other_record(name: bytes) -> None:
+def test_many_lone_surrogates_change_no_other_record(
+    name: bytes, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MANY_MASKS", many)
     lone = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
     record = b'{"patient_id":"A","patient_name":"%b"}' % name
+    both = b'{"patient_id":"\\ud83d","patient_name":"%b"}' % name
 
     check_sorted_alike([*lone, record])
+    check_sorted_alike([*lone, record, both])
 
 
 @pytest.mark.parametrize(
