@@ -13,7 +13,9 @@ from tests.events import s3_event
 ROUNDS = 7
 TIMED = "import time; started = time.process_time(); {}; print(time.process_time() - started)"
 SDK, SDK_READY = "import boto3", "import boto3; boto3.client('s3')"
+# The last two encode the name of a host.
 NEEDED = {"app", "aws_lambda_powertools", "chalicelib", "msgspec", "typing_extensions"}
+NEEDED |= {"stringprep", "unicodedata"}
 OURS, OURS_READY = "import app", "import app; app.object_store.connect()"
 
 
@@ -53,10 +55,13 @@ def test_a_cold_start_imports_no_unneeded_module() -> None:
 def test_a_first_object_needs_few_modules_beyond_those_of_the_sdk_and_chalice() -> None:
     key = (local_stage.buckets().raw, "first.json")
     with stand_in({"/".join(["", *key]): b"[]"}, Link(0, 0)) as s3:
-        handled = f"{OURS_READY}; from tests.events import CONTEXT; app.data_processor({s3_event(key)}, CONTEXT)"
+        handled = (
+            f"{OURS_READY}; from tests.events import CONTEXT; app.data_processor({s3_event(key)}, CONTEXT)"
+        )
         ours = packages(handled, **s3.environment)
+        usual = packages(f"import chalice; {SDK_READY}", **s3.environment)
 
-    assert ours - packages(f"import chalice; {SDK_READY}") == NEEDED
+    assert ours - usual <= NEEDED
 
 
 def packages(code: str, **environment: str) -> set[str]:
