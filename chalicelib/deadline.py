@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from threading import Event
+from threading import Event, Lock
 
 from chalicelib.s3 import ObjectStoreError
 
@@ -14,6 +14,9 @@ from chalicelib.s3 import ObjectStoreError
 MARGIN = 50_000
 # Milliseconds that must remain to begin to abort an upload: the timeouts of one attempt.
 LAST_MARGIN = 18_000
+
+# Seconds between two checks of the time, for a thread that waits for its turn.
+POLL_SECONDS = 1
 
 type Clock = Callable[[], int]
 
@@ -70,3 +73,24 @@ class ThreadPool:
         remaining, margin = _DEADLINE.get()
         with time_limit(lambda: -1 if self._stopped.is_set() else remaining(), margin):
             return job()
+
+
+class Turn:
+    """The right to use much memory. One thread of the process has it at a time."""
+
+    _lock = Lock()
+
+    def __init__(self) -> None:
+        self._taken = False
+
+    def take(self) -> None:
+        """Wait for the turn, unless it has been taken; raises OutOfTimeError."""
+        while not (self._taken or self._lock.acquire(timeout=POLL_SECONDS)):
+            check_time()
+        self._taken = True
+
+    def end(self) -> None:
+        """Let the next thread have the turn, if it has been taken."""
+        if self._taken:
+            self._taken = False
+            self._lock.release()

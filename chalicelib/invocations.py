@@ -94,7 +94,8 @@ def publish_all(
     """Publish every key once and return the outcome of each. A failure is an outcome, not an exception.
 
     Small objects are handled concurrently, because most of their time is spent waiting for S3. Other objects
-    are handled one at a time, because each of them uses all memory and connections.
+    are handled one at a time, because each of them uses all memory and connections. The event may be wrong
+    about the size: see Source.bounded.
     """
     keys = _latest_of_each_key(arrivals)
     small = [one for one in keys if one.small]

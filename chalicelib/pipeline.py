@@ -166,7 +166,7 @@ class Publication:
 
     def _publish_records(self, source: Source, condition: Condition) -> Summary:
         with self._rejected(source) as rejected, self._processed(source, condition) as processed:
-            summary = extract(source, processed.write, rejected.write)
+            summary = extract(source, processed.write, rejected.write, source.bounded)
             if summary.rejected:
                 rejected.complete()
             if not summary.refused:

@@ -7,7 +7,8 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Self
 
-from chalicelib.deadline import ThreadPool, check_time
+from chalicelib.deadline import ThreadPool, Turn, check_time
+from chalicelib.events import SMALL
 from chalicelib.s3 import S3, AbsentError, ObjectStoreError, OvertakenError, chunks, parse_head
 
 # Times in a row that a stream may break without delivering a byte.
@@ -32,6 +33,7 @@ class Source:
         self._size = response["ContentLength"]
         self._whole = RangeReader(self._open, 0, self._size, response["Body"])
         self._threads = ThreadPool(PARALLEL_RANGES)
+        self._turn = Turn()
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +41,21 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self._whole.close()
         self._threads.stop()
+        self._turn.end()
+
+    def bounded(self, text: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the text of the object, decompressed. If either is not small, wait for the turn.
+
+        The size in the event does not tell: the object may have been replaced since, or be gzip.
+        """
+        if self._size > SMALL:
+            self._turn.take()
+        size = 0
+        for piece in text:
+            size += len(piece)
+            if size > SMALL:
+                self._turn.take()
+            yield piece
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes, once. Raises OvertakenError if the object is replaced before a further request."""

@@ -72,10 +72,11 @@ class Account:
         self._begun = self._start("/bin/sh", "-ec", text)
 
     def end(self) -> str:
-        """Wait for the background command; returns its output."""
-        printed, _ = self._begun.communicate()
-        assert self._begun.returncode == 0, printed
-        return printed
+        """Wait for the background command; returns its output, also if it has been waited for before."""
+        if self._begun.returncode is None:
+            self._printed, _ = self._begun.communicate()
+        assert self._begun.returncode == 0, self._printed
+        return self._printed
 
     def ops(self, *arguments: str) -> str:
         """Run an operator's command; returns its output."""

@@ -118,7 +118,7 @@ def url(account: Account) -> str:
 
 
 @pytest.fixture(scope="module")
-def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
+def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Iterator[Account]:
     """A second stage, from two files and a block. Another CI system deploys it by hand in the background."""
     assert url
     checkout = checkout_in(tmp_path_factory.mktemp("staging"))
@@ -127,7 +127,8 @@ def staging(tmp_path_factory: pytest.TempPathFactory, url: str) -> Account:
     account = Account(checkout, by_hand.tools(checkout) | deployer(by_hand.STAGE, numbered))
     parts = (by_hand.FOUNDATION, by_hand.APPLICATION, by_hand.OPERATIONS)
     account.begin_script(by_hand.script(*(block for part in parts for block in by_hand.shown(part))))
-    return account
+    yield account
+    account.end()
 
 
 def add_stage(checkout: Path) -> None:
@@ -525,7 +526,8 @@ def tools_of(account: Account) -> dict[str, str]:
 DEPLOYS_WITHOUT_WAITING = """
 import runpy
 from infra.ops.commands import ingest
-ingest.SETTLES = 3
+assert ingest.SETTLE_SECONDS > 3
+ingest.SETTLE_SECONDS = 3
 runpy.run_module("infra.ops", run_name="__main__")
 """
 

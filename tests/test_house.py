@@ -27,8 +27,8 @@ LAYERS = [
     ],
     "extraction",
 ]
-# The modules that talk to S3, from the SDK up. A module may import those before it.
-EDGE = ["s3", "deadline", "source", "upload", "object_store"]
+# S3's events, and the modules that talk to S3, from the SDK up. A module may import those before it.
+EDGE = ["events", "s3", "deadline", "source", "upload", "object_store"]
 CORE = [path for path in MODULES if path.stem in LAYERS]
 SHIPPED = [ROOT / "app.py", *MODULES]
 

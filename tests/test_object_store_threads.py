@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 from math import ceil
+from typing import Any
 
 import pytest
 
@@ -76,10 +77,10 @@ def test_a_large_object_is_read_in_ranges_of_one_version(
     assert f"bytes={RANGE}-{2 * RANGE - 1}" in ranges
 
 
-def test_ranges_are_read_concurrently(
+def test_three_ranges_are_read_concurrently(
     s3: FaultyS3, faulty_store: ObjectStore, deployment: Deployment, large: str
 ) -> None:
-    held = [Held() for _ in range(PARALLEL_RANGES)]
+    held = [Held() for _ in range(3)]
     s3.policy = planned(get_object=[None, *held])
 
     with opened(faulty_store, deployment, large) as stream:
@@ -237,10 +238,33 @@ def test_a_part_is_sent_while_the_next_is_written(
         upload.write(b"x" * PART)
         upload.write(b"y" * (PART - 1))
         assert held.arrived.wait(5)
+        assert [one.status for one in s3.exchanges if one.operation == "upload_part"] == [0]  # no response
         held.released.set()
         upload.complete()
 
     assert deployment.get(deployment.processed, key) == b"x" * PART + b"y" * (PART - 1)
+
+
+@pytest.mark.usefixtures("s3")
+def test_parts_are_numbered_in_the_order_in_which_they_are_written(
+    faulty_store: ObjectStore, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, written, request = new_key(), [b"x" * PART, b"y" * PART, b"z"], faulty_store.request
+    numbered: dict[int, bytes] = {}
+
+    def recorded(operation: str, **parameters: Any) -> Any:
+        if operation == "upload_part":
+            numbered[parameters["PartNumber"]] = bytes(parameters["Body"])
+        return request(operation, **parameters)
+
+    monkeypatch.setattr(faulty_store, "request", recorded)
+    with Upload(faulty_store, deployment.processed, key, UNCONDITIONAL, "application/json", {}) as upload:
+        for part in written:
+            upload.write(part)
+        upload.complete()
+
+    assert numbered == dict(enumerate(written, start=1))
+    assert deployment.get(deployment.processed, key) == b"".join(written)
 
 
 def test_an_upload_that_fails_is_aborted_after_its_pending_part(

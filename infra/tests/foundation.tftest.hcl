@@ -277,6 +277,10 @@ run "uploads_wait_in_a_queue_if_configured" {
     error_message = "The raw bucket must notify the queue, and the outputs must have its ARN."
   }
   assert {
+    condition     = output.queue_batch_size == 1
+    error_message = "By default, each upload must have an invocation, and so the whole timeout, of its own."
+  }
+  assert {
     condition = (
       one(aws_sqs_queue.uploads).name == "ikerian-data-pipeline-test-data-processor-uploads" &&
       one(aws_sqs_queue.uploads).sqs_managed_sse_enabled &&

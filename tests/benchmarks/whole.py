@@ -2,9 +2,9 @@
 
 python -m tests.benchmarks.whole [--rounds 3] [--picture]
 
-S3 is simulated, with 15 ms a request and 90 MB/s a connection. The functions take turns. Each runs in a fresh
-process with its own S3, in which nothing is published yet. Figures are medians. Ratios are comparable between
-machines; seconds are not.
+S3 is simulated, with 90 MB/s a connection and 15 ms a request, unless a task says 0. The functions take
+turns. Each runs in a fresh process with its own S3, in which nothing is published yet. Figures are medians.
+Ratios are comparable between machines; seconds are not.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from samples.generate import collected, generate
 from tests.benchmarks.benchmark import MB, ROOT, progress, table
 from tests.benchmarks.picture import Bar, picture
-from tests.benchmarks.stand_in import Large, stand_in
+from tests.benchmarks.stand_in import Large, Link, stand_in
 from tests.events import s3_event
 
 PICTURE = Path(__file__).with_name("whole.svg")
@@ -30,6 +30,8 @@ BUCKETS = {name.upper() + "_BUCKET": name for name in ("raw", "processed", "reje
 FUNCTIONS = ("ours", "usual")
 WARM = "warm.json"
 SMALL = 10_000  # bytes, as clinics send
+ONE_BY_ONE, TOGETHER = "64 small objects, one an event", "64 small objects, one event"
+LINKS = {"": Link(), ", 0 ms a request": Link(latency=0)}
 
 type Handle = Callable[[list[str] | None], list[float]]
 """Sends an event about keys, or none; returns seconds, CPU seconds and peak memory in bytes."""
@@ -42,6 +44,7 @@ class Task(NamedTuple):
     events: list[list[str]]
     functions: tuple[str, ...] = FUNCTIONS
     tls: bool = True
+    link: Link = Link()
 
     @property
     def size(self) -> int:
@@ -73,9 +76,19 @@ def tasks() -> dict[str, Task]:
         "20 small objects, one an event": Task(dict(list(many.items())[:20]), batches(list(many)[:20], 1)),
         "1,000 small objects, 10 an event": Task(many, batches(list(many), 10)),
         "1,000 small objects, 100 an event": Task(many, batches(list(many), 100)),
+        **together(dict(list(many.items())[:64])),
         "200 MB": Task({"large.json": hundreds}, [["large.json"]]),
         "200 MB, without TLS": Task({"large.json": hundreds}, [["large.json"]], tls=False),
         "2 GB": Task({"large.json": gigabytes}, [["large.json"]], functions=("ours",)),
+    }
+
+
+def together(objects: Mapping[str, bytes]) -> dict[str, Task]:
+    """Make tasks that show what one event about all objects saves, with and without latency."""
+    return {
+        name + suffix: Task(objects, batches(list(objects), size), functions=("ours",), link=link)
+        for suffix, link in LINKS.items()
+        for name, size in {ONE_BY_ONE: 1, TOGETHER: 64}.items()
     }
 
 
@@ -88,7 +101,7 @@ def run(function: str, task: Task) -> Run:
     warm = {WARM: b"[" + scans(SMALL) + b"]"}
     uploads = {**task.objects, **warm}
     with (
-        stand_in({f"/raw/{key}": body for key, body in uploads.items()}, tls=task.tls) as s3,
+        stand_in({f"/raw/{key}": body for key, body in uploads.items()}, task.link, tls=task.tls) as s3,
         process(function, os.environ | BUCKETS | s3.environment, uploads) as handle,
     ):
         start = [handle(None), handle([WARM])]
@@ -157,6 +170,15 @@ def row(name: str, task: Task, ours: Run, usual: Run | None) -> list[str]:
     return [*cells, shown(usual.seconds), f"{usual.peak / MB:.0f}", *ratios]
 
 
+def savings(runs: Mapping[tuple[str, str], Run]) -> list[list[str]]:
+    """Format how many times as fast one event about 64 objects is as an event about each."""
+    return [
+        [TOGETHER + suffix, f"{one_by_one.seconds / runs[TOGETHER + suffix, 'ours'].seconds:.1f}"]
+        for suffix in LINKS
+        if (one_by_one := runs.get((ONE_BY_ONE + suffix, "ours")))
+    ]
+
+
 def shown(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
@@ -178,6 +200,8 @@ def main() -> None:
         head,
         [row(name, chosen[name], *pair) for name, pair in pairs.items()],
     )
+    if saved := savings(runs):
+        table("One event about 64 objects, beside an event about each", ("", "times as fast"), saved)
     if options.picture:
         bars = [
             Bar(name, usual.seconds / ours.seconds, ours.peak / MB)

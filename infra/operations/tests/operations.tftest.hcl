@@ -145,8 +145,32 @@ run "an_upload_queue_is_mapped_as_configured_and_watched" {
     error_message = "Two more alarms must watch the queue and failures in its batches."
   }
   assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.this["waiting-uploads"].namespace == "AWS/SQS" &&
+      aws_cloudwatch_metric_alarm.this["waiting-uploads"].metric_name == "ApproximateAgeOfOldestMessage" &&
+      aws_cloudwatch_metric_alarm.this["waiting-uploads"].statistic == "Maximum" &&
+      aws_cloudwatch_metric_alarm.this["waiting-uploads"].threshold == 3600
+    )
+    error_message = "The alarm must ring if the oldest upload has waited for more than an hour."
+  }
+  assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8
     error_message = "The dashboard must have two more graphs."
+  }
+  assert {
+    condition = {
+      for widget in slice(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets, 6, 8) :
+      widget.properties.title => [for line in widget.properties.metrics : slice(line, 0, 4)]
+      } == {
+      "Upload queue" = [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "ikerian-data-pipeline-test-data-processor-uploads"],
+        ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", "ikerian-data-pipeline-test-data-processor-uploads"],
+      ]
+      "Age of the oldest upload in the queue" = [
+        ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "ikerian-data-pipeline-test-data-processor-uploads"],
+      ]
+    }
+    error_message = "The graphs must show the messages and the age of the upload queue."
   }
 }
 

@@ -23,8 +23,7 @@ PACKAGES = LOCAL / "deployments"
 def environment() -> dict[str, str]:
     """Read the environment of the stage's functions from its configuration."""
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    variables: dict[str, str] = config["stages"]["local"]["environment_variables"]
-    return variables
+    return {**config["environment_variables"], **config["stages"]["local"]["environment_variables"]}
 
 
 def buckets() -> Buckets:
