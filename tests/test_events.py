@@ -227,10 +227,13 @@ def without(event: dict[str, Any], name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "event",
     [
-        *[notification(name) for name in ("ObjectRestore:Post", "ObjectRemoved:DeleteMarkerCreated", "", CANARY)],
+        *[
+            notification(name)
+            for name in ("ObjectRestore:Post", "ObjectRemoved:DeleteMarkerCreated", "", CANARY)
+        ],
         *[notification(name) for name in ("s3:ObjectCreated:Put", "ObjectCreated", "TestObjectCreated:Put")],
         *[through_eventbridge(name) for name in ("Object Tags Added", "ObjectCreated:Put", "", CANARY)],
-        *[through_eventbridge() | {"source": source} for source in ("aws.events", "aws:s3", None)],
+        *[through_eventbridge() | {"source": source} for source in ("aws.events", "aws:s3", "")],
         *[without(through_eventbridge(), name) for name in ("source", "detail-type", "time", "detail")],
         *[without(notification()["Records"][0], name) for name in ("eventSource", "eventName", "s3")],
         {"Records": [{"eventSource": "aws:s3", "body": json.dumps(notification())}]},
@@ -238,7 +241,7 @@ def without(event: dict[str, Any], name: str) -> dict[str, Any]:
         {"Records": [{"Sns": {"Message": json.dumps(notification())}}]},
         {"Type": "SubscriptionConfirmation", "Message": json.dumps(notification())},
         *[failed(notification(), condition) for condition in ("Success", None, CANARY)],
-        *[TEST_EVENT | {"Service": service} for service in ("Amazon SNS", None)],
+        *[TEST_EVENT | {"Service": service} for service in ("Amazon SNS", "")],
         without(TEST_EVENT, "Service"),
     ],
     ids=lambda event: json.dumps(event)[:60],

@@ -105,7 +105,9 @@ def test_the_message_lists_ten_failures_and_counts_the_others(
     with pytest.raises(UploadsFailedError) as error:
         handle(arrivals, STORE, SETTINGS, lambda: 60_000)
 
-    listed = "; ".join(f"{digest(key)} ObjectStoreError put_object: AccessDenied" for key in keys[:MAX_LISTED])
+    listed = "; ".join(
+        f"{digest(key)} ObjectStoreError put_object: AccessDenied" for key in keys[:MAX_LISTED]
+    )
     others = f"; and {more} more" if more else ""
     assert str(error.value) == f"{len(keys)} of {len(keys) + 1} uploads: {listed}{others}"
     assert error.value.failed == {("raw", key) for key in keys}

@@ -270,7 +270,8 @@ def test_a_refusal_leaves_the_count_of_its_records_beside_them_and_a_malformed_d
         return found
 
     lines = b"".join(
-        b'{"index":%d,"reason":"record: not an object","record":%d}\n' % (index, index + 7) for index in (0, 1)
+        b'{"index":%d,"reason":"record: not an object","record":%d}\n' % (index, index + 7)
+        for index in (0, 1)
     )
     assert rejected_of(b"[7,8]") == {".jsonl": lines, ".refused.json": b'{"rejected":2}\n'}
     assert rejected_of(b"[7,") == {".jsonl": b'{"reason":"truncated","offset":3}\n'}

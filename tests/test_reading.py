@@ -100,7 +100,9 @@ def test_a_value_that_only_a_patient_parser_accepts_is_read(kind: Any, text: byt
     assert Reader(kind)(Raw(text)) == value
 
 
-def test_an_array_of_the_wrong_type_is_found_without_reading_it_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_of_the_wrong_type_is_found_without_reading_it_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reading, "decode_leniently", None)
 
     assert Reader(int)(Raw(b"[NaN,1]")) == ": not an integer"
