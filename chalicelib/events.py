@@ -83,9 +83,10 @@ def _unwrapped(event: Any) -> list[Any] | None:
             return []
         case {"eventSource": "aws:sqs", "body": str(body)}:
             return [json.loads(body)]
-        case {"EventSource": "aws:sns", "Sns": {"Message": str(message)}}:
-            return [json.loads(message)]
-        case {"Type": "Notification", "Message": str(message)}:  # of SNS, within SQS
+        case (
+            {"EventSource": "aws:sns", "Sns": {"Message": str(message)}}
+            | {"Type": "Notification", "Message": str(message)}  # SNS within SQS
+        ):
             return [json.loads(message)]
         case {"requestContext": {"functionArn": _, "condition": str(why)}, "requestPayload": failed} if (
             why in CONDITIONS
