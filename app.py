@@ -23,6 +23,10 @@ from chalicelib.settings import Settings
 SETTINGS = Settings.load(os.environ)
 
 app = Chalice(app_name="ikerian-data-pipeline")
+# API Gateway hands every posted document on as bytes. As text, what is not UTF-8 would be replaced. Only the
+# deployment sees this setting: the running function would encode its answers in base64, too.
+if "AWS_CHALICE_CLI_MODE" in os.environ:
+    app.api.binary_types = ["*/*"]
 app.register_middleware(ConvertToMiddleware(telemetry.instrumented))
 
 

@@ -1,7 +1,8 @@
 """The response body of `POST /process`, within the limits of Lambda and API Gateway.
 
-Request and response of a synchronous invocation may have 6 MB each, as JSON. The body is a string in it, so
-each quote and backslash counts twice. The limits below leave room for that and for the rest of the event.
+Request and response of a synchronous invocation may have 6 MB each, as JSON. The body of the request is in
+base64, that of the response a string: each quote and backslash counts twice. The limits below leave room for
+that, and for the rest of the event.
 """
 
 from collections.abc import Iterable, Iterator

@@ -3,12 +3,13 @@
 S3 notifies Lambda directly, or through EventBridge, SNS or SQS. An event that failed comes back from the
 failure queue, inside the record that Lambda wrote there. Each service puts its own envelope around the event
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). Anything else is reported as
-unreadable; nothing is ignored.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). Each service names itself in its
+envelope, and S3 names the kind of event. Anything else is reported as unreadable; nothing is ignored.
 """
 
 import json
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +23,11 @@ S3_EVENT_TYPES = [
     # Restored from an archive: from now on it can be read.
     "s3:ObjectRestore:Completed",
 ]
+
+# The same events in EventBridge, which also sends one for each new delete marker.
+EVENTBRIDGE_TYPES = {"Object Created", "Object Deleted", "Object Restore Completed"}
+# Why Lambda gave up an event and sent it to the failure queue.
+CONDITIONS = {"RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency"}
 
 # Nested envelopes that are opened. The deepest real event is a failed SQS message with an SNS message in it.
 MAX_DEPTH = 6
@@ -73,29 +79,40 @@ def _unwrapped(event: Any) -> list[Any] | None:
     match event:
         case {"Records": [_, *_] as records}:
             return list(records)
-        case {"Event": "s3:TestEvent"}:
+        case {"Service": "Amazon S3", "Event": "s3:TestEvent"}:
             return []
         case {"eventSource": "aws:sqs", "body": str(body)}:
             return [json.loads(body)]
-        case {"Sns": {"Message": str(message)}} | {"Type": "Notification", "Message": str(message)}:
+        case (
+            {"EventSource": "aws:sns", "Sns": {"Message": str(message)}}
+            | {"Type": "Notification", "Message": str(message)}  # SNS within SQS
+        ):
             return [json.loads(message)]
-        case {"requestContext": {"functionArn": _}, "requestPayload": failed}:
+        case {"requestContext": {"functionArn": _, "condition": str(why)}, "requestPayload": failed} if (
+            why in CONDITIONS
+        ):
             return [failed]
     return None
 
 
 def _arrival(event: Any) -> Arrival:
     """Read one event of S3. Raises an error of any kind if it is not one."""
-    if "detail" in event:
-        about, what, when = event["detail"], event["detail-type"], event["time"]
-        key = about["object"]["key"]
-    else:
-        about, what, when = event["s3"], event.get("eventName", ""), event.get("eventTime", "")
-        # Strict: if invalid UTF-8 became U+FFFD, this would be the key of another object.
-        key = unquote_to_bytes(about["object"]["key"].replace("+", " ")).decode()
+    match event:
+        case {"source": "aws.s3", "detail-type": str(what), "detail": about} if what in EVENTBRIDGE_TYPES:
+            key, when = about["object"]["key"], event["time"]
+        case {"eventSource": "aws:s3", "eventName": str(what), "s3": about} if _is_subscribed(what):
+            # Strict: if invalid UTF-8 became U+FFFD, this would be the key of another object.
+            key = unquote_to_bytes(about["object"]["key"].replace("+", " ")).decode()
+            when = event.get("eventTime", "")
+        case _:
+            raise ValueError
     key.encode()  # raises for half a surrogate pair, which no key has
-    created = what.replace(" ", "").startswith("ObjectCreated")
+    created = what.startswith(("ObjectCreated:", "Object Created"))
     uploaded = datetime.fromisoformat(when).timestamp() if created and when else 0
     size = about["object"].get("size") if created else None
     # The name may be of any type. As text it is another bucket's, and ForeignBucketError follows.
     return Arrival(str(about["bucket"]["name"]), key, uploaded, size if isinstance(size, int) else None)
+
+
+def _is_subscribed(name: str) -> bool:
+    return any(fnmatchcase(f"s3:{name}", each) for each in S3_EVENT_TYPES)

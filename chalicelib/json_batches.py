@@ -53,7 +53,7 @@ class Cutter(LineScanner):
         super().__init__(pieces)
         self._write_batch = write_batch
         self._write_broken_line = write_broken_line
-        self.opening = b""  # the first byte that is not white space
+        self.are_lines = False  # whether the records stand one after another
         self._gaps: tuple[bytes, ...] = (b"",)  # what the last gap looked like, the longest match first
         self._gaps_vary = False  # whether the gap before it looked different
         self._objects = False  # whether the last record was an object
@@ -63,13 +63,14 @@ class Cutter(LineScanner):
         """Write the whole document. MalformedScan where it stops being JSON."""
         self._fill(LONGEST_MAGIC)
         beginning = bytes(self._data[self._at : self._at + LONGEST_MAGIC])
-        self.opening = self._peek()
-        if self.opening == b"[":
+        opening = self._peek()
+        self.are_lines = opening == b"{" and not RECORDS_KEY
+        if opening == b"[":
             self._cut_array()
-        elif self.opening == b"{":
-            (self._cut_object if RECORDS_KEY else self._cut_lines)()
+        elif opening == b"{":
+            (self._cut_lines if self.are_lines else self._cut_object)()
         else:
-            raise self._malformed(identify(beginning) if self.opening else Reason.EMPTY)
+            raise self._malformed(identify(beginning) if opening else Reason.EMPTY)
         self._form = "lines"
         if self._peek():
             raise self._malformed(Reason.MORE)

@@ -1,7 +1,8 @@
 """Find a broken line among JSON Lines, which is rejected alone, without mistaking nested JSON for records.
 
 A line counts as broken only if the document has one record a line: every line that is kept before it is a
-record, it starts with "{", and so does the next line. The parser must have stopped within the line.
+record, it starts with "{", and so does the next line, after any byte order marks. The parser must have
+stopped within the line.
 """
 
 from msgspec import DecodeError
@@ -21,9 +22,8 @@ class LineScanner(Scanner):
     def _size_of_broken_line(self, error: MalformedScan) -> int:
         """Measure the line that starts here if it is a broken line; otherwise return 0."""
         size = self._size_of_line() if self._may_be_broken(error) else 0
-        following = self._data[self._at + size + 1 : self._at + size + 5].removeprefix(BOM)
         stopped = error.offset - self.position
-        if not (size and stopped <= size + 1 and following.startswith(b"{") and self._follows_records()):
+        if not (size and stopped <= size + 1 and self._object_follows(size) and self._follows_records()):
             return 0
         self._broken_until = self.position + size
         return size
@@ -33,15 +33,26 @@ class LineScanner(Scanner):
         return self._form == "lines" and error.reason == Reason.NOT_JSON and opening == b"{"
 
     def _size_of_line(self) -> int:
-        """Measure the line that starts here, and buffer the start of the next one; 0 if no line follows."""
+        """Buffer and measure the line that starts here; 0 if no line follows."""
         wanted = self.block // 8
         while True:
             self._fill(wanted)
             size = self._data.find(b"\n", self._at, self._at + self.record_limit + 1) - self._at
             if size > 0 or self._ended or wanted > self.record_limit:
-                self._fill(size + 1 + len(BOM) + 1)
                 return max(size, 0)
             wanted = 2 * wanted + 1
+
+    def _object_follows(self, size: int) -> bool:
+        """Whether the line behind the one of this size starts with "{", after any byte order marks."""
+        ahead = size + 1
+        while ahead <= self.record_limit + 1:
+            self._fill(ahead + len(BOM))
+            while self._data.startswith(BOM, self._at + ahead):
+                ahead += len(BOM)
+            start = self._at + ahead
+            if self._ended or start + len(BOM) <= len(self._data):
+                return ahead <= self.record_limit + 1 and self._data[start : start + 1] == b"{"
+        return False
 
     def _follows_records(self) -> bool:
         """Whether every line before the position is a record, as far as lines are kept."""

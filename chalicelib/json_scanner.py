@@ -18,11 +18,8 @@ bytes(8 * BLOCK)
 
 measure = Decoder(Raw).decode
 BOM = b"\xef\xbb\xbf"
-match_space = {
-    "array": re.compile(rb"[ \t\n\r]*").match,
-    # A byte order mark between values is white space: several files may have been joined.
-    "lines": re.compile(rb"(?:[ \t\n\r]+|\xef\xbb\xbf)*").match,
-}
+# A byte order mark between records is white space: several files, or their lines, may have been joined.
+match_space = re.compile(rb"(?:[ \t\n\r]+|\xef\xbb\xbf)*").match
 TAIL = 16 * 1024  # bytes at the end of a text that are searched at a time
 PARTIAL_LITERALS = (b"tr", b"tru", b"fa", b"fal", b"fals", b"nu", b"nul")
 match_error = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)").match
@@ -86,7 +83,7 @@ class Scanner:
             self._fill(len(BOM))
 
     def _after_space(self) -> int:
-        space = match_space[self._form](self._data, self._at)
+        space = match_space(self._data, self._at)
         return space.end() if space else self._at
 
     def _step(self) -> bytes:

@@ -31,16 +31,22 @@ METRICS = {
 }
 
 
+type Level = Literal["info", "warning", "error"]
+
+
 class Event(msgspec.Struct, frozen=True):
     """One line in the log. The class gives its name, and its fields are all that it can contain."""
 
     counts: ClassVar[dict[str, str]] = {}  # metric -> the field with its value, or "" to count 1
-    # An event that an alarm refers to has a higher level, so that a raised log level does not hide it.
-    level: ClassVar[Literal["info", "warning", "error"]] = "info"
+    level: ClassVar[Level] = "info"
 
     def metrics(self) -> dict[str, int]:
         """Return the value that this event adds to each metric."""
         return {metric: getattr(self, field) if field else 1 for metric, field in self.counts.items()}
+
+    def severity(self) -> Level:
+        """Return the log level. It is above "info" if an alarm refers to this event: no setting hides it."""
+        return self.level
 
 
 class FunctionStarted(Event, frozen=True):
@@ -100,6 +106,10 @@ class ObjectPublished(ObjectEvent, frozen=True):
     bytes_read: int
     milliseconds: int
     replaced: bool
+
+    def severity(self) -> Level:
+        """Return "warning" if records were rejected."""
+        return "warning" if self.rejected else "info"
 
 
 class ObjectUnchanged(ObjectEvent, frozen=True):

@@ -8,9 +8,20 @@ import math
 import re
 from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined] # not in its stubs
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, convert, defstruct, field, structs
+from msgspec import (
+    DecodeError,
+    Meta,
+    Raw,
+    Struct,
+    ValidationError,
+    convert,
+    defstruct,
+    field,
+    structs,
+    to_builtins,
+)
 from msgspec.json import Decoder
 
 from chalicelib.masking import mask
@@ -88,11 +99,24 @@ class Reader:
     def _read_leniently(self, text: bytes) -> object:
         """Read a value that the parser refuses as JSON, because of a lone surrogate or an unusable number."""
         try:
-            return self._wrong_type(text) or convert(decode_leniently(text.decode()), self._type)
+            if fault := self._wrong_type(text):
+                return fault
+            value: object = convert(decode_leniently(text.decode()), self._type)
+            to_builtins(value, enc_hook=_refuse_number)  # in a field of the type Any
         except UnicodeDecodeError:
             return NOT_UTF8
+        except UnicodeEncodeError:  # a lone surrogate in a text that is to become a date, for example
+            return self._fault_of_masked(text)
         except ValidationError as error:
             return describe(str(error))
+        return value
+
+    def _fault_of_masked(self, text: bytes) -> Fault:
+        try:
+            self._decode(mask(text))
+        except ValidationError as error:
+            return describe(str(error))
+        return describe("")
 
     def _wrong_type(self, text: bytes) -> Fault | None:
         """Check the type of an array or object first: it may be large, and slow to read."""
@@ -103,6 +127,10 @@ class Reader:
         except ValidationError as error:
             return describe(str(error)) if ", got `" in str(error) else None
         return None
+
+
+def _refuse_number(_number: object) -> NoReturn:
+    raise ValidationError("Unusable number")
 
 
 def _finite_float(text: str) -> object:
@@ -127,6 +155,7 @@ decode_leniently = json.JSONDecoder(
 TYPE_NAMES = {
     "array": "an array",
     "bool": "true or false",
+    "bytes": "base64",
     "float": "a number",
     "int": "an integer",
     "null": "null",
@@ -134,7 +163,7 @@ TYPE_NAMES = {
     "str": "a string",
 }
 # The parser's messages, https://github.com/jcrist/msgspec. Only what they say of the contract is passed on.
-split_place = re.compile(r"(.*) - at `\$([\w.\[\]]*)`", re.DOTALL).fullmatch
+split_place = re.compile(r"(.*) - at `(?:key` in `)?\$([\w.\[\]]*)`", re.DOTALL).fullmatch
 DESCRIPTIONS = [
     (re.compile(pattern, re.DOTALL), description)
     for pattern, description in {
@@ -145,7 +174,10 @@ DESCRIPTIONS = [
         r"Expected `\w+` of length ([<>=]+ \d+)": "number of items not {0}",
         r"Expected `\w+` ([<>]=? [\w.+-]+)": "not {0}",
         r"Expected `\w+` that's (a multiple of [\w.+-]+)": "not {0}",
-        r"Invalid RFC3339 encoded (\w+)": "not {types}",
+        r"Invalid (?:RFC3339 encoded |ISO8601 )?(\w+)(?: string)?": "not {types}",
+        r"Invalid base64 encoded string": "not base64",
+        r"Number out of range": "not a number",
+        r"Unusable number": "contains an unusable number",
         r"Invalid enum value .*": "not one of the values that it may have",
         r"Object missing required field .*": "lacks a field",
     }.items()

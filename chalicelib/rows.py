@@ -28,8 +28,7 @@ def _default(of: structs.FieldInfo) -> Any:
     return field(name=of.encode_name, default=of.default)
 
 
-# The hook encodes an UNUSABLE_NUMBER as null.
-encoder = Encoder(enc_hook=lambda _number: None)
+encoder = Encoder()
 encode, encode_lines = encoder.encode, encoder.encode_lines
 escape_string = json.encoder.encode_basestring_ascii  # in ASCII
 encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode

@@ -29,7 +29,7 @@ def emit(event: Event) -> None:
     """
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
     with _LOCK:
-        getattr(_logger(), event.level)(name, extra=msgspec.to_builtins(event))
+        getattr(_logger(), event.severity())(name, extra=msgspec.to_builtins(event))
         for metric, value in event.metrics().items():
             _metrics().add_metric(metric, METRICS[metric], value)
 
@@ -66,7 +66,12 @@ def _logger() -> Logger:
     # Lambda prints what reaches the root logger, and libraries log freely: boto3 logs whole requests.
     logging.getLogger().handlers = [logging.NullHandler()]
     # No trace id: whoever invokes the function can put any text into that header.
-    return Logger(service=LOGGER_NAME, location=None, utc=True, use_rfc3339=True, xray_trace_id=None)
+    logger = Logger(service=LOGGER_NAME, location=None, utc=True, use_rfc3339=True, xray_trace_id=None)
+    # Alarms refer to warnings and errors, so the environment cannot hide them. `setLevel` of Powertools
+    # would prefer the environment; with a sample rate, Powertools returns to the initial level.
+    logger.initial_log_level = min(logger.log_level, logging.WARNING)
+    logging.getLogger(LOGGER_NAME).setLevel(logger.initial_log_level)
+    return logger
 
 
 @cache

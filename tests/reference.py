@@ -1,6 +1,6 @@
 """A reference implementation of the extraction: byte by byte, and strictly by RFC 8259.
 
-Two things are accepted beyond the RFC: NaN and Infinity are values, and a byte order mark is white space
+Two things are accepted beyond the RFC: NaN and Infinity are values, and byte order marks are white space
 between records. The reference is slow, and shares no code with the extraction. It has no limit for nesting;
 the extraction may refuse a record that is nested more deeply than ENOUGH.
 """
@@ -18,11 +18,26 @@ from chalicelib.malformed import MalformedScan
 
 FIELDS = ("patient_id", "patient_name")
 ENOUGH = 1000
+MAX_DIGITS = 4300  # of an integer, by default, in Python
 RECORD_LIMIT = 64 * 1024 * 1024
 TOO_LARGE = "record larger than 64 MiB"
 LINES_BEFORE = 64 * 1024
 BOM = b"\xef\xbb\xbf"
-MAGIC = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+# The first bytes of other formats, in hexadecimal, and their names in the reason.
+MAGIC = {
+    "504b0304": "zip",
+    "504b0506": "zip",
+    "425a68": "bzip2",
+    "fd377a585a00": "xz",
+    "28b52ffd": "zstd",
+    "04224d18": "lz4",
+    "377abcaf271c": "7z",
+    "526172211a07": "rar",
+    "50415231": "parquet",
+    "4f626a01": "avro",
+    "894844460d0a1a0a": "hdf5",
+    "255044462d": "pdf",
+}
 
 SPACE = b" \t\n\r"
 STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
@@ -67,12 +82,18 @@ class Scanner:
         while self.text[self.at : self.at + 1] and self.text[self.at] in SPACE:
             self.at += 1
 
-    def space_between_files(self) -> bytes:
+    def next_record(self) -> bytes:
+        """Pass over white space and byte order marks. Returns the next byte."""
         self.space()
         while self.text.startswith(BOM, self.at):
             self.at += len(BOM)
             self.space()
         return self.peek()
+
+    def expect_between(self, wanted: bytes) -> bytes:
+        """Expect one of some bytes between two records."""
+        self.next_record()
+        return self.expect(wanted)
 
     def peek(self) -> bytes:
         self.space()
@@ -183,7 +204,7 @@ def reference(
         raws = list(records(scanner, Limits(record_limit, lines_before), records_key))
     except StopError as stop:
         return Outcome(refused=stop.reason, offset=stop.offset, start=stop.start, depth=scanner.depth)
-    return sorted_out(raws, scanner)
+    return sorted_out(raws, scanner, records_key)
 
 
 class Limits(NamedTuple):
@@ -235,7 +256,7 @@ def decompressed(document: bytes) -> bytes:
 
 
 def records(scanner: Scanner, limits: Limits, records_key: str) -> Iterator[bytes]:
-    opening = scanner.space_between_files()
+    opening = scanner.next_record()
     if opening == b"[":
         yield from array(scanner, limits.record)
     elif opening == b"{" and records_key:
@@ -243,21 +264,22 @@ def records(scanner: Scanner, limits: Limits, records_key: str) -> Iterator[byte
     elif opening == b"{":
         yield from lines(scanner, limits)
     elif opening:
-        container = [name for magic, name in MAGIC.items() if scanner.text.startswith(magic)]
+        beginning = scanner.text[:16].hex()
+        container = [name for magic, name in MAGIC.items() if beginning.startswith(magic)]
         raise StopError(container[0] if container else "neither an array nor an object", scanner.at)
     else:
         raise StopError("empty", scanner.at)
-    if scanner.space_between_files():
+    if scanner.next_record():
         raise StopError("more after the end", scanner.at)
 
 
 def array(scanner: Scanner, limit: int) -> Iterator[bytes]:
     scanner.expect(b"[")
-    if scanner.peek() == b"]":
+    if scanner.next_record() == b"]":
         scanner.at += 1
         return
     yield within(scanner, limit)
-    while scanner.expect(b",]") == b",":
+    while scanner.expect_between(b",]") == b",":
         yield within(scanner, limit)
 
 
@@ -265,22 +287,25 @@ def around(scanner: Scanner, limit: int, records_key: str) -> Iterator[bytes]:
     """Yield the records under a key of the document, which is one object."""
     found = False
     scanner.expect(b"{")
-    closed = scanner.peek() == b"}"
+    closed = scanner.next_record() == b"}"
     scanner.at += closed
     while not closed:
-        if scanner.peek() not in (b'"', b""):
+        if scanner.next_record() not in (b'"', b""):
             raise StopError("not JSON", scanner.at)
         key = within(scanner, limit)
-        scanner.expect(b":")
-        if scanner.peek() == b"[" and json.loads(key.decode("utf-8", "surrogateescape")) == records_key:
+        scanner.expect_between(b":")
+        if (
+            scanner.next_record() == b"["
+            and json.loads(key.decode("utf-8", "surrogateescape")) == records_key
+        ):
             if found:
                 raise StopError("more than one list of records", scanner.at)
             found = True
             yield from array(scanner, limit)
         else:
             within(scanner, limit)
-        closed = scanner.expect(b",}") == b"}"
-        if not closed and scanner.peek() == b"}":
+        closed = scanner.expect_between(b",}") == b"}"
+        if not closed and scanner.next_record() == b"}":
             raise StopError("not JSON", scanner.at)
     if not found:
         raise StopError("no list of records", scanner.at)
@@ -288,7 +313,7 @@ def around(scanner: Scanner, limit: int, records_key: str) -> Iterator[bytes]:
 
 def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
     broken_until = 0
-    while scanner.space_between_files():
+    while scanner.next_record():
         start = scanner.at
         try:
             record = within(scanner, limits.record)
@@ -301,7 +326,7 @@ def lines(scanner: Scanner, limits: Limits) -> Iterator[bytes]:
             continue
         yield record
         at = scanner.at
-        if not record.endswith(b"}") and scanner.space_between_files() and scanner.at == at:
+        if not record.endswith(b"}") and scanner.next_record() and scanner.at == at:
             raise StopError("not JSON", scanner.at)
 
 
@@ -310,8 +335,11 @@ def end_of_broken_line(text: bytes, start: int, stop: StopError, limits: Limits,
     end = text.find(b"\n", start)
     if text[start : start + 1] != b"{":
         return 0
-    far = end < 0 or end - start > limits.record or stop.offset > end + 1
-    if stop.reason != "not JSON" or far or not text[end + 1 :].removeprefix(BOM).startswith(b"{"):
+    following = end + 1
+    while text.startswith(BOM, following):
+        following += len(BOM)
+    far = end < 0 or following - start > limits.record + 1 or stop.offset > end + 1
+    if stop.reason != "not JSON" or far or text[following : following + 1] != b"{":
         return 0
     first = max(start - limits.lines_before, 0)
     if broken_until < first:  # start with the first whole line
@@ -333,7 +361,7 @@ def is_record(line: bytes) -> bool:
 
 
 def within(scanner: Scanner, limit: int) -> bytes:
-    scanner.space()
+    scanner.next_record()
     start = scanner.at
     try:
         record = scanner.value()
@@ -346,17 +374,14 @@ def within(scanner: Scanner, limit: int) -> bytes:
     return record
 
 
-def sorted_out(raws: list[bytes], scanner: Scanner) -> Outcome:
+def sorted_out(raws: list[bytes], scanner: Scanner, records_key: str) -> Outcome:
     processed, rejected = [], []
     for index, raw in enumerate(raws):
         if not (reason := reason_of(raw)):
             processed.append(processed_line(raw))
             continue
-        if (
-            len(raws) == 1
-            and scanner.text.lstrip(SPACE + BOM).startswith(b"{")
-            and reason == reason_of(b"{}")
-        ):
+        is_one_object = len(raws) == 1 and scanner.text.lstrip(SPACE + BOM).startswith(b"{")
+        if is_one_object and not records_key and reason == reason_of(b"{}"):
             reason += "; the document is one object"
         rejected.append(rejected_line(index, reason, raw))
     output = b"[\n" + b",\n".join(processed) + b"\n]\n" if processed else b"[]\n"
@@ -396,6 +421,34 @@ def fault_of(value: bytes | None) -> str:
         return "" if json.loads(value.decode()).strip() else "blank"
     except UnicodeDecodeError:
         return "not UTF-8"
+
+
+def has_unusable_number(value: bytes) -> bool:
+    """Tell whether a value has a number that no field takes: not finite, or an integer of too many digits.
+
+    Of duplicate keys only the last one counts.
+    """
+    found = json.loads(value.decode(), parse_int=Digits, parse_float=Digits, parse_constant=Digits)
+    return any(not is_usable(number) for number in numbers_in(found))
+
+
+class Digits(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def numbers_in(value: object) -> Iterator[Digits]:
+    if isinstance(value, Digits):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from numbers_in(each)
+
+
+def is_usable(number: str) -> bool:
+    digits = number.lstrip("-")
+    return len(digits) <= MAX_DIGITS if digits.isdigit() else abs(float(number)) < float("inf")
 
 
 def processed_line(record: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import boto3
 import pytest
 
 from chalicelib.answer import MAX_ANSWER, MAX_DOCUMENT
@@ -37,13 +38,24 @@ def test_a_gzip_document_is_decompressed(deployment: Deployment) -> None:
     assert json.loads(answer.body)["records"] == [PATIENT]
 
 
-def test_a_gzip_document_without_a_content_encoding_header_is_malformed(
-    deployment: Deployment,
-) -> None:
-    # API Gateway takes it for text and replaces invalid UTF-8 with U+FFFD.
-    mangled = gzip.compress(f"[{RECORD}]".encode()).decode(errors="replace")
+def test_a_gzip_document_needs_no_content_encoding_header(deployment: Deployment) -> None:
+    answer = deployment.post(gzip.compress(f"[{RECORD}]".encode()))
 
-    assert deployment.post(mangled.encode()).status == 400
+    assert answer.status == 200
+    assert json.loads(answer.body)["records"] == [PATIENT]
+
+
+@pytest.mark.usefixtures("deployment")
+def test_api_gateway_hands_on_the_exact_bytes_of_every_document() -> None:
+    (api,) = boto3.client("apigateway").get_rest_apis()["items"]
+
+    assert api["binaryMediaTypes"] == ["*/*"]
+
+
+def test_a_name_that_is_not_utf8_is_not_replaced(deployment: Deployment) -> None:
+    answer = deployment.post(b'[{"patient_id":"P-1","patient_name":"\xff"}]')
+
+    assert json.loads(answer.body)["rejected"] == [{"index": 0, "reason": "patient_name: not UTF-8"}]
 
 
 def test_a_rejected_record_is_named_by_index_and_reason_and_not_echoed(deployment: Deployment) -> None:

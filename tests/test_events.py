@@ -27,7 +27,11 @@ SETTINGS = Settings("raw", "processed", "rejected")
 
 
 def record(key: Any, bucket: Any = "raw") -> dict[str, Any]:
-    return {"s3": {"bucket": {"name": bucket}, "object": {"key": key}}}
+    return of_s3({"bucket": {"name": bucket}, "object": {"key": key}})
+
+
+def of_s3(about: Any) -> dict[str, Any]:
+    return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": about}
 
 
 UNREADABLE: dict[str, Any] = {
@@ -37,12 +41,15 @@ UNREADABLE: dict[str, Any] = {
     "a list": [CANARY],
     "empty": {},
     "no s3": {CANARY: CANARY},
-    "s3 is null": {"s3": None},
-    "s3 is a list": {"s3": [CANARY]},
-    "no bucket": {"s3": {"object": {"key": CANARY}}},
-    "bucket is a string": {"s3": {"bucket": CANARY, "object": {"key": CANARY}}},
-    "no object": {"s3": {"bucket": {"name": "raw"}}},
-    "no key": {"s3": {"bucket": {"name": "raw"}, "object": {CANARY: 1}}},
+    "s3 is null": of_s3(None),
+    "s3 is a list": of_s3([CANARY]),
+    "no bucket": of_s3({"object": {"key": CANARY}}),
+    "bucket is a string": of_s3({"bucket": CANARY, "object": {"key": CANARY}}),
+    "no object": of_s3({"bucket": {"name": "raw"}}),
+    "no key": of_s3({"bucket": {"name": "raw"}, "object": {CANARY: 1}}),
+    "another source": record("a.json") | {"eventSource": CANARY},
+    "another event": record("a.json") | {"eventName": "ObjectTagging:Put"},
+    "name of the event is a number": record("a.json") | {"eventName": 7},
     "key is null": record(None),
     "key is a number": record(7),
     "key is a list": record([CANARY]),
@@ -151,7 +158,7 @@ def test_the_deployed_function_publishes_the_valid_records_between_invalid_ones(
 
 def notification(name: str = "ObjectCreated:Put", when: str = "2026-01-02T03:04:05.678Z") -> dict[str, Any]:
     about = {"bucket": {"name": "raw"}, "object": {"key": "a+b.json", "size": 7}}
-    return {"Records": [{"s3": about, "eventName": name, "eventTime": when}]}
+    return {"Records": [of_s3(about) | {"eventName": name, "eventTime": when}]}
 
 
 def through_eventbridge(what: str = "Object Created") -> dict[str, Any]:
@@ -171,9 +178,9 @@ def through_sns_and_sqs(event: Any) -> dict[str, Any]:
     return through_sqs({"Type": "Notification", "Message": json.dumps(event)})
 
 
-def failed(event: Any) -> dict[str, Any]:
+def failed(event: Any, condition: Any = "RetriesExhausted") -> dict[str, Any]:
     """Make the record that Lambda writes to the failure queue."""
-    context = {"requestId": "1", "functionArn": "arn", "condition": "RetriesExhausted"}
+    context = {"requestId": "1", "functionArn": "arn", "condition": condition}
     return {"version": "1.0", "requestContext": context, "requestPayload": event}
 
 
@@ -183,6 +190,8 @@ ENVELOPES = [
     through_sns,
     through_sns_and_sqs,
     failed,
+    lambda event: failed(event, "EventAgeExceeded"),
+    lambda event: failed(event, "ZeroReservedConcurrency"),
     lambda event: failed(through_sqs(event)),
 ]
 
@@ -194,8 +203,10 @@ ENVELOPES = [
         (notification(), 1767323045.678, 7),
         (notification("ObjectRemoved:Delete"), 0, None),
         (notification("ObjectRestore:Completed"), 0, None),
+        (notification("ObjectCreated:CompleteMultipartUpload"), 1767323045.678, 7),
         (through_eventbridge(), 1767323045, 7),
         (through_eventbridge("Object Deleted"), 0, None),
+        (through_eventbridge("Object Restore Completed"), 0, None),
     ],
 )
 def test_an_event_names_its_object_whichever_service_delivers_it(
@@ -207,6 +218,36 @@ def test_an_event_names_its_object_whichever_service_delivers_it(
 @pytest.mark.parametrize("envelope", ENVELOPES)
 def test_a_test_event_names_nothing_whichever_service_delivers_it(envelope: Callable[[Any], Any]) -> None:
     assert events.arrivals(envelope(TEST_EVENT)) == []
+
+
+def without(event: dict[str, Any], name: str) -> dict[str, Any]:
+    return {each: value for each, value in event.items() if each != name}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *[
+            notification(name)
+            for name in ("ObjectRestore:Post", "ObjectRemoved:DeleteMarkerCreated", "", CANARY)
+        ],
+        *[notification(name) for name in ("s3:ObjectCreated:Put", "ObjectCreated", "TestObjectCreated:Put")],
+        *[through_eventbridge(name) for name in ("Object Tags Added", "ObjectCreated:Put", "", CANARY)],
+        *[through_eventbridge() | {"source": source} for source in ("aws.events", "aws:s3", "")],
+        *[without(through_eventbridge(), name) for name in ("source", "detail-type", "time", "detail")],
+        *[without(notification()["Records"][0], name) for name in ("eventSource", "eventName", "s3")],
+        {"Records": [{"eventSource": "aws:s3", "body": json.dumps(notification())}]},
+        {"Records": [{"EventSource": "aws:sqs", "Sns": {"Message": json.dumps(notification())}}]},
+        {"Records": [{"Sns": {"Message": json.dumps(notification())}}]},
+        {"Type": "SubscriptionConfirmation", "Message": json.dumps(notification())},
+        *[failed(notification(), condition) for condition in ("Success", None, CANARY)],
+        *[TEST_EVENT | {"Service": service} for service in ("Amazon SNS", "")],
+        without(TEST_EVENT, "Service"),
+    ],
+    ids=lambda event: json.dumps(event)[:60],
+)
+def test_an_event_that_names_another_service_or_kind_names_no_object(event: dict[str, Any]) -> None:
+    assert events.arrivals(event) == [None]
 
 
 def test_a_key_that_several_records_name_has_the_time_of_the_latest(deployment: Deployment) -> None:

@@ -1,17 +1,24 @@
 """The contract of the extraction: what goes in, and what comes out."""
 
+import datetime as dt
 import gc
 import gzip
 import json
 import sys
+import uuid
 import weakref
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 
 from chalicelib.decoding import Document
-from chalicelib.extraction import Summary, extract
-from chalicelib.malformed import MalformedScan
+from chalicelib.extraction import REVISION, Summary, extract, revision_of
+from chalicelib.malformed import CONTAINERS, MalformedScan
+from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
+from tests.reference import agree, extraction, reference
 
 A = b'{"patient_id":"A12345","patient_name":"Ikerian A"}'
 B = b'{"patient_id":"B67890","patient_name":"Ikerian B"}'
@@ -49,12 +56,15 @@ def fault(*chunks: bytes) -> tuple[str, int]:
         + gzip.compress(b"\xef\xbb\xbf" + B, mtime=0)
         + bytes(200),
         b"\xef\xbb\xbf\xef\xbb\xbf" + A + b"\n\xef\xbb\xbf" + B + b"\xef\xbb\xbf",
+        b"[\xef\xbb\xbf" + A + b"\xef\xbb\xbf,\r\n\xef\xbb\xbf \xef\xbb\xbf" + B + b"\n\xef\xbb\xbf]",
+        gzip.compress(b"[" + A + b",\n", mtime=0) + gzip.compress(b"\xef\xbb\xbf" + B + b"]", mtime=0),
         (A + b"\n" + B).decode().encode("utf-16"),
         b"\xfe\xff" + (b"[" + A + b"," + B + b"]").decode().encode("utf-16-be"),
     ],
     ids=[
         *["array", "spaced", "indented", "lines", "CRLF", "joined", "BOM", "gzip", "members"],
-        *["members, BOMs, padded", "BOMs", "UTF-16", "UTF-16, big-endian"],
+        *["members, BOMs, padded", "BOMs", "BOMs in an array", "members of an array, BOM"],
+        *["UTF-16", "UTF-16, big-endian"],
     ],
 )
 def test_each_form_gives_an_array_with_one_record_on_a_line(document: bytes) -> None:
@@ -173,10 +183,16 @@ def test_an_error_of_the_caller_passes_through(broken: str) -> None:
         (b"[{NaN:1}]", "not JSON", 2),
         (b"[Infini", "truncated", 7),
         (b"{}\xef\xbb{}", "not JSON", 2),
+        (b"[{}\xef\xbb,{}]", "not JSON", 3),
+        (b'[{"a":\xef\xbb\xbf1}]', "not JSON", 6),
+        (b"[{}\xef\xbb\xbf{}]", "not JSON", 6),
+        (b"[\xef\xbb\xbf", "truncated", 4),
         (b'{"a":1}\n{"a"\n', "truncated", 13),
         (b'{"a":1}\n{"a":tru\n1', "not JSON", 14),
         (b'{"a":1}\n{"a":\n{}\n{}', "not JSON", 17),
         (b'{"a":\n1}\n{"a"\n{}', "not JSON", 14),
+        (b'{"a":1}\n{"a"\n\xef\xbb{}', "not JSON", 13),
+        (b'{"a":1}\n{"a":1}Canary\n{"a":1}', "not JSON", 15),
         (b'{"a":1}{"a":1}\n{"a"\n{}', "not JSON", 20),
         (b"[01]", "not JSON", 2),
         (b"[1.]", "not JSON", 3),
@@ -212,11 +228,104 @@ def test_a_malformed_document_is_refused_with_reason_and_offset(
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
 
 
-def test_a_second_list_of_records_is_refused_where_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.json_batches.RECORDS_KEY", "scans")
-    first = b'{"scans":[' + A + b'],"scans":'
+@pytest.mark.parametrize("magic", CONTAINERS, ids=lambda magic: CONTAINERS[magic])
+@pytest.mark.parametrize("padding", [b"", b"\0" * 100, b"[{}]"])
+def test_another_container_is_named(magic: bytes, padding: bytes) -> None:
+    document = magic + padding
+    if magic == b"\x1f\x8b":
+        document = gzip.compress(document, mtime=0)
+    expected = CONTAINERS[magic], 0
 
-    assert fault(first + b"[" + B + b"]}") == ("more than one list of records", len(first))
+    assert fault(document) == expected
+    assert fault(*(document[i : i + 1] for i in range(len(document)))) == expected
+    assert agree(extraction([document]), reference(document))
+    assert reference(document).refused not in ("", "neither an array nor an object")
+
+
+# What the programs write for no content at all, or for little; the last bytes do not matter.
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        (b"PK\5\6" + bytes(18), "a zip archive"),
+        (b"\x04\x22\x4d\x18\x64\x40\xa7\0\0\0\0", "lz4"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0", "hdf5"),
+        (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
+        (b"Rar!\x1a\7\1\0", "a rar archive"),
+        (b"Rar!\x1a\7\0", "a rar archive"),
+        (b"PAR1\x15\4", "parquet"),
+        (b"Obj\1\2\x16avro.schema", "avro"),
+        (b"%PDF-1.7\n", "pdf"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_real_files_of_other_formats_are_named(document: bytes, name: str) -> None:
+    assert fault(document) == (f"{name}, not JSON", 0)
+
+
+def contract(kind: Any, **more: Any) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Scan", [("field", kind)], **more)
+
+
+TYPES = [
+    *[str, dt.datetime, dt.time, dt.date, dt.timedelta, int, float, bool, Any, bytes, uuid.UUID, Decimal],
+    *[list[str], list[dt.time], set[str], dict[str, str], str | None, Literal["a"], Literal["a", "b"]],
+    *[Annotated[str, msgspec.Meta(max_length=length)] for length in (1, 2)],
+]
+
+
+def test_each_type_has_a_revision_of_its_own() -> None:
+    revisions = {str(kind): revision_of(None, contract(kind)) for kind in TYPES}
+
+    assert len(set(revisions.values())) == len(TYPES)
+
+
+def test_the_revision_depends_on_everything_in_the_contract_but_its_comments() -> None:
+    documented = contract(str, namespace={"__doc__": "Another text."})
+    revision = revision_of(None, contract(str))
+
+    assert revision == revision_of(None, documented)
+    changed = [
+        revision_of("scans", contract(str)),
+        revision_of("eyes", contract(str)),
+        revision_of(None, contract(str), msgspec.defstruct("Checked", [("field", str)])),
+        revision_of(None, contract(str, rename="upper")),
+        revision_of(None, contract(str, forbid_unknown_fields=True)),
+        revision_of(None, msgspec.defstruct("Scan", [("field", str, "a default")])),
+        revision_of(None, msgspec.defstruct("Scan", [("field", str), ("other", str)])),
+    ]
+    assert len({revision, *changed}) == len(changed) + 1
+    assert revision_of(RECORDS_KEY, PatientRecord, ScanRecord) == REVISION
+
+
+def test_the_revision_is_the_same_in_every_process() -> None:
+    made_here = msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=list))])
+    again = msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=list))])
+
+    assert revision_of(None, made_here) == revision_of(None, again)
+
+
+@pytest.mark.parametrize("marks", [0, 1, 2, 300_000])
+def test_a_broken_line_before_any_number_of_byte_order_marks_is_rejected_alone(marks: int) -> None:
+    document = A + b'\n{"patient_id":"Can\n' + b"\xef\xbb\xbf" * marks + B + b"\n"
+
+    for chunks in ([document], [document[at : at + 7] for at in range(0, len(document), 7)]):
+        outputs = Outputs(*chunks)
+        assert bytes(outputs.processed) == BOTH
+        assert json.loads(outputs.rejected)["reason"] == "not JSON"
+
+
+def test_two_lists_are_refused_only_under_the_key_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.json_batches.RECORDS_KEY", "scans")
+    lists = b'"x":[1],"x":[2],"y":{"scans":[' + B + b'],"scans":[]}'
+    document = b"{" + lists + b',"scans":[' + A + b"," + B + b"]," + lists + b"}"
+
+    assert bytes(Outputs(document).processed) == BOTH
+    for second in (b"[]", b"[" + A + b"]"):
+        for key in (b'"scans"', b'"\\u0073cans"'):
+            start = document[:-1] + b"," + key + b":"
+            assert fault(start + second + b"}") == ("more than one list of records", len(start))
+    assert bytes(Outputs(document[:-1] + b',"scans":{"scans":[]}}').processed) == BOTH
+    assert fault(b'{"x":[]}') == ("no list of records", 8)
 
 
 def test_a_list_under_a_name_that_is_not_utf8_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +388,27 @@ def test_decoding_yields_a_plain_document_in_small_pieces() -> None:
 
     assert b"".join(pieces) == document
     assert max(map(len, pieces)) <= 64 * 1024 + 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_decoding_yields_a_document_in_utf16_while_it_is_read(encoding: str) -> None:
+    text = "\N{BYTE ORDER MARK}" + 100_000 * "a\u00fc\u3042\U0001f600"
+    document = text.encode(encoding)
+    read = 0
+
+    def source() -> Iterator[bytes]:
+        nonlocal read
+        for at in range(0, len(document), 99_999):  # an odd number: characters are cut
+            read = at + 99_999
+            yield document[at : at + 99_999]
+
+    decoded = 0
+    for piece in (pieces := Document(source()).text()):
+        decoded += len(piece.decode())  # each piece is whole characters
+        assert len(piece) <= 64 * 1024 * 3 // 2
+        assert decoded * 5 > read - 300_000  # bytes that were read are not held back
+    assert decoded == len(text) - 1
+    assert next(pieces, None) is None
 
 
 def test_decoding_yields_a_gzip_document_in_small_pieces() -> None:

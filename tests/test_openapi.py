@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import msgspec
 from jsonschema import Draft202012Validator
 
 import app
 from chalicelib.extraction import extract
+from chalicelib.malformed import RefusedReport
 from infra.ops.commands.openapi import describe
 from infra.ops.local.cloud import ROOT
 from tests.deployment import Deployment
@@ -81,6 +83,8 @@ def test_the_printed_schema_accepts_documents_publications_and_rejections() -> N
     for line in bytes(rejected + report).splitlines():
         assert accepts("RejectedLine", json.loads(line))
     assert not accepts("RejectedLine", {"reason": "truncated", "offset": "1"})
+    assert accepts("Refusal", msgspec.to_builtins(RefusedReport(2)))
+    assert not accepts("Refusal", {"reason": "truncated", "offset": 1})
 
 
 def test_every_request_is_answered_as_described(deployment: Deployment) -> None:

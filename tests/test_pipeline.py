@@ -9,6 +9,7 @@ import pytest
 
 from chalicelib import events, pipeline, safe_names
 from chalicelib.events import Arrival
+from chalicelib.extraction import REVISION
 from chalicelib.invocations import Clock, UploadsFailedError, handle
 from chalicelib.object_store import ObjectStore, ObjectStoreError
 from chalicelib.settings import Settings
@@ -249,6 +250,31 @@ def test_rejected_records_are_stored_before_the_valid_ones_are_published(
 
     assert key.handle(store, size=len(body)).requests == ["get_object", *["put_object"] * len(written)]
     assert store.written == written
+
+
+def test_a_refusal_leaves_the_count_of_its_records_beside_them_and_a_malformed_document_one_line(
+    key: Key,
+) -> None:
+    def rejected_of(body: bytes) -> dict[str, bytes]:
+        version = key.s3.put_object(Bucket=SETTINGS.raw_bucket, Key=key.name, Body=body)["VersionId"]
+        key.handle()
+        prefix = f"{key.name}/{version}"
+        listing = key.s3.list_objects_v2(Bucket=SETTINGS.rejected_bucket, Prefix=prefix)
+        objects = {each["Key"].removeprefix(prefix): each["Key"] for each in listing["Contents"]}
+        found = {}
+        for suffix, name in objects.items():
+            answer = key.s3.get_object(Bucket=SETTINGS.rejected_bucket, Key=name)
+            assert answer["Metadata"] == {"source-version": version, "extraction-revision": REVISION}
+            assert answer["ContentType"] == "application/x-ndjson"
+            found[suffix] = answer["Body"].read()
+        return found
+
+    lines = b"".join(
+        b'{"index":%d,"reason":"record: not an object","record":%d}\n' % (index, index + 7)
+        for index in (0, 1)
+    )
+    assert rejected_of(b"[7,8]") == {".jsonl": lines, ".refused.json": b'{"rejected":2}\n'}
+    assert rejected_of(b"[7,") == {".jsonl": b'{"reason":"truncated","offset":3}\n'}
 
 
 def test_an_object_that_took_longer_is_checked_again_afterwards(

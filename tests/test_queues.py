@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import queues
-from chalicelib.events import MAX_DEPTH, arrivals
+from chalicelib.events import MAX_DEPTH, Arrival, arrivals
 from chalicelib.invocations import UploadsFailedError, answer
 from chalicelib.object_store import ObjectStore
 from chalicelib.settings import Settings
@@ -120,10 +120,12 @@ def test_anything_but_a_batch_fails(answers: Answers, event: Any) -> None:
 
 def test_a_message_that_is_nested_too_deeply_only_within_its_batch_is_reported_as_failed() -> None:
     inner = s3_event(("raw", "a.json"))
+    failure = {"requestContext": {"functionArn": "arn", "condition": "RetriesExhausted"}}
     for _ in range(MAX_DEPTH - 2):
-        inner = {"requestContext": {"functionArn": "arn"}, "requestPayload": inner}
+        inner = failure | {"requestPayload": inner}
     event = batch(inner)
 
+    assert arrivals(inner) == [Arrival("raw", "a.json")]
     assert arrivals(event) == [None]
     assert queues.failed_messages(event, frozenset([None])) == ["0"]
 

@@ -91,16 +91,17 @@ class Edit(NamedTuple):
         return self.line.split(":")[0].strip()
 
 
+NOTHING = "patient_id: missing; patient_name: missing"
 NAME = "    patient_name: Text\n"
 IDENTITY = "    patient_id: Text\n"
 CHECKED = "class ScanRecord(PatientRecord, kw_only=True):\n"
 EDITS = {
     "a pattern": Edit(
-        r'    patient_id: Annotated[str, Meta(pattern=r"^[A-Z]\d{5}$")]',
+        '    patient_id: Annotated[str, Meta(pattern="^[A-Z][0-9]{5}$", max_length=6)]',
         IDENTITY,
         "A12345",
-        "CANARY1",
-        r"patient_id: does not match ^[A-Z]\d{5}$",
+        "CANARY",
+        "patient_id: does not match ^[A-Z][0-9]{5}$",
         replaces=True,
     ),
     "a maximum length": Edit(
@@ -204,6 +205,47 @@ def test_an_optional_field_may_be_missing_and_a_required_one_may_not(checkout: P
     assert after["processed"] == [incomplete | {"scan_date": "2026-11-23", "diagnosis": None}]
 
 
+def test_the_pattern_of_the_page_accepts_no_line_break_and_no_other_digits(checkout: Path) -> None:
+    edit, records = EDITS["a pattern"], checkout / "chalicelib" / "records.py"
+    wrong = ["A12345\n", "A1234\N{ARABIC-INDIC DIGIT FIVE}"]
+
+    records.write_text(records.read_text().replace(edit.after, edit.line + "\n"))
+    after = tried(checkout, [{"patient_id": each, "patient_name": "Ada"} for each in [edit.value, *wrong]])
+
+    assert [one["reason"] for one in after["rejected"]] == ["patient_id: length not <= 6", edit.reason]
+    assert not accepts(after["schema"], [{"patient_id": wrong[0], "patient_name": "Ada"}])
+
+
+def test_a_value_that_the_fast_parser_refuses_is_rejected_alone_in_a_field_of_any_type(
+    checkout: Path,
+) -> None:
+    records = checkout / "chalicelib" / "records.py"
+    lines = "    scan_date: Date\n    eye: Any = None\n"
+    good: dict[str, Any] = {
+        "patient_id": "A12345",
+        "patient_name": "Ikerian A",
+        "scan_date": "2026-11-23",
+        "eye": ["OD"],
+    }
+    half, not_a_number = "CANARY\ud83d", float("nan")
+    wrong: list[dict[str, Any]] = [
+        {"scan_date": half},
+        {"scan_date": not_a_number},
+        {"eye": [half, not_a_number]},
+    ]
+
+    contract = records.read_text().replace("import Annotated", "import Annotated, Any")
+    records.write_text(contract.replace(NAME, NAME + lines))
+    after = tried(checkout, [good, *(good | each for each in wrong), good | {"eye": half}])
+
+    assert after["processed"] == [good, good | {"eye": half}]
+    assert [(one["index"], one["reason"]) for one in after["rejected"]] == [
+        (1, "scan_date: not a date"),
+        (2, "scan_date: not a date"),
+        (3, "eye: contains an unusable number"),
+    ]
+
+
 def test_records_under_a_key_are_found_if_the_contract_names_the_key(checkout: Path) -> None:
     record = {"patient_id": "A12345", "patient_name": "Ikerian A"}
     records = checkout / "chalicelib" / "records.py"
@@ -215,8 +257,25 @@ def test_records_under_a_key_are_found_if_the_contract_names_the_key(checkout: P
 
     assert after["processed"] == [record]
     assert after["rejected"][0]["index"] == 1
+    # A document is one object here: no hint says so.
+    assert tried(checkout, {"patients": [{}]})["rejected"][0]["reason"] == NOTHING
     assert accepts(after["schema"], {"site": "Bern", "patients": [record]})
     assert not accepts(after["schema"], {"patients": [{}]})
+
+
+def test_the_hint_that_a_document_is_one_object_comes_if_all_of_its_fields_are_missing() -> None:
+    def reason(document: bytes) -> str:
+        rejected = bytearray()
+        extract([document], lambda _: None, rejected.extend)
+        return str(json.loads(rejected.splitlines()[0])["reason"])
+
+    record = b'{"patient_id":"A12345","patient_name":"Ikerian A"}'
+    hint = NOTHING + "; the document is one object"
+    assert reason(b'{"patients":[' + record + b"]}") == hint
+    assert reason(b'\n{"x":"' + b"x" * 2_000_000 + b'"}\n') == hint
+    for other in (b'[{"patients":[]}]', b"{}{}", b'{"x":1}\n' + record, b'{"x":1}\n{"x\n{}'):
+        assert reason(other) == NOTHING
+    assert reason(b'{"patient_id":7}') == "patient_id: not a string; patient_name: missing"
 
 
 def accepts(schema: dict[str, Any], document: Any) -> bool:

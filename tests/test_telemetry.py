@@ -1,6 +1,11 @@
 """Log events and metrics: a closed list without free text, so that no patient data is logged."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
 from typing import Any, get_type_hints
 
 import msgspec
@@ -8,6 +13,7 @@ import pytest
 
 from chalicelib import log_events, safe_names, telemetry
 from chalicelib.malformed import Reason
+from infra.ops.local.cloud import ROOT
 from tests.events import CONTEXT
 
 NUMBERS = {int, bool}
@@ -110,11 +116,22 @@ EVENTS: list[tuple[log_events.Event, str, dict[str, int]]] = [
     (log_events.MessagesFailed(2), "ERROR", {"MessagesFailed": 2}),
     (
         log_events.ObjectPublished(OBJECT, VERSION, 2, 3, 4, 5, replaced=False),
-        "INFO",
+        "WARNING",
         {
             "ObjectsProcessed": 1,
             "RecordsExtracted": 2,
             "RecordsRejected": 3,
+            "BytesRead": 4,
+            "Duration": 5,
+        },
+    ),
+    (
+        log_events.ObjectPublished(OBJECT, VERSION, 2, 0, 4, 5, replaced=False),
+        "INFO",
+        {
+            "ObjectsProcessed": 1,
+            "RecordsExtracted": 2,
+            "RecordsRejected": 0,
             "BytesRead": 4,
             "Duration": 5,
         },
@@ -169,6 +186,69 @@ def test_an_event_has_this_level_and_counts_these_metrics(
         assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
             name: UNITS.get(name, "Count") for name in counted
         }
+
+
+ALARMED = {
+    (metric, function)
+    for metric, function in re.findall(
+        r"metric     = local\.metrics\.(\w+)\n\s*dimensions = \{ function_name = local\.(\w+)_name \}",
+        (ROOT / "infra/operations/cloudwatch.tf").read_text(),
+    )
+}
+
+
+def test_no_alarm_refers_to_an_event_that_a_log_level_can_hide() -> None:
+    of_the_api = (log_events.DocumentAnswered, log_events.DocumentFailed)
+    hidden = [
+        (metric, event)
+        for event, _, counted in EVENTS
+        for metric, value in counted.items()
+        if event.severity() == "info" and value
+        if (metric, "api" if isinstance(event, of_the_api) else "data_processor") in ALARMED
+    ]
+
+    assert hidden == []
+    assert {metric for metric, _ in ALARMED} >= {"ObjectsMalformed", "ObjectsFailed", "RecordsRejected"}
+    assert len(ALARMED) >= 6
+
+
+@pytest.mark.parametrize(
+    ("variable", "quietest"),
+    [("LOG_LEVEL", "CRITICAL"), ("POWERTOOLS_LOG_LEVEL", "FATAL"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")],
+)
+def test_the_quietest_setting_hides_only_events_without_an_alarm(variable: str, quietest: str) -> None:
+    program = """
+        from chalicelib import telemetry
+        from tests.test_telemetry import EVENTS
+        for event, *_ in EVENTS:
+            telemetry.emit(event)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        env={**os.environ, variable: quietest},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert [line["level"] for line in lines(done.stdout)] == [
+        level for _, level, _ in EVENTS if level != "INFO"
+    ]
+
+
+def test_a_line_has_no_key_of_an_earlier_invocation(captured: pytest.CaptureFixture[str]) -> None:
+    def handler(event: dict[str, bool], _context: object) -> None:
+        if event["first"]:
+            telemetry._logger().append_keys(patient="CANARY")  # noqa: SLF001 - as a library could
+        telemetry.emit(log_events.NoUploads())
+
+    instrumented = telemetry.instrumented(handler)
+    instrumented({"first": True}, CONTEXT)
+    assert "CANARY" in captured.readouterr().out
+    instrumented({"first": False}, CONTEXT)
+
+    assert "CANARY" not in captured.readouterr().out
 
 
 def test_metrics_are_flushed_when_the_handler_fails(captured: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,8 @@ SEEDS = [
     b'[{"patient_id":"\xff","patient_name":"B"},{"x":"\xff","patient_id":"A","patient_name":"B"},{"x":"\xff"}]',
     b'{"patient_id":"A","patient_name":"B"}\n{"patient_id":"C","pat\n{"patient_id":"C","patient_name":"D"}',
     b'{"patient_id":"A","patient_name":"B"}\n{"x"\n{"x":\n{}\n{}',
+    b'{"x":1}\n{"x\n\xef\xbb\xbf\xef\xbb\xbf{"patient_id":"A","patient_name":"B"}\n',
+    b'\xef\xbb\xbf[\xef\xbb\xbf{"x":1}\xef\xbb\xbf,\n\xef\xbb\xbf{"patient_id":"A","patient_name":"B"}\xef\xbb\xbf]',
     b'\xef\xbb\xbf{"patient_id":"A","patient_name":"B","x":NaN}\n\xef\xbb\xbf{"patient_id":NaN}\n{"x":1',
     b'[{"patient_id":"NaN","patient_name":"[0]","x":NaN},NaN,-Infinity,{"patient_id":Infinity}]',
     b'[{"patient_id":"?? \\\\","patient_name":"\xee\x80\x80","x":[NaN,"\\ud800"]}]',
@@ -74,7 +76,7 @@ FRAGMENTS = [
         b'"patient_i\\ud864":"x"',
         b'{"patient_id":"a","patient_name":"b"}',
     ],
-    *[b"PK\3\4", b"BZh", b"nan", b"Inf", b"\xff\xfe"],
+    *[b"PK\3\4", b"BZh", b"\x89HDF\r\n\x1a\n", b"PAR1", b"nan", b"Inf", b"\xff\xfe"],
     *["\N{NO-BREAK SPACE}".encode(), "\N{IDEOGRAPHIC SPACE}".encode(), "あ".encode(), b"\xed\xa0\x80"],
 ]
 

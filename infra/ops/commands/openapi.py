@@ -33,7 +33,7 @@ def _process() -> Schema:
             {
                 "name": "Content-Encoding",
                 "in": "header",
-                "description": "Required for gzip: without it, API Gateway damages the body.",
+                "description": "Optional: gzip is recognised by its first bytes.",
                 "schema": {"enum": ["gzip"]},
             }
         ],
@@ -68,7 +68,7 @@ def _answer(description: str, schema: str | None) -> Schema:
 
 def _schemas() -> dict[str, Schema]:
     _, ours = components("#/components/schemas/{name}")
-    del ours["RejectedRecord"]  # it is in the bucket only
+    del ours["RejectedRecord"], ours["RefusedReport"]  # they are in the bucket only
     counts = {"extracted": INTEGER, "rejected": INTEGER}
     rejection = _object(index=INTEGER, reason=STRING)
     return {

@@ -4,19 +4,19 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.malformed import MalformedReport
+from chalicelib.malformed import MalformedReport, RefusedReport
 from chalicelib.records import RECORDS_KEY, PatientRecord, ScanRecord
 from chalicelib.rejections import RejectedRecord
 
 type Schema = dict[str, Any]
 
-TYPES = [ScanRecord, PatientRecord, RejectedRecord, MalformedReport]
+TYPES = [ScanRecord, PatientRecord, RejectedRecord, MalformedReport, RefusedReport]
 
 
 def schema() -> Schema:
-    """Return a JSON Schema 2020-12; `$defs` has Document, Published and RejectedLine."""
+    """Return a JSON Schema 2020-12; `$defs` has Document, Published, RejectedLine and Refusal."""
     references, definitions = components("#/$defs/{name}")
-    record, patient, rejected, report = references
+    record, patient, rejected, malformed, refused = references
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Retina scans: what comes in",
@@ -24,7 +24,8 @@ def schema() -> Schema:
         "$defs": {
             "Document": document(record),
             "Published": {"type": "array", "items": patient},
-            "RejectedLine": {"oneOf": [rejected, report]},
+            "RejectedLine": {"oneOf": [rejected, malformed]},
+            "Refusal": refused,
             **definitions,
         },
     }

@@ -31,9 +31,7 @@ def import_rest_api(_: TypedAWSClient, swagger_document: Swagger, endpoint_type:
     client: Client = boto3.client("apigateway")
     api = client.create_rest_api(
         name=swagger_document["info"]["title"],
-        # API Gateway decompresses a body with a Content-Encoding. MiniStack passes it on, and corrupts it
-        # unless its type is binary. The application accepts both.
-        binaryMediaTypes=["*/*"],
+        binaryMediaTypes=swagger_document["x-amazon-apigateway-binary-media-types"],
         endpointConfiguration={"types": [endpoint_type]},
     )
     _build(client, api["id"], swagger_document)
