@@ -41,7 +41,7 @@ ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fiel
 
 MANY_MASKS = 1000  # in the rows of a batch
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
-find_surrogate_pair = re.compile(r"\\ud[89ab]..\\ud[c-f]").search
+find_masked_pair = re.compile("[\ue800-\uebff][\uec00-\uefff]").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
 # string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
@@ -99,11 +99,11 @@ def _unmask_lines(lines: list[bytes]) -> bytes:
 
 def _unmask_plain(rows: bytes) -> bytes:
     """Unmask all rows as if they were one string. Returns nothing if that may be wrong."""
-    if b"\\" in rows:
+    text = rows.decode()
+    if "\\" in text or find_masked_pair(text):
         return b""
-    escaped = escape_string(rows.decode())[1:-1].replace('\\"', '"').replace(r"\n", "\n")
-    escaped = escaped.replace(r"\ue", r"\ud")
-    return b"" if find_surrogate_pair(escaped) else escaped.encode()
+    escaped = escape_string(text)[1:-1].replace('\\"', '"').replace(r"\n", "\n")
+    return escaped.replace(r"\ue", r"\ud").encode()
 
 
 def _unmask_row(row: bytes) -> bytes:

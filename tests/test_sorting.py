@@ -160,6 +160,41 @@ def test_a_constant_that_is_not_extracted_changes_no_other_record(other: bytes) 
     assert sort_batch(b"[" + b",".join(scans) + b"]", "array", 0).valid_count == 9
 
 
+@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zoë",
+        "\xa0ÿ",
+        "花子",
+        "\ud7ff힣\uf000",
+        "😀",
+        "\U0010ffff",
+        r"\ud83d\ude00",
+        "\x7f",
+        r"\"",
+        r"\ude00😀\ud83d",
+    ],
+    ids=ascii,
+)
+def test_a_lone_surrogate_beside_any_text_gives_the_same_string(
+    name: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MANY_MASKS", many)
+    lone = f'{{"patient_id":"\\ud83d","patient_name":"{name}"}}'
+    plain = f'{{"patient_id":"A","patient_name":"x{name}"}}' if "\\ud" not in name else lone
+    document = f"[{lone},{plain},{lone}]"
+
+    batch = sort_batch(document.encode(), "array", 0)
+
+    published = batch.valid.splitlines()
+    assert [json.loads(line) for line in published] == json.loads(document)
+    # A record with a lone surrogate is escaped; the others are UTF-8.
+    assert published[0] == json.dumps(json.loads(lone), separators=(",", ":")).encode()
+    if plain is not lone:
+        assert published[1] == msgspec.json.encode(json.loads(plain))
+
+
 @pytest.mark.parametrize("size", [3, 6, 192 * 1024])
 @pytest.mark.parametrize(
     "record",
