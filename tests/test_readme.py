@@ -26,10 +26,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md"), *ROOT.glob("chalic
 # Blocks that another test tries, or that cannot be tried: first line, and where or why.
 ELSEWHERE = {
     "flowchart LR": "a picture",
-    "make run": "tests/test_local_run.py, with what it prints",
-    "✓ Starting the local cloud                0:00:00": "tests/test_local_run.py",
-    "make test": "a test cannot run all tests, itself among them",
-    "All checks passed!": "as for make test",
+    "  under samples/                      outcome                               ms": "tests/test_local_run.py",
     "make deploy STAGE=dev": "tests/test_account.py",
     "make configure STAGE=dev": "tests/test_account.py",
     "make destroy STAGE=dev": "tests/test_account.py",
@@ -223,6 +220,23 @@ def test_the_readme_names_the_published_fields() -> None:
     _, _, first, *_ = re.findall(r"^\|.+\|(.+)\|$", table, re.MULTILINE)
 
     assert re.findall(r"`(\w+)`", first) == list(PatientRecord.__struct_fields__)
+
+
+def test_the_readme_states_how_long_rejected_records_and_failures_are_kept() -> None:
+    infra = ROOT / "infra"
+    default, dev, queue = (
+        re.findall(pattern, (infra / path).read_text(), re.MULTILINE | re.DOTALL)[0]
+        for path, pattern in {
+            "variables.tf": r'^variable "rejected_object_days" .+?default +=  *(\d+)',
+            "env/dev.tfvars": r"^rejected_object_days += (\d+)",
+            "sqs.tf": r'"failures" .+?message_retention_seconds += (\d+) \* 24 \* 60 \* 60',
+        }.items()
+    )
+    page = " ".join((ROOT / "README.md").read_text().split())
+
+    assert f"Rejected records are kept for {default} days ({dev} in the stage `dev`)" in page
+    assert f"waits in the failure queue for {queue} days" in page
+    assert "rejected_object_days" not in (infra / "env" / "prod.tfvars").read_text()
 
 
 def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
