@@ -26,7 +26,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md"), *ROOT.glob("chalic
 # Blocks that another test tries, or that cannot be tried: first line, and where or why.
 ELSEWHERE = {
     "flowchart LR": "a picture",
-    "  under samples/                      outcome                               ms": "tests/test_local_run.py",
+    "  under samples/                      outcome                               ms": "test_local_run.py",
     "make deploy STAGE=dev": "tests/test_account.py",
     "make configure STAGE=dev": "tests/test_account.py",
     "make destroy STAGE=dev": "tests/test_account.py",

@@ -57,7 +57,9 @@ def reconcile_command(  # noqa: PLR0913 - an option each
         # On the same terminal, a progress bar and lines would overwrite each other.
         with nullcontext(_no_progress) if combined and combined.isatty() else bar("Comparing") as advance:
             counts = _counted(found, combined, advance)
-    title = f"{counted(counts.total(), 'key')} of the stage {name} compared, for revision {deployed.revision}."
+    title = (
+        f"{counted(counts.total(), 'key')} of the stage {name} compared, for revision {deployed.revision}."
+    )
     summarise(title, {f"{state} {MEANINGS[state]}": str(counts[state]) for state in State})
     if any(counts[state] for state in TO_DO):
         sys.exit(SOMETHING_TO_DO)
