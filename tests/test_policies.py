@@ -58,8 +58,8 @@ LAMBDA_DOES = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
 }
-# All actions that the role of each function is used for. Lambda also sends failed events to their queue and polls
-# the upload queue. S3 uses the KMS key.
+# All actions that the role of each function is used for. Lambda also sends failed events to their queue and
+# polls the upload queue. S3 uses the KMS key.
 USED = {
     "ikerian-data-pipeline-{stage}": LAMBDA_DOES,
     "ikerian-data-pipeline-{stage}-data-processor": LAMBDA_DOES

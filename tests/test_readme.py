@@ -208,11 +208,11 @@ def test_a_make_target_runs_the_operators_command_of_its_name(command: str) -> N
     ],
 )
 def test_each_setting_is_in_the_file_that_the_readme_names(asked: str, found: str) -> None:
-    (link,) = re.findall(
-        rf"^\| {re.escape(asked)} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
-    )
+    row = rf"^\| {re.escape(asked)} \| \[.+\]\((.+)\) \|$"
+    links = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
 
-    assert found in (ROOT / link.partition("#")[0]).read_text()
+    assert len(links) == 1, f"README.md, Change it, needs one row for: {asked}"
+    assert found in (ROOT / links[0].partition("#")[0]).read_text()
 
 
 def test_the_readme_names_the_published_fields() -> None:
@@ -239,7 +239,7 @@ def test_the_readme_states_how_long_rejected_records_and_failures_are_kept() -> 
     assert "rejected_object_days" not in (infra / "env" / "prod.tfvars").read_text()
 
 
-def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
+def test_the_pages_and_the_reason_state_the_limits_of_the_code() -> None:
     page = (ROOT / "chalicelib" / "README.md").read_text()
     contract = page.partition("\n## Change the contract\n")[0]
     api = contract.partition("\n### POST /process\n")[2]
@@ -249,6 +249,8 @@ def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
     assert re.findall(r"([\d.]+) MiB", too_large) == [document, answer]
     assert set(re.findall(r"([\d.]+) MiB", api)) == {document, answer}
     assert set(re.findall(r"([\d.]+) MiB", contract.replace(api, ""))) == {record}
+    assert re.findall(r"One of ([\d.]+) MiB", page) == [record]
+    assert re.findall(r"([\d.]+) MiB", (ROOT / "SECURITY.md").read_text()) == [record]
     assert re.findall(r"([\d.]+) MiB", Reason.TOO_LARGE) == [record]
 
 
