@@ -265,6 +265,22 @@ def test_the_page_of_the_application_states_the_throttle_that_is_the_default() -
     assert re.findall(r"\d+", row)[1:] == limits
 
 
+CHANGES = [
+    line
+    for line in (ROOT / "CONTRIBUTING.md").read_text().partition("\n## House rules\n")[0].splitlines()
+    if line.startswith(("| ", "- "))
+]
+
+
+@pytest.mark.parametrize("line", [line for line in CHANGES if re.search(r"`[A-Z_]+`", line)])
+def test_a_constant_that_contributing_names_is_in_a_file_that_the_line_links(line: str) -> None:
+    files = [ROOT / path.partition("#")[0] for path in re.findall(r"\]\(([^)]+)\)", line)]
+    text = "".join(file.read_text() for file in files if file.is_file())
+
+    for constant in re.findall(r"`([A-Z_]+)`", line):
+        assert re.search(rf"^{constant}\b", text, re.MULTILINE), constant
+
+
 def links(page: Path) -> Iterator[str]:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         if "://" not in target:
