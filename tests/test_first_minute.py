@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.ops.local.cloud import ROOT
+from infra.ops.tools.run import runs
 
 SHELL = ("make", "sh", "test", "echo", "mkdir", "touch", "grep", "sed", "expand")
 # The output of a pyenv shim whose version is not installed.
@@ -55,6 +56,17 @@ def test_a_working_python_after_a_failing_shim_is_used(machine: Path) -> None:
     install(machine, "python3", '#!/bin/sh\ncase "$1" in -c) exit 0 ;; esac\necho "started: $*"\nexit 1\n')
 
     assert "started: -m venv" in make(machine, "check").stdout
+
+
+def test_a_failing_shim_does_not_count_as_the_aws_cli(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(machine / "bin"))
+    assert not runs("aws")
+
+    install(machine, "aws", FAILING_SHIM)
+    assert not runs("aws")
+
+    install(machine, "aws", "#!/bin/sh\necho aws-cli/2\n")
+    assert runs("aws")
 
 
 def test_format_without_terraform_says_so(machine: Path) -> None:

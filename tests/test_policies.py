@@ -29,6 +29,44 @@ WANTED = {
     "put_object": "s3:PutObject",
     "upload_part": "s3:PutObject",
 }
+WRITES = {
+    "abort_multipart_upload",
+    "complete_multipart_upload",
+    "create_multipart_upload",
+    "put_object",
+    "upload_part",
+}
+# What the code calls in each bucket.
+CALLS = {
+    "raw": {"get_object", "head_object"},
+    "processed": {"head_object", *WRITES},
+    "rejected": WRITES,
+}
+# Without s3:ListBucket, S3 answers 403 for a missing object.
+S3_OF_DATA_PROCESSOR = {(WANTED[call], use) for use, calls in CALLS.items() for call in calls} | {
+    ("s3:ListBucket", "raw"),
+    ("s3:ListBucket", "processed"),
+}
+# What Lambda itself does in the role of a function: it writes the log and connects the function to a VPC.
+LAMBDA_DOES = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+}
+# All actions that the role of each function is used for. Lambda also sends failed events to their queue and
+# polls the upload queue. S3 uses the KMS key.
+USED = {
+    "ikerian-data-pipeline-{stage}": LAMBDA_DOES,
+    "ikerian-data-pipeline-{stage}-data-processor": LAMBDA_DOES
+    | {action for action, _ in S3_OF_DATA_PROCESSOR}
+    | {"kms:Decrypt", "kms:GenerateDataKey"}
+    | {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"},
+}
 # Actions without a resource of the stage: they list names of all stages.
 LISTING_ACTIONS = {
     "cloudwatch:DescribeAlarms",
@@ -183,14 +221,36 @@ def test_role_vpc_endpoint_and_local_policy_allow_the_same_of_s3(stages: list[Re
     assert {action for action, _ in endpoint} == {action for action, _ in role}
 
 
-def test_the_role_may_use_every_s3_operation_of_the_code(stages: list[Rendered]) -> None:
+def test_every_s3_operation_of_the_code_is_in_the_table() -> None:
     operations = {name for name in dir(boto3.client("s3")) if not name.startswith("_")}
     sources = [path.read_text() for path in (ROOT / "chalicelib").glob("*.py")]
     asked = {text for source in sources for text in re.findall(r'"(\w+)"', source)} & operations
-    allowed = {action for action, _ in s3_permissions(stages[0].statements("publishes_uploads"))}
 
-    assert asked >= {"get_object", "put_object"}
-    assert {WANTED.get(operation, operation) for operation in asked} <= allowed
+    assert asked == set().union(*CALLS.values())
+
+
+def test_data_processor_may_do_in_each_bucket_what_its_code_calls_and_no_more(stages: list[Rendered]) -> None:
+    assert s3_permissions(stages[0].statements("publishes_uploads")) == S3_OF_DATA_PROCESSOR
+
+
+@pytest.mark.parametrize("name", USED)
+def test_a_functions_role_allows_what_it_is_used_for_and_no_more(stages: list[Rendered], name: str) -> None:
+    stage = stages[0]
+    role = name.format(stage=stage.name)
+    policies = [json.loads(made["policy"]) for made in values(stage, "aws_iam_role_policy", role)]
+    statements = [statement for policy in policies for statement in policy["Statement"]]
+    allowed = {
+        action for said in statements if said["Effect"] == "Allow" for action in listed(said["Action"])
+    }
+
+    assert allowed == USED[name]
+    assert not values(stage, "aws_iam_role_policy_attachment", role)
+
+
+def values(stage: Rendered, kind: str, role: str) -> list[dict[str, Any]]:
+    """Return the resources of a type that belong to a role."""
+    made = [one["values"] for one in stage.resources.values() if one["type"] == kind]
+    return [one for one in made if one["role"] == role]
 
 
 def s3_permissions(statements: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:

@@ -26,10 +26,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("infra/*.md"), *ROOT.glob("chalic
 # Blocks that another test tries, or that cannot be tried: first line, and where or why.
 ELSEWHERE = {
     "flowchart LR": "a picture",
-    "make run": "tests/test_local_run.py, with what it prints",
-    "✓ Starting the local cloud                0:00:00": "tests/test_local_run.py",
-    "make test": "a test cannot run all tests, itself among them",
-    "All checks passed!": "as for make test",
+    "  under samples/                      outcome                               ms": "test_local_run.py",
     "make deploy STAGE=dev": "tests/test_account.py",
     "make configure STAGE=dev": "tests/test_account.py",
     "make destroy STAGE=dev": "tests/test_account.py",
@@ -211,11 +208,11 @@ def test_a_make_target_runs_the_operators_command_of_its_name(command: str) -> N
     ],
 )
 def test_each_setting_is_in_the_file_that_the_readme_names(asked: str, found: str) -> None:
-    (link,) = re.findall(
-        rf"^\| {re.escape(asked)} \| \[.+\]\((.+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
-    )
+    row = rf"^\| {re.escape(asked)} \| \[.+\]\((.+)\) \|$"
+    links = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
 
-    assert found in (ROOT / link.partition("#")[0]).read_text()
+    assert len(links) == 1, f"README.md, Change it, needs one row for: {asked}"
+    assert found in (ROOT / links[0].partition("#")[0]).read_text()
 
 
 def test_the_readme_names_the_published_fields() -> None:
@@ -225,7 +222,24 @@ def test_the_readme_names_the_published_fields() -> None:
     assert re.findall(r"`(\w+)`", first) == list(PatientRecord.__struct_fields__)
 
 
-def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
+def test_the_readme_states_how_long_rejected_records_and_failures_are_kept() -> None:
+    infra = ROOT / "infra"
+    default, dev, queue = (
+        re.findall(pattern, (infra / path).read_text(), re.MULTILINE | re.DOTALL)[0]
+        for path, pattern in {
+            "variables.tf": r'^variable "rejected_object_days" .+?default +=  *(\d+)',
+            "env/dev.tfvars": r"^rejected_object_days += (\d+)",
+            "sqs.tf": r'"failures" .+?message_retention_seconds += (\d+) \* 24 \* 60 \* 60',
+        }.items()
+    )
+    page = " ".join((ROOT / "README.md").read_text().split())
+
+    assert f"Rejected records are kept for {default} days ({dev} in the stage `dev`)" in page
+    assert f"waits in the failure queue for {queue} days" in page
+    assert "rejected_object_days" not in (infra / "env" / "prod.tfvars").read_text()
+
+
+def test_the_pages_and_the_reason_state_the_limits_of_the_code() -> None:
     page = (ROOT / "chalicelib" / "README.md").read_text()
     contract = page.partition("\n## Change the contract\n")[0]
     api = contract.partition("\n### POST /process\n")[2]
@@ -235,6 +249,8 @@ def test_the_page_and_the_reason_state_the_limits_of_the_code() -> None:
     assert re.findall(r"([\d.]+) MiB", too_large) == [document, answer]
     assert set(re.findall(r"([\d.]+) MiB", api)) == {document, answer}
     assert set(re.findall(r"([\d.]+) MiB", contract.replace(api, ""))) == {record}
+    assert re.findall(r"One of ([\d.]+) MiB", page) == [record]
+    assert re.findall(r"([\d.]+) MiB", (ROOT / "SECURITY.md").read_text()) == [record]
     assert re.findall(r"([\d.]+) MiB", Reason.TOO_LARGE) == [record]
 
 
@@ -247,6 +263,22 @@ def test_the_page_of_the_application_states_the_throttle_that_is_the_default() -
     ]
 
     assert re.findall(r"\d+", row)[1:] == limits
+
+
+CHANGES = [
+    line
+    for line in (ROOT / "CONTRIBUTING.md").read_text().partition("\n## House rules\n")[0].splitlines()
+    if line.startswith(("| ", "- "))
+]
+
+
+@pytest.mark.parametrize("line", [line for line in CHANGES if re.search(r"`[A-Z_]+`", line)])
+def test_a_constant_that_contributing_names_is_in_a_file_that_the_line_links(line: str) -> None:
+    files = [ROOT / path.partition("#")[0] for path in re.findall(r"\]\(([^)]+)\)", line)]
+    text = "".join(file.read_text() for file in files if file.is_file())
+
+    for constant in re.findall(r"`([A-Z_]+)`", line):
+        assert re.search(rf"^{constant}\b", text, re.MULTILINE), constant
 
 
 def links(page: Path) -> Iterator[str]:

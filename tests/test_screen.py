@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.ops.screen.numbers import counted
 from infra.ops.screen.progress import bar, console, print_json, steps, use_json
 
 
@@ -34,3 +35,10 @@ def test_lines_of_json_beside_a_progress_bar_reach_a_terminal_too(
     first, last = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["step"] == "Looking"
     assert last == {"found": 1}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 records"), (1, "1 record"), (2, "2 records"), (1203, "1,203 records")]
+)
+def test_one_takes_the_singular(number: int, text: str) -> None:
+    assert counted(number, "record") == text

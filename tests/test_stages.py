@@ -23,6 +23,11 @@ def test_a_stage_has_both_files_and_its_block(name: str) -> None:
 
 
 @pytest.mark.parametrize("variables", FILES, ids=lambda path: path.stem)
+def test_a_stages_file_names_the_stage_as_the_file_is_named(variables: Path) -> None:
+    assert re.findall(r'^stage\s*= "(.+)"$', variables.read_text(), re.MULTILINE) == [variables.stem]
+
+
+@pytest.mark.parametrize("variables", FILES, ids=lambda path: path.stem)
 def test_a_stages_file_sets_only_variables_that_exist(variables: Path) -> None:
     # For an unknown one, Terraform only warns.
     declared = re.findall(r'^variable "(\w+)"', (ROOT / "infra" / "variables.tf").read_text(), re.MULTILINE)

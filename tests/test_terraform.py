@@ -80,12 +80,6 @@ def test_every_stage_can_be_planned(environ: dict[str, str], tmp_path: Path) -> 
         assert "Success! 4 passed" in said, variables.name
 
 
-@pytest.mark.parametrize("variables", STAGES, ids=lambda path: path.stem)
-def test_a_stage_is_named_like_its_two_files(variables: Path) -> None:
-    assert re.search(rf'^stage\s*= "{variables.stem}"$', variables.read_text(), re.MULTILINE)
-    assert variables.with_suffix(".s3.tfbackend").exists()
-
-
 def test_alarms_and_dashboard_use_exactly_the_metrics_of_the_code() -> None:
     text = sources(INFRA / "operations", "cloudwatch.tf")
     (listed,) = re.findall(r"metric_names = \[(.*?)\]", text, re.DOTALL)

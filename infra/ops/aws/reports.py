@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from infra.ops.aws.uploads import report_key
 
 CHUNK = 1024 * 1024  # bytes
-LINE_PREFIX = 4096  # bytes that are read of a line; the record, of up to 64 MiB, comes after the reason
+LINE_PREFIX = 4096  # bytes that are read of a line; the record, which may be large, comes after the reason
 FIRST = 3  # indexes that are shown for each reason
 TEXT = rb'("(?:[^"\\]|\\.)*")'
 REJECTED = re.compile(rb'\{"index":(\d+),"reason":' + TEXT)

@@ -13,6 +13,7 @@ import click
 from infra.ops.aws.revisions import deployed_revision
 from infra.ops.cli.common import SOMETHING_TO_DO, deployed_stage, json_option, stage_or_local_option
 from infra.ops.commands.reconcile import MEANINGS, TO_DO, Selection, State, reconcile
+from infra.ops.screen.numbers import counted
 from infra.ops.screen.progress import Advance, bar, print_to_stderr, uses_json
 from infra.ops.screen.summary import summarise
 
@@ -56,7 +57,9 @@ def reconcile_command(  # noqa: PLR0913 - an option each
         # On the same terminal, a progress bar and lines would overwrite each other.
         with nullcontext(_no_progress) if combined and combined.isatty() else bar("Comparing") as advance:
             counts = _counted(found, combined, advance)
-    title = f"{counts.total():,} keys of the stage {name} compared, for revision {deployed.revision}."
+    title = (
+        f"{counted(counts.total(), 'key')} of the stage {name} compared, for revision {deployed.revision}."
+    )
     summarise(title, {f"{state} {MEANINGS[state]}": str(counts[state]) for state in State})
     if any(counts[state] for state in TO_DO):
         sys.exit(SOMETHING_TO_DO)

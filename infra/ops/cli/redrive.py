@@ -8,6 +8,7 @@ import click
 from infra.ops.aws.place import Place
 from infra.ops.cli.common import SOMETHING_TO_DO, deployed_stage, json_option, stage_or_local_option
 from infra.ops.commands.redrive import Redriven, redrive, waiting_by_cause
+from infra.ops.screen.numbers import counted
 from infra.ops.screen.progress import bar, console, print_json
 from infra.ops.screen.summary import summarise, tabulate
 
@@ -38,7 +39,7 @@ def _show_waiting(place: Place, limit: int | None) -> None:
         return
     rows = [(cause, str(len(sent)), _time(min(sent)), _time(max(sent))) for cause, sent in waiting]
     tabulate(("why it waits", "messages", "the oldest, UTC", "the newest, UTC"), rows)
-    summarise(f"{sum(len(sent) for _, sent in waiting)} messages shown; nothing was sent.", {})
+    summarise(f"{counted(sum(len(sent) for _, sent in waiting), 'message')} shown; nothing was sent.", {})
     sys.exit(SOMETHING_TO_DO)
 
 

@@ -19,6 +19,7 @@ from infra.ops.aws.versions import Version
 from infra.ops.commands.status import run_check
 from infra.ops.errors import OperatorError
 from infra.ops.screen.findings import Finding, unknown
+from infra.ops.screen.numbers import counted
 
 
 class UnknownObjectError(OperatorError):
@@ -86,7 +87,7 @@ def _published(history: History, why_not: str, deployed: str | None) -> Finding:
 
 
 def _origin(published: Published, deployed: str | None) -> Iterator[str]:
-    yield f"{published.at:%Y-%m-%d %H:%M}  {published.records:,} records, {decimal(published.size)}"
+    yield f"{published.at:%Y-%m-%d %H:%M}  {counted(published.records, 'record')}, {decimal(published.size)}"
     yield f"from {published.version}"
     yield _by(published.revision, deployed)
 

@@ -1,7 +1,6 @@
 """`local`: run the whole pipeline on this machine, from an upload to a processed object."""
 
 import os
-import shutil
 import signal
 from contextlib import ExitStack, suppress
 
@@ -14,11 +13,13 @@ from infra.ops.aws.posting import post
 from infra.ops.aws.uploads import Outcome, upload
 from infra.ops.local import stage as local_stage
 from infra.ops.local.cloud import REGION, ROOT, client_environment, local_cloud
+from infra.ops.screen.numbers import counted
 from infra.ops.screen.progress import console, steps
+from infra.ops.tools.run import runs
 
 SAMPLE = ROOT / "samples" / "ikerian_sample.json"
 HANDLED_WITHIN = 60  # seconds
-NO_AWS_CLI = ["# The aws CLI is not installed here; chalicelib/README.md has a program that does the same."]
+NO_AWS_CLI = "# The aws CLI does not run here; chalicelib/README.md has a program that does the same."
 
 
 def run_local(*, keep: bool, ingest: str) -> None:
@@ -66,7 +67,7 @@ def _describe(outcome: Outcome) -> str:
     if outcome.empty:
         return "empty: nothing yet"
     rejected = f", {outcome.rejected} rejected" if outcome.rejected else ""
-    return f"published: {outcome.extracted} records{rejected}"
+    return f"published: {counted(outcome.extracted, 'record')}{rejected}"
 
 
 def _show_processed() -> None:
@@ -91,7 +92,7 @@ def _stay(url: str) -> None:
     environment = client_environment(os.environ["AWS_ENDPOINT_URL"]) | named
     lines = [
         *(f"export {name}={value}" for name, value in environment.items()),
-        *NO_AWS_CLI[bool(shutil.which("aws")) :],
+        *([] if runs("aws") else [NO_AWS_CLI]),
         f"aws s3 cp {SAMPLE.relative_to(ROOT)} s3://{buckets.raw}/in/first.json",
         f"aws s3 cp s3://{buckets.processed}/in/first.json -",
         f'curl --aws-sigv4 "aws:amz:{REGION}:execute-api" --user test:test \\',

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +37,13 @@ def run(command: Sequence[str | Path], *, cwd: Path = ROOT, env: dict[str, str] 
     if status:
         raise ToolError(f"{' '.join(map(str, command))} failed:\n{output[-4000:]}\n{errors[-4000:]}".rstrip())
     return output
+
+
+def runs(program: str) -> bool:
+    """Say whether a program is installed and works. A pyenv shim on the PATH may exist and still fail."""
+    with suppress(OSError):
+        return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+    return False
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> int:
