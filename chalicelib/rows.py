@@ -40,7 +40,9 @@ ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fiel
 
 MANY_MASKS = 1000  # in the rows of a batch
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
-find_surrogate_pair = re.compile(rb"\\ud[89ab]..\\ud[c-f]").search
+replace_long_escapes = re.compile(rb"\\U([0-9a-f]{8})").sub
+# Escapes that were masked, too, but are no lone surrogate: U+D000 to U+D7FF, and pairs.
+find_other_masked = re.compile(rb"\\ud(?:[0-7]|[89ab]..\\ud[c-f])").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
 # string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
@@ -78,32 +80,45 @@ def encode_row(record: Struct) -> Raw:
 
 
 def unmask_rows(rows: bytes) -> bytes:
-    """Put the surrogates back into rows of a masked text, whose fields are all text.
-
-    Returns nothing if there are many, among other text that is not plain.
-    """
-    return (_unmask_at_once if rows.count(MASK) > MANY_MASKS else _unmask_each)(rows)
+    """Put the surrogates back into rows of a masked text, whose fields are all text."""
+    return (_unmask_many if rows.count(MASK) > MANY_MASKS else _unmask_few)(rows)
 
 
-def _unmask_at_once(rows: bytes) -> bytes:
-    plain = rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
-    if b"\\" in rows or b"\x7f" in rows or not plain:
-        return b""
-    rows = rows.decode().encode("ascii", "backslashreplace").replace(rb"\ue", rb"\ud")
-    return b"" if find_surrogate_pair(rows) else rows
+def _unmask_many(rows: bytes) -> bytes:
+    others_are_ascii = rows.translate(None, MASK + CONTINUATION_BYTES).isascii()
+    escaped = _unmask_plain(rows) if others_are_ascii else b""
+    return escaped or b"\n".join([_unmask_row(row) if MASK in row else row for row in rows.split(b"\n")])
 
 
-def _unmask_each(rows: bytes) -> bytes:
+def _unmask_few(rows: bytes) -> bytes:
     spans = row_spans(rows, list(find_all(rows, MASK)), [])
-    unmasked = {number: _unmask_row(rows[start:end]) for number, (start, end) in spans.items()}
+    unmasked = {number: _unmask_row(rows[start : end - 1]) for number, (start, end) in spans.items()}
     return replace_rows(rows, spans, unmasked)
 
 
-def _unmask_row(row: bytes) -> Raw:
+def _unmask_row(row: bytes) -> bytes:
+    if escaped := _unmask_plain(row):
+        return escaped
     record = decode_row(row)
     for name in record.__struct_fields__:
         setattr(record, name, unmask_text(getattr(record, name)))
-    return encode_row(record)
+    return bytes(encode_row(record))
+
+
+def _unmask_plain(rows: bytes) -> bytes:
+    """Escape what is not ASCII, as `encode_in_ascii` does, and unmask it; nothing if that takes a parser."""
+    if b"\\" in rows or b"\x7f" in rows:
+        return b""
+    escaped = rows.decode().encode("ascii", "backslashreplace")
+    escaped = escaped.replace(rb"\x", rb"\u00").replace(rb"\ue", rb"\ud")
+    if find_other_masked(escaped):
+        return b""
+    return replace_long_escapes(_as_pair, escaped) if rb"\U" in escaped else escaped
+
+
+def _as_pair(escape: re.Match[bytes]) -> bytes:
+    above = int(escape[1], 16) - 0x10000
+    return rb"\u%04x\u%04x" % (0xD800 + (above >> 10), 0xDC00 + (above & 0x3FF))
 
 
 def replace_rows(rows: bytes, spans: RowSpans, records: list[Any] | dict[int, Any]) -> bytes:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from chalicelib import rejections
+from chalicelib import rejections, rows
 from chalicelib.rejections import LARGE, RejectedRecord, encode_rejected
 from chalicelib.sorting import SortedBatch, sort_batch
 
@@ -124,10 +124,14 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     "name",
     [
         *[rb"\u005cue83d", rb"\\ue83d", rb"\ue83d", rb"\uE83D", b"\xee\xa0\xbd", rb"\ud83d\ude00", rb"\n"],
-        *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain"],
+        *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain", rb"\ud7a3", "힣".encode()],
     ],
 )
-def test_many_lone_surrogates_change_no_other_record(name: bytes) -> None:
+@pytest.mark.parametrize("many", [0, 1000])
+def test_many_lone_surrogates_change_no_other_record(
+    name: bytes, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MANY_MASKS", many)
     lone = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
     record = b'{"patient_id":"A","patient_name":"%b"}' % name
 
@@ -136,6 +140,42 @@ def test_many_lone_surrogates_change_no_other_record(name: bytes) -> None:
 
     assert together.valid == b"".join(batch.valid for batch in apart)
     assert lines_of(together) == lines_of(*apart)
+
+
+@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zoë",
+        "\xa0ÿ",
+        "花子",
+        "\ud7ff힣\uf000",
+        "😀",
+        "\U0010ffff",
+        r"\ud83d\ude00",
+        "\x7f",
+        r"\"",
+        r"\\x41 \\U0001f600",
+        r"\ude00😀\ud83d",
+    ],
+    ids=ascii,
+)
+def test_a_lone_surrogate_beside_any_text_gives_the_same_string(
+    name: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MANY_MASKS", many)
+    lone = f'{{"patient_id":"\\ud83d","patient_name":"{name}"}}'
+    plain = f'{{"patient_id":"A","patient_name":"x{name}"}}' if "\\ud" not in name else lone
+    document = f"[{lone},{plain},{lone}]"
+
+    batch = sort_batch(document.encode(), "array", 0)
+
+    published = batch.valid.splitlines()
+    assert [json.loads(line) for line in published] == json.loads(document)
+    # A record with a lone surrogate is escaped; the others are UTF-8.
+    assert published[0] == json.dumps(json.loads(lone), separators=(",", ":")).encode()
+    if plain is not lone:
+        assert published[1] == msgspec.json.encode(json.loads(plain))
 
 
 @pytest.mark.parametrize("size", [3, 6, 192 * 1024])

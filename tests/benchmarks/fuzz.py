@@ -101,6 +101,8 @@ STRINGS = [
         b'"\\\\"',
         b'"\xff"',
         b'"\xc3\xbc"',
+        b'"\xc3\xbc\\ud83d\xe3\x81\x82"',
+        b'"\xf0\x9f\x98\x80\\ude00"',
         b'":"',
         b'"\\\\ud83d"',
         b'"1\x7f"',
