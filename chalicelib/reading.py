@@ -10,18 +10,8 @@ from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined] # not in its stubs
 from typing import Annotated, Any, NoReturn
 
-from msgspec import (
-    DecodeError,
-    Meta,
-    Raw,
-    Struct,
-    ValidationError,
-    convert,
-    defstruct,
-    field,
-    structs,
-    to_builtins,
-)
+import msgspec
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, structs
 from msgspec.json import Decoder
 
 from chalicelib.masking import mask
@@ -38,9 +28,12 @@ class Fault(str):
 
 
 # The fields of a record, undecoded.
-RawFields = defstruct(
+RawFields = msgspec.defstruct(
     "RawFields",
-    [(each.name, Raw, field(default=ABSENT, name=each.encode_name)) for each in structs.fields(ScanRecord)],
+    [
+        (each.name, Raw, msgspec.field(default=ABSENT, name=each.encode_name))
+        for each in structs.fields(ScanRecord)
+    ],
     gc=False,
 )
 decode_fields = Decoder(RawFields).decode
@@ -101,8 +94,8 @@ class Reader:
         try:
             if fault := self._wrong_type(text):
                 return fault
-            value: object = convert(decode_leniently(text.decode()), self._type)
-            to_builtins(value, enc_hook=_refuse_number)  # in a field of the type Any
+            value: object = msgspec.convert(decode_leniently(text.decode()), self._type)
+            msgspec.to_builtins(value, enc_hook=_refuse_number)  # in a field of the type Any
         except UnicodeDecodeError:
             return NOT_UTF8
         except UnicodeEncodeError:  # a lone surrogate in a text that is to become a date, for example

@@ -41,7 +41,8 @@ ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fiel
 
 MANY_MASKS = 1000  # in the rows of a batch
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
-find_masked_pair = re.compile("[\ue800-\uebff][\uec00-\uefff]").search
+# What was masked, too, but is no lone surrogate: U+D000 to U+D7FF, and pairs.
+find_other_masked = re.compile("[\ue000-\ue7ff]|[\ue800-\uebff][\uec00-\uefff]").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
 # string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
@@ -100,7 +101,7 @@ def _unmask_lines(lines: list[bytes]) -> bytes:
 def _unmask_plain(rows: bytes) -> bytes:
     """Unmask all rows as if they were one string. Returns nothing if that may be wrong."""
     text = rows.decode()
-    if "\\" in text or find_masked_pair(text):
+    if "\\" in text or find_other_masked(text):
         return b""
     escaped = escape_string(text)[1:-1].replace('\\"', '"').replace(r"\n", "\n")
     return escaped.replace(r"\ue", r"\ud").encode()

@@ -418,3 +418,20 @@ def test_decoding_yields_a_gzip_document_in_small_pieces() -> None:
 
     assert b"".join(pieces) == document + b"[]"
     assert max(map(len, pieces)) <= 64 * 1024
+
+
+def test_the_hint_that_a_document_is_one_object_comes_if_all_of_its_fields_are_missing() -> None:
+    nothing = "patient_id: missing; patient_name: missing"
+
+    def reason(document: bytes) -> str:
+        rejected = bytearray()
+        extract([document], lambda _: None, rejected.extend)
+        return str(json.loads(rejected.splitlines()[0])["reason"])
+
+    record = b'{"patient_id":"A12345","patient_name":"Ikerian A"}'
+    hint = nothing + "; the document is one object"
+    assert reason(b'{"patients":[' + record + b"]}") == hint
+    assert reason(b'\n{"x":"' + b"x" * 2_000_000 + b'"}\n') == hint
+    for other in (b'[{"patients":[]}]', b"{}{}", b'{"x":1}\n' + record, b'{"x":1}\n{"x\n{}'):
+        assert reason(other) == nothing
+    assert reason(b'{"patient_id":7}') == "patient_id: not a string; patient_name: missing"

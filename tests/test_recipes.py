@@ -290,21 +290,6 @@ def test_records_under_a_key_are_found_if_the_contract_names_the_key(checkout: P
     assert not accepts(after["schema"], {"patients": [{}]})
 
 
-def test_the_hint_that_a_document_is_one_object_comes_if_all_of_its_fields_are_missing() -> None:
-    def reason(document: bytes) -> str:
-        rejected = bytearray()
-        extract([document], lambda _: None, rejected.extend)
-        return str(json.loads(rejected.splitlines()[0])["reason"])
-
-    record = b'{"patient_id":"A12345","patient_name":"Ikerian A"}'
-    hint = NOTHING + "; the document is one object"
-    assert reason(b'{"patients":[' + record + b"]}") == hint
-    assert reason(b'\n{"x":"' + b"x" * 2_000_000 + b'"}\n') == hint
-    for other in (b'[{"patients":[]}]', b"{}{}", b'{"x":1}\n' + record, b'{"x":1}\n{"x\n{}'):
-        assert reason(other) == NOTHING
-    assert reason(b'{"patient_id":7}') == "patient_id: not a string; patient_name: missing"
-
-
 def accepts(schema: dict[str, Any], document: Any) -> bool:
     return Draft202012Validator(schema).is_valid(document)
 

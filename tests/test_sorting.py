@@ -130,7 +130,7 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     "name",
     [
         *[rb"\u005cue83d", rb"\\ue83d", rb"\ue83d", rb"\uE83D", b"\xee\xa0\xbd", rb"\ud83d\ude00", rb"\n"],
-        *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain"],
+        *[b"\x7f", "ü".encode(), b" ", rb"\u00fc", b"plain", rb"\ud7a3", "힣".encode()],
     ],
 )
 def test_many_lone_surrogates_change_no_other_record(
@@ -173,6 +173,7 @@ def test_a_constant_that_is_not_extracted_changes_no_other_record(other: bytes) 
         r"\ud83d\ude00",
         "\x7f",
         r"\"",
+        r"\\x41 \\U0001f600",
         r"\ude00😀\ud83d",
     ],
     ids=ascii,
