@@ -116,6 +116,24 @@ def test_a_text_is_blank_if_all_of_it_is_white_space() -> None:
     assert rejected == [character for character in characters if character.isspace()]
 
 
+def test_half_a_surrogate_pair_in_utf_16_is_invalid_text_and_stops_nothing() -> None:
+    document = '{"patient_id":"A","patient_name":"\ud83d"}\n' + B.decode()
+
+    outputs = Outputs(b"\xff\xfe" + document.encode("utf-16-le", "surrogatepass"))
+
+    assert json.loads(outputs.processed) == [json.loads(B)]
+    assert json.loads(outputs.rejected)["reason"] == "patient_name: not UTF-8"
+
+
+def test_a_rejected_record_that_is_uploaded_as_a_document_is_kept_as_it_came() -> None:
+    rejected = bytes(Outputs(b'[{"x":1}]').rejected)
+
+    again = bytes(Outputs(rejected).rejected)
+
+    assert b"the document is one object" in again
+    assert again.endswith(b',"record":' + rejected.removesuffix(b"\n") + b"}\n")
+
+
 def test_an_index_counts_all_records_of_the_document() -> None:
     records = [A, b"{}"] * 5000
 
@@ -219,6 +237,8 @@ def test_an_error_of_the_caller_passes_through(broken: str) -> None:
         (gzip.compress(b"[}", mtime=0)[:-1], "truncated gzip", 2),
         (gzip.compress(gzip.compress(b"[]", mtime=0), mtime=0), "gzip within gzip", 0),
         (gzip.compress(b"[]", mtime=0)[:-1], "truncated gzip", 2),
+        (gzip.compress(b"[]", mtime=0) + b"\x1f", "more after the end", 2),
+        (b"\xff\xfe[\0]\0\x3d\xd8", "more after the end", 2),  # UTF-16 that ends with half a surrogate pair
     ],
 )
 def test_a_malformed_document_is_refused_with_reason_and_offset(

@@ -292,6 +292,18 @@ class TestMemory:
         """
         assert memory_of(program) <= (160 if kind in COPIED else 95)
 
+    def test_a_large_record_is_copied_once_if_the_document_ends_within_nan(self) -> None:
+        program = """
+            from chalicelib.malformed import MalformedScan, Reason
+            parts = [b'[{"x":NaN,"y":"'], (b"A" * 65536 for _ in range(1000)), [b'","z":Na']
+            source = (piece for part in parts for piece in part)
+            try:
+                extract(source, len, len)
+            except MalformedScan as error:
+                assert error.reason is Reason.TRUNCATED
+        """
+        assert memory_of(program) <= 160
+
 
 def test_a_document_that_stops_in_a_gzip_member_is_refused_after_its_records() -> None:
     packed = gzip.compress(hostile(MIB)["tiny"], mtime=0)

@@ -5,9 +5,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib import masking
 from chalicelib.extraction import Summary, extract
 
 FIELDS = ("patient_id", "patient_name")
@@ -87,3 +89,20 @@ def test_gzip_gives_the_same(document: list[Any], sizes: list[int]) -> None:
     data = gzip.compress(plain[:middle]) + gzip.compress(plain[middle:])
 
     assert extracted(data, sizes)[:2] == extracted(plain, [len(plain)])[:2]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [rb"\ud83d", rb"\uDE00", rb"\ue83d", rb"\\", rb"\"", rb"\n", b"u", b"ud83d", b"plain text"]
+        ),
+        min_size=20,
+    )
+)
+def test_many_escapes_are_masked_as_each_alone(characters: list[bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "MANY_ESCAPES", 0)
+        patch.setattr(masking, "PIECE", 8)  # so it ends within escapes
+        masked = masking.mask_surrogates(b"".join(characters))
+
+    assert masked == b"".join(map(masking.mask_surrogates, characters))

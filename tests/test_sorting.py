@@ -90,6 +90,7 @@ def test_a_rejected_record_loses_its_line_breaks_and_nothing_else() -> None:
     record = b'{ "patient_id" :\r\n\t"A\\n",\n"x": [ 1 ,\r2 ] }'
 
     assert kept(record) == b'{ "patient_id" :\t"A\\n","x": [ 1 ,2 ] }'
+    assert kept(b'{\r"x":1\r}') == b'{"x":1}'
 
 
 def test_a_rejected_record_that_is_not_utf8_is_kept_byte_for_byte() -> None:
