@@ -301,6 +301,8 @@ class TestMemory:
                 extract(source, len, len)
             except MalformedScan as error:
                 assert error.reason is Reason.TRUNCATED
+            else:
+                raise AssertionError
         """
         assert memory_of(program) <= 160
 
