@@ -39,10 +39,10 @@ ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
 KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
 ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fields(ScanRecord))
 
-MANY_MASKS = 1000  # in the rows of a batch
+FEW_MASKS = 10  # different ones
+# What was masked, too, but is no lone surrogate: U+D000 to U+D7FF, and pairs. In UTF-8.
+find_other_masked = re.compile(rb"\xee(?:[\x80-\x9f]|[\xa0-\xaf][\x80-\xbf]\xee[\xb0-\xbf])").search
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
-# What was masked, too, but is no lone surrogate: U+D000 to U+D7FF, and pairs.
-find_other_masked = re.compile("[\ue000-\ue7ff]|[\ue800-\uebff][\uec00-\uefff]").search
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
 # string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
@@ -81,29 +81,34 @@ def encode_row(record: Struct) -> Raw:
 
 def unmask_rows(rows: bytes) -> bytes:
     """Put the surrogates back into rows of a masked text, whose fields are all text."""
-    if rows.count(MASK) <= MANY_MASKS:
-        spans = row_spans(rows, list(find_all(rows, MASK)), [])
-        unmasked = {number: Raw(_unmask_row(rows[start : end - 1])) for number, (start, end) in spans.items()}
-        return replace_rows(rows, spans, unmasked)
-    others = rows.translate(None, MASK + CONTINUATION_BYTES)
-    if others.isascii() and b"\x7f" not in others and (plain := _unmask_plain(rows)):
+    if plain := _unmask_ascii(rows):
         return plain
-    return _unmask_lines(rows.split(b"\n"))
-
-
-def _unmask_lines(lines: list[bytes]) -> bytes:
-    masked = [line for line in lines if MASK in line]
+    lines = rows.split(b"\n")
+    masked = [line for line in lines if MASK[0] in line]
     plain = _unmask_plain(b"\n".join(masked))
     unmasked = iter(plain.split(b"\n") if plain else map(_unmask_row, masked))
-    return b"\n".join([next(unmasked) if MASK in line else line for line in lines])
+    return b"\n".join([next(unmasked) if MASK[0] in line else line for line in lines])
+
+
+def _unmask_ascii(rows: bytes) -> bytes:
+    """Unmask rows that are ASCII beside a few different masks. Returns nothing for others."""
+    others = rows.translate(None, MASK + CONTINUATION_BYTES)
+    if not others.isascii() or b"\\" in others or b"\x7f" in others or find_other_masked(rows):
+        return b""
+    for _ in range(FEW_MASKS):
+        start = rows.find(MASK)
+        if start < 0:
+            return rows
+        mask = rows[start : start + 3]
+        rows = rows.replace(mask, rf"\u{ord(mask.decode()) - 0x1000:x}".encode())
+    return b""
 
 
 def _unmask_plain(rows: bytes) -> bytes:
-    """Unmask all rows as if they were one string. Returns nothing if that may be wrong."""
-    text = rows.decode()
-    if "\\" in text or find_other_masked(text):
+    """Unmask rows that all have a mask, as if they were one string. Returns nothing if that may be wrong."""
+    if b"\\" in rows or find_other_masked(rows):
         return b""
-    escaped = escape_string(text)[1:-1].replace('\\"', '"').replace(r"\n", "\n")
+    escaped = escape_string(rows.decode())[1:-1].replace('\\"', '"').replace(r"\n", "\n")
     return escaped.replace(r"\ue", r"\ud").encode()
 
 

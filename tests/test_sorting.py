@@ -126,7 +126,7 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     check_sorted_alike(alone)
 
 
-@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize("few", [0, 10])
 @pytest.mark.parametrize(
     "name",
     [
@@ -135,9 +135,9 @@ def test_a_record_is_sorted_alike_alone_and_among_others() -> None:
     ],
 )
 def test_many_lone_surrogates_change_no_other_record(
-    name: bytes, many: int, monkeypatch: pytest.MonkeyPatch
+    name: bytes, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MANY_MASKS", many)
+    monkeypatch.setattr(rows, "FEW_MASKS", few)
     lone = [b'{"patient_id":"\\ud83d%d","patient_name":"B"}' % number for number in range(100)]
     record = b'{"patient_id":"A","patient_name":"%b"}' % name
     both = b'{"patient_id":"\\ud83d","patient_name":"%b"}' % name
@@ -161,7 +161,7 @@ def test_a_constant_that_is_not_extracted_changes_no_other_record(other: bytes) 
     assert sort_batch(b"[" + b",".join(scans) + b"]", "array", 0).valid_count == 9
 
 
-@pytest.mark.parametrize("many", [0, 1000])
+@pytest.mark.parametrize("few", [0, 10])
 @pytest.mark.parametrize(
     "name",
     [
@@ -177,12 +177,11 @@ def test_a_constant_that_is_not_extracted_changes_no_other_record(other: bytes) 
         r"\\x41 \\U0001f600",
         r"\ude00😀\ud83d",
     ],
-    ids=ascii,
 )
 def test_a_lone_surrogate_beside_any_text_gives_the_same_string(
-    name: str, many: int, monkeypatch: pytest.MonkeyPatch
+    name: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MANY_MASKS", many)
+    monkeypatch.setattr(rows, "FEW_MASKS", few)
     lone = f'{{"patient_id":"\\ud83d","patient_name":"{name}"}}'
     plain = f'{{"patient_id":"A","patient_name":"x{name}"}}' if "\\ud" not in name else lone
     document = f"[{lone},{plain},{lone}]"

@@ -256,7 +256,7 @@ def disagreement(case: Case) -> str:
         patch.object(decoding, "PIECE", case.block),
         patch.object(masking, "MANY_ESCAPES", case.many),
         patch.object(masking, "PIECE", 3),
-        patch.object(rows, "MANY_MASKS", case.many),
+        patch.object(rows, "FEW_MASKS", case.many),
         patch.object(sorting, "FEW", max(case.many, 1)),
         patch.object(sorting, "TINY", 1000),
         patch.object(rejections, "LARGE", case.large),
