@@ -6,7 +6,7 @@ A mask is as long as what it replaces, so offsets in a masked text are offsets i
 import re
 
 SAMPLE = 16 * 1024  # bytes at the start of a text that are searched, to estimate how many escapes it has
-MANY_ESCAPES = SAMPLE // 64
+MANY_ESCAPES = SAMPLE // 180
 PIECE = 16 * 1024  # bytes that are masked at a time if there are many escapes: each of them takes memory
 # In texts with few matches, a regular expression takes a tenth of the time of a method of bytes.
 find_surrogate = re.compile(rb"\\u[dD]").search
@@ -14,7 +14,6 @@ find_nan, find_all_nan = re.compile(rb"NaN").search, re.compile(rb"NaN").findite
 find_infinity, find_all_infinity = re.compile(rb"Infinity").search, re.compile(rb"Infinity").finditer
 match_partial_constant = re.compile(rb".*?(Na?|-?I(?:n(?:f(?:i(?:n(?:it?)?)?)?)?)?)", re.DOTALL).fullmatch
 LONGEST_PARTIAL_CONSTANT = len("-Infinit")
-replace_masks = re.compile("[\ue000-\uefff]").sub
 # The first byte, in UTF-8, of a masked surrogate; and escapes of characters that look like one.
 MASK = b"\xee"
 find_private = re.compile(rb"\\u[eE]").search
@@ -66,12 +65,6 @@ def _mask_piece(piece: bytearray) -> bytearray:
     return bytearray(rb"\\").join(
         [part.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\ue") for part in parts]
     )
-
-
-def unmask_text(text: str) -> str:
-    """Put the surrogates back into a decoded text. Two that are a pair become one character."""
-    unmasked = replace_masks(lambda mask: chr(ord(mask[0]) - 0x1000), text)
-    return unmasked.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def may_have_constants(text: bytes | bytearray | memoryview) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 from msgspec import NODEFAULT, Raw, Struct, convert, defstruct, field, structs, to_builtins
-from msgspec.json import Decoder, Encoder
+from msgspec.json import Encoder
 
-from chalicelib.masking import MASK, unmask_text
+from chalicelib.masking import MASK
 from chalicelib.reading import NOT_BLANK
 from chalicelib.records import PatientRecord, ScanRecord
 
@@ -30,19 +30,17 @@ def _default(of: structs.FieldInfo) -> Any:
 
 encoder = Encoder()
 encode, encode_lines = encoder.encode, encoder.encode_lines
-escape_string = json.encoder.encode_basestring_ascii  # in ASCII
-encode_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
+encode_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 PublishedRecord = copy_of_type("PublishedRecord", PatientRecord, lambda _type: Any)
-decode_row = Decoder(PublishedRecord).decode
 ALL_PUBLISHED = ScanRecord.__struct_fields__ == PatientRecord.__struct_fields__
-KEYS = {each.encode_name: json.dumps(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
+KEYS = {each.encode_name: encode_text(each.encode_name) + ":" for each in structs.fields(PatientRecord)}
 ALL_TEXT = ALL_PUBLISHED and all(each.type == NOT_BLANK for each in structs.fields(ScanRecord))
 
 FEW_MASKS = 10  # different ones
-# What was masked, too, but is no lone surrogate: U+D000 to U+D7FF, and pairs. In UTF-8.
-find_other_masked = re.compile(rb"\xee(?:[\x80-\x9f]|[\xa0-\xaf][\x80-\xbf]\xee[\xb0-\xbf])").search
-CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # in UTF-8, the bytes of a character after its first
+# In UTF-8: masks that are no lone surrogates, but one of a pair, or Hangul from U+D000 to U+D7FF.
+find_pair_or_hangul = re.compile(rb"\xee(?:[\x80-\x9f]|[\xa0-\xaf][\x80-\xbf]\xee[\xb0-\xbf])").search
+UNMASK = bytes.maketrans(bytes(range(0xE0, 0xF0)), bytes(range(0xD0, 0xE0)))  # of the high byte, in UTF-16
 
 # White space at the start of a string: find_space finds it in ASCII without escapes, find_blank finds a
 # string that is nothing else, in any text. A quote behind a colon opens a string, or closes one that ends
@@ -75,26 +73,21 @@ def encode_row(record: Struct) -> Raw:
         return Raw(encode(published))
     except UnicodeEncodeError:
         # UTF-8 has no surrogates. Escaped, as it came, it is the same string.
-        members = [KEYS[name] + encode_in_ascii(value) for name, value in to_builtins(published).items()]
-        return Raw(f"{{{','.join(members)}}}".encode())
+        members = [KEYS[name] + encode_text(value) for name, value in to_builtins(published).items()]
+        return Raw(f"{{{','.join(members)}}}".encode(errors="backslashreplace"))
 
 
 def unmask_rows(rows: bytes) -> bytes:
     """Put the surrogates back into rows of a masked text, whose fields are all text."""
-    if plain := _unmask_ascii(rows):
-        return plain
-    lines = rows.split(b"\n")
-    masked = [line for line in lines if MASK[0] in line]
-    plain = _unmask_plain(b"\n".join(masked))
-    unmasked = iter(plain.split(b"\n") if plain else map(_unmask_row, masked))
-    return b"\n".join([next(unmasked) if MASK[0] in line else line for line in lines])
+    if not find_pair_or_hangul(rows) and (unmasked := _replace_masks(rows)):
+        return unmasked
+    units = bytearray(rows.decode().encode("utf-16-le"))
+    units[1::2] = units[1::2].translate(UNMASK)
+    return units.decode("utf-16-le", "surrogatepass").encode(errors="backslashreplace")
 
 
-def _unmask_ascii(rows: bytes) -> bytes:
-    """Unmask rows that are ASCII beside a few different masks. Returns nothing for others."""
-    others = rows.translate(None, MASK + CONTINUATION_BYTES)
-    if not others.isascii() or b"\\" in others or b"\x7f" in others or find_other_masked(rows):
-        return b""
+def _replace_masks(rows: bytes) -> bytes:
+    """Replace a few different masks, each wherever it is. Returns nothing if there are more."""
     for _ in range(FEW_MASKS):
         start = rows.find(MASK)
         if start < 0:
@@ -102,23 +95,6 @@ def _unmask_ascii(rows: bytes) -> bytes:
         mask = rows[start : start + 3]
         rows = rows.replace(mask, rf"\u{ord(mask.decode()) - 0x1000:x}".encode())
     return b""
-
-
-def _unmask_plain(rows: bytes) -> bytes:
-    """Unmask rows that all have a mask, as if they were one string. Returns nothing if that may be wrong."""
-    if b"\\" in rows or find_other_masked(rows):
-        return b""
-    escaped = escape_string(rows.decode())[1:-1].replace('\\"', '"').replace(r"\n", "\n")
-    return escaped.replace(r"\ue", r"\ud").encode()
-
-
-def _unmask_row(row: bytes) -> bytes:
-    if plain := _unmask_plain(row):
-        return plain
-    record = decode_row(row)
-    for name in record.__struct_fields__:
-        setattr(record, name, unmask_text(getattr(record, name)))
-    return bytes(encode_row(record))
 
 
 def replace_rows(rows: bytes, spans: RowSpans, records: list[Any] | dict[int, Any]) -> bytes:

@@ -453,10 +453,8 @@ def is_usable(number: str) -> bool:
 
 def processed_line(record: bytes) -> bytes:
     values = {name: json.loads((value_of(record, name) or b"").decode()) for name in FIELDS}
-    try:
-        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(values, separators=(",", ":")).encode()
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")  # UTF-8 has no lone surrogates
 
 
 def rejected_line(index: int, reason: str, record: bytes) -> bytes:
