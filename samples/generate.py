@@ -140,6 +140,7 @@ SHAPES: dict[str, Callable[[Random, int], Record | int]] = {
     "hostile-tiny": tiny,
     "hostile-gaps": tiny,
     "hostile-surrogates": tiny,
+    "hostile-surrogates-abroad": with_non_ascii,
     "hostile-numbers": number,
     "hostile-empty": empty,
 }
@@ -178,7 +179,7 @@ def document(shape: str, records: int, seed: int, percent: float) -> Iterator[by
         scan = encode((invalid if bad and shape == "dirty" else make)(random, index)).encode()
         if bad and shape != "dirty":
             scan = damaged(shape.removeprefix("dirty-"), scan)
-        if shape == "hostile-surrogates":
+        if shape.startswith("hostile-surrogates"):
             scan = damaged("half-pair", scan)
         yield (_between(shape, index) if index else b"") + scan
     yield closing

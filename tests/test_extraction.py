@@ -248,6 +248,21 @@ def test_a_malformed_document_is_refused_with_reason_and_offset(
     assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
 
 
+@pytest.mark.parametrize("value", [b"5", b'"Canary"', b"null", b"[1]"])
+@pytest.mark.parametrize("before", [b"", b"{}\n"], ids=["valid", "with an invalid record"])
+def test_a_value_that_is_no_object_needs_a_line_of_its_own_however_many_lines_surround_it(
+    value: bytes, before: bytes
+) -> None:
+    many = (A + b"\n") * 500
+    before += many
+
+    assert fault(before + value + many) == ("not JSON", len(before) + len(value))
+    outputs = Outputs(before + value + b"\n" + many)
+    assert outputs.summary.extracted == 1000
+    rejected = json.loads(outputs.rejected.splitlines()[-1])
+    assert (rejected["reason"], rejected["record"]) == ("record: not an object", json.loads(value))
+
+
 @pytest.mark.parametrize("magic", CONTAINERS, ids=lambda magic: CONTAINERS[magic])
 @pytest.mark.parametrize("padding", [b"", b"\0" * 100, b"[{}]"])
 def test_another_container_is_named(magic: bytes, padding: bytes) -> None:
@@ -318,8 +333,11 @@ def test_the_revision_depends_on_everything_in_the_contract_but_its_comments() -
 
 
 def test_the_revision_is_the_same_in_every_process() -> None:
-    made_here = msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=list))])
-    again = msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=list))])
+    # As in two processes, the functions have different addresses.
+    made_here, again = (
+        msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=lambda: []))])
+        for _ in range(2)
+    )
 
     assert revision_of(None, made_here) == revision_of(None, again)
 
@@ -346,6 +364,30 @@ def test_two_lists_are_refused_only_under_the_key_of_the_records(monkeypatch: py
             assert fault(start + second + b"}") == ("more than one list of records", len(start))
     assert bytes(Outputs(document[:-1] + b',"scans":{"scans":[]}}').processed) == BOTH
     assert fault(b'{"x":[]}') == ("no list of records", 8)
+
+
+@pytest.mark.parametrize(
+    ("document", "reason", "offset"),
+    [
+        (b"{", "truncated", 1),
+        (b"{1:[]}", "not JSON", 1),
+        (b'{"x":1,[]}', "not JSON", 7),
+        (b'{"x":1,', "truncated", 7),
+        (b'{"x":1,}', "not JSON", 7),
+        (b'{"scans"[]}', "not JSON", 8),
+        (b'{"scans":[]', "truncated", 11),
+        (b'{"scans":[]]', "not JSON", 11),
+        (b'{"scans":[]}{}', "more after the end", 12),
+    ],
+)
+def test_a_malformed_object_around_the_records_is_refused(
+    document: bytes, reason: str, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.json_batches.RECORDS_KEY", "scans")
+
+    assert fault(document) == (reason, offset)
+    assert fault(*(document[i : i + 1] for i in range(len(document)))) == (reason, offset)
+    assert agree(extraction([document]), reference(document, records_key="scans"))
 
 
 def test_a_list_under_a_name_that_is_not_utf8_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

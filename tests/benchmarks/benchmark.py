@@ -28,6 +28,9 @@ ROOT = Path(__file__).parents[2]
 PICTURE = Path(__file__).with_name("speed.svg")
 MB = 1_000_000
 LINES = ("duckdb, lines", "polars, lines")
+# The usual program drops what is invalid. The other keeps it with index and reason, as the extraction does.
+PEERS = ("stdlib", "stdlib, rejections kept")
+PERCENT = (1, 50, 100)
 # Shapes, and the approximate size of one of their records in bytes.
 SHAPES = {
     "flat": 170,
@@ -42,6 +45,7 @@ SHAPES = {
     "hostile-tiny": 42,
     "hostile-gaps": 57,
     "hostile-surrogates": 63,
+    "hostile-surrogates-abroad": 350,
     "hostile-numbers": 9,
     "hostile-empty": 4,
 }
@@ -151,28 +155,33 @@ def shapes(folder: Path, records: int, rounds: int) -> None:
     """Compare the extraction with the standard library on every shape of input."""
     size = records * SHAPES["flat"] // 4
     inputs = {shape: scans(folder, shape, size // length) for shape, length in SHAPES.items()}
-    figures = beside_stdlib(inputs, rounds, without={"lines"})
+    figures = beside_peers(inputs, rounds, without={"lines"})
     clean = figures["flat ours"].speed
     rows = []
     for shape, source in inputs.items():
         ours = figures[f"{shape} ours"]
         size_in_mb = source.stat().st_size / MB
-        ratios = f"{ours.speed / clean:.2f}", times_stdlib(figures, shape)
+        ratios = f"{ours.speed / clean:.2f}", *(ratio(figures, shape, peer) for peer in PEERS)
         rows.append((shape, f"{size_in_mb:.0f}", f"{ours.speed:.0f}", *ratios, f"{ours.peak:.0f}"))
-    head = ("shape", "MB", "MB/s", "x flat", "x stdlib on it", "peak MB")
+    head = ("shape", "MB", "MB/s", "x flat", *(f"x {peer}" for peer in PEERS), "peak MB")
     table(f"Shapes, median of {rounds} processes", head, rows)
 
 
-def beside_stdlib(inputs: dict[str, Path], rounds: int, without: set[str]) -> dict[str, Figure]:
-    """Measure the extraction on all inputs, and the standard library on those that it can read."""
+def beside_peers(inputs: dict[str, Path], rounds: int, without: set[str]) -> dict[str, Figure]:
+    """Measure the extraction on all inputs, and its peers on those that they can read."""
     tasks = {f"{name} ours": ("ours", source) for name, source in inputs.items()}
-    tasks |= {f"{name} stdlib": ("stdlib", source) for name, source in inputs.items() if name not in without}
+    tasks |= {
+        f"{name} {peer}": (peer, source)
+        for name, source in inputs.items()
+        for peer in PEERS
+        if name not in without
+    }
     return measure(tasks, rounds)
 
 
-def times_stdlib(figures: dict[str, Figure], name: str) -> str:
-    theirs = figures.get(f"{name} stdlib")
-    return f"{figures[f'{name} ours'].speed / theirs.speed:.1f}" if theirs else ""
+def ratio(figures: dict[str, Figure], name: str, peer: str) -> str:
+    theirs = figures.get(f"{name} {peer}")
+    return f"{figures[f'{name} ours'].speed / theirs.speed:.2f}" if theirs else ""
 
 
 def kinds(folder: Path, records: int, rounds: int) -> None:
@@ -182,20 +191,21 @@ def kinds(folder: Path, records: int, rounds: int) -> None:
     inputs = {"clean": scans(folder, "flat", records)} | {
         f"{kind} {percent}": scans(folder, shape, records, percent)
         for kind, shape in shapes.items()
-        for percent in (1, 50)
+        for percent in PERCENT
     }
-    figures = beside_stdlib(inputs, rounds, without={"not-utf8 1", "not-utf8 50"})
+    figures = beside_peers(inputs, rounds, without={f"not-utf8 {percent}" for percent in PERCENT})
     clean = figures["clean ours"].speed
     rows = [
         (
             kind,
-            *(f"{figures[f'{kind} {percent} ours'].speed / clean:.2f}" for percent in (1, 50)),
-            *(times_stdlib(figures, f"{kind} {percent}") for percent in (1, 50)),
-            f"{max(figures[f'{kind} {percent} ours'].peak for percent in (1, 50)):.1f}",
+            *(f"{figures[f'{kind} {percent} ours'].speed / clean:.2f}" for percent in PERCENT),
+            *(ratio(figures, f"{kind} {percent}", peer) for peer in PEERS for percent in PERCENT),
+            f"{max(figures[f'{kind} {percent} ours'].peak for percent in PERCENT):.1f}",
         )
         for kind in shapes
     ]
-    head = ("", "1 %, x clean", "50 %, x clean", "1 %, x stdlib", "50 %, x stdlib", "peak MB")
+    units = ("clean", *PEERS)
+    head = ("", *(f"{percent} %, x {unit}" for unit in units for percent in PERCENT), "peak MB")
     table(f"Invalid records, median of {rounds} processes", head, rows)
 
 

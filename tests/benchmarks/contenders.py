@@ -44,6 +44,19 @@ def chosen(records: Iterable[Any]) -> list[dict[str, str]]:
     ]
 
 
+def fault(record: Any) -> str:
+    """Say why a record is invalid. A valid record has no fault."""
+    if not isinstance(record, dict):
+        return "not an object"
+    for name in FIELDS:
+        value = record.get(name)
+        if not isinstance(value, str):
+            return f"{name}: not a string"
+        if not value.strip():
+            return f"{name}: blank"
+    return ""
+
+
 def read(source: str, _output: str) -> None:
     """Only read: the upper limit."""
     with Path(source).open("rb", buffering=0) as file:
@@ -64,6 +77,22 @@ def ours() -> Job:
 def stdlib() -> Job:
     def job(source: str, output: str) -> None:
         Path(output).write_text(json.dumps(chosen(json.loads(Path(source).read_bytes()))))
+
+    return job
+
+
+def stdlib_that_keeps() -> Job:
+    """Keep each rejected record with its index and reason, as the extraction does, instead of dropping it."""
+
+    def job(source: str, output: str) -> None:
+        valid, rejected = [], []
+        for index, record in enumerate(json.loads(Path(source).read_bytes())):
+            if reason := fault(record):
+                rejected.append({"index": index, "reason": reason, "record": record})
+            else:
+                valid.append({name: record[name] for name in FIELDS})
+        Path(output).write_text(json.dumps(valid))
+        Path(output).write_text(json.dumps(rejected))
 
     return job
 
@@ -140,6 +169,7 @@ def polars(layout: str) -> Job:
 CONTENDERS: dict[str, tuple[str, Callable[[], Job]]] = {
     "ours": ("msgspec", ours),
     "stdlib": ("", stdlib),
+    "stdlib, rejections kept": ("", stdlib_that_keeps),
     "orjson": ("orjson", orjson),
     "fastsimdjson": ("fastsimdjson", fastsimdjson),
     "msgspec, whole file": ("msgspec", msgspec),
