@@ -335,7 +335,7 @@ def test_the_revision_depends_on_everything_in_the_contract_but_its_comments() -
 def test_the_revision_is_the_same_in_every_process() -> None:
     # As in two processes, the functions have different addresses.
     made_here, again = (
-        msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=lambda: []))])
+        msgspec.defstruct("Scan", [("field", list[str], msgspec.field(default_factory=lambda: [""]))])
         for _ in range(2)
     )
 
